@@ -1,0 +1,1 @@
+"""Online anomaly models behind one typed protocol; no Kafka, no clock."""

@@ -1,0 +1,1 @@
+"""Tocsin: telemetry in, golden signals, anomalies, alerts and remediation events out."""

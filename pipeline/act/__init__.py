@@ -1,0 +1,1 @@
+"""Act: alert events become the current alerts and remediation requests."""

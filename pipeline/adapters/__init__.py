@@ -1,0 +1,1 @@
+"""Adapters: all that touches the outside (Kafka, Faust, files, clock, metrics, web)."""

@@ -1,0 +1,1 @@
+"""Brokers that Tocsin can start by itself: embedded Tansu, Apache Kafka."""

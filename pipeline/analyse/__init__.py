@@ -1,0 +1,1 @@
+"""Analyse: partials become windows, golden signals, verdicts and alert events."""

@@ -1,0 +1,87 @@
+"""Verdicts of the detectors, one for every closed window of a service: the records of `tocsin.anomalies`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from pipeline.contracts.partials import ChangeNote
+
+SCHEMA = 1
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Judgement(StrEnum):
+    """What a detector says of one signal in one window."""
+
+    NOT_READY = "not_ready"
+    NORMAL = "normal"
+    ANOMALOUS = "anomalous"
+    NO_DATA = "no_data"
+
+
+class Severity(StrEnum):
+    """What a person should do: act now, or look at it by day."""
+
+    PAGE = "page"
+    TICKET = "ticket"
+
+
+class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What one detector says of one signal (or resource) of the service in this window.
+
+    Attributes
+    ----------
+    condition
+        What is judged, the identity of an alert's cause: ``latency``, ``traffic``, ``errors``, ``saturation:cpu``,
+        ``silence`` ...
+    signal
+        The golden signal it belongs to; ``silence`` counts as traffic.
+    observed, expected, lower, upper
+        In ``unit``; the band is what the detector takes for normal here and now. ``None``: not known.
+    score
+        How far outside, in standard deviations of what is normal, signed: above positive; ``None`` until ready.
+    is_recovered
+        The condition's own recovery rule holds: inside the narrower band that ends an alert.
+    confidence
+        In ``[0, 1)``: how sure, from how improbable it is and how much was seen.
+    n_seen
+        Windows that the detector has learned from.
+    explanation
+        The named terms behind the score, each a number.
+
+    """
+
+    condition: str
+    signal: str
+    judgement: Judgement
+    severity: Severity = Severity.TICKET
+    unit: str = ""
+    observed: float | None = None
+    expected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    score: float | None = None
+    is_recovered: bool = True
+    confidence: Share = 0.0
+    n_seen: int = 0
+    explanation: dict[str, float] = {}
+
+
+class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """All findings about a service in one closed window; first publications only, empty windows included.
+
+    ``retired`` says that the service's silence is over for good: by a change event, or after the stated time.
+    """
+
+    schema: int = SCHEMA
+    id: str
+    environment: str
+    service: str
+    version: str
+    window_start_ms: int
+    window_end_ms: int
+    rollup: bool = False
+    findings: list[Finding] = []
+    changes: list[ChangeNote] = []
+    retired: bool = False

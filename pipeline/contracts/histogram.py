@@ -1,0 +1,235 @@
+"""Latency distributions that merge exactly in any order: exponential histograms, as OpenTelemetry defines them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+
+MAX_SCALE = 5
+"""Base 2^(1/32): a quantile is off by at most (base - 1) / (base + 1) = 1.083 %."""
+MIN_SCALE = -10
+MAX_BUCKETS = 1024
+"""At scale 5 that is a span of 32 octaves; 100 microseconds to 100 seconds needs 20."""
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Counts of values (ms) in exponentially growing buckets.
+
+    Bucket ``i`` covers ``(base^i, base^(i+1)]`` with ``base = 2^(2^-scale)``. Mutable, because ingest adds to it
+    once a request; :func:`merged` returns a new one.
+
+    Attributes
+    ----------
+    scale
+        Resolution, in ``[-10, 5]``; merging takes the lower of two.
+    zero_count
+        Values of exactly 0 ms.
+    sum
+        Sum of all values, ms.
+    counts
+        Count by bucket index; never 0; at most 1,024 buckets.
+    input_error
+        Largest relative error of what was put in (buckets coarser than ours), dimensionless.
+
+    Notes
+    -----
+    Memory O(buckets used); ``add`` O(1) but for a rescale; samples until ready: 1.
+
+    References
+    ----------
+    .. [1] OpenTelemetry, *Metrics Data Model*, "ExponentialHistogram".
+
+    """
+
+    scale: Annotated[int, msgspec.Meta(ge=MIN_SCALE, le=MAX_SCALE)] = MAX_SCALE
+    zero_count: Count = 0
+    sum: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    counts: dict[int, Count] = {}
+    input_error: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many values it holds."""
+        return self.zero_count + sum(self.counts.values())
+
+    @property
+    def base(self) -> float:
+        """Growth of one bucket, dimensionless, above 1."""
+        return math.pow(2.0, math.pow(2.0, -self.scale))
+
+    @property
+    def relative_error(self) -> float:
+        """Bound of a quantile's relative error, dimensionless: the buckets' own, or what came in coarser."""
+        base = self.base
+        return max((base - 1) / (base + 1), self.input_error)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean value in ms; ``None`` when empty."""
+        count = self.count
+        return self.sum / count if count else None
+
+    def add(self, value_ms: float, n: int = 1) -> None:
+        """Put in ``n`` values of ``value_ms`` (finite, at least 0)."""
+        self.sum += value_ms * n
+        if value_ms <= 0:
+            self.zero_count += n
+            return
+        index = bucket_index(value_ms, self.scale)
+        counts = self.counts
+        if index in counts:
+            counts[index] += n
+        else:
+            counts[index] = n
+            if len(counts) > MAX_BUCKETS:
+                self.scale, self.counts = _fitted(self.scale, counts)
+
+    def quantiles(self, shares: Sequence[float]) -> list[float | None]:
+        """Return the values (ms) below which the given shares of the values lie; ``None`` when empty.
+
+        Parameters
+        ----------
+        shares
+            Ascending, each in ``[0, 1]``.
+
+        Returns
+        -------
+        list
+            One per share: the value of rank ``ceil(share x count)`` (numpy's ``inverted_cdf``), within
+            ``relative_error``.
+
+        """
+        total = self.count
+        if not total:
+            return [None] * len(shares)
+        base, seen, found = self.base, self.zero_count, []
+        buckets = iter(sorted(self.counts.items()))
+        index: int | None = None
+        for share in shares:
+            rank = max(1, math.ceil(share * total - 1e-9))
+            while seen < rank:
+                index, n = next(buckets)
+                seen += n
+            found.append(0.0 if index is None else _middle(index, base))
+        return found
+
+    def quantile(self, share: float) -> float | None:
+        """Return one quantile; see :meth:`quantiles`."""
+        return self.quantiles([share])[0]
+
+    def count_above(self, value_ms: float) -> int:
+        """Return how many values lie above ``value_ms``, to the resolution of one bucket."""
+        if value_ms <= 0:
+            return sum(self.counts.values())
+        limit = bucket_index(value_ms, self.scale)
+        return sum(n for index, n in self.counts.items() if index > limit)
+
+
+def bucket_index(value_ms: float, scale: int) -> int:
+    """Return the bucket of a positive value: ``base^i < value <= base^(i+1)``.
+
+    Examples
+    --------
+    >>> bucket_index(1.0, 0), bucket_index(1.5, 0), bucket_index(2.0, 0), bucket_index(2.1, 0)
+    (-1, 0, 0, 1)
+
+    """
+    mantissa, exponent = math.frexp(value_ms)  # value = mantissa * 2^exponent, mantissa in [0.5, 1)
+    if mantissa == 0.5:  # a power of two is the inclusive upper bound of its bucket
+        exponent -= 1
+        return (exponent << scale) - 1 if scale >= 0 else ((exponent - 1) >> -scale)
+    if scale <= 0:
+        return (exponent - 1) >> -scale
+    return ((exponent - 1) << scale) + math.ceil((math.log2(mantissa) + 1) * (1 << scale)) - 1
+
+
+def merged(histograms: Iterable[Histogram]) -> Histogram:
+    """Return one histogram that holds the values of all; the order does not matter.
+
+    Examples
+    --------
+    >>> a, b = Histogram(), Histogram()
+    >>> a.add(10.0); b.add(1000.0)
+    >>> merged([a, b]).count
+    2
+
+    """
+    parts = list(histograms)
+    scale = min((part.scale for part in parts), default=MAX_SCALE)
+    counts: dict[int, int] = {}
+    for part in parts:
+        shift = part.scale - scale
+        for index, n in part.counts.items():
+            at = index >> shift
+            counts[at] = counts.get(at, 0) + n
+    scale, counts = _fitted(scale, counts)
+    return Histogram(
+        scale=scale,
+        zero_count=sum(part.zero_count for part in parts),
+        sum=math.fsum(part.sum for part in parts),
+        counts=counts,
+        input_error=max((part.input_error for part in parts), default=0.0),
+    )
+
+
+def from_exponential(*, scale: int, offset: int, counts: Sequence[int], zero_count: int, total_sum: float) -> Histogram:
+    """Return the histogram of an OpenTelemetry exponential histogram in ms, no finer than ours is."""
+    shift = max(0, scale - MAX_SCALE)
+    own: dict[int, int] = {}
+    for i, n in enumerate(counts):
+        if n:
+            at = (offset + i) >> shift
+            own[at] = own.get(at, 0) + n
+    own_scale, own = _fitted(scale - shift, own)
+    return Histogram(scale=own_scale, zero_count=zero_count, sum=total_sum, counts=own)
+
+
+def from_explicit(*, bounds: Sequence[float], counts: Sequence[int], total_sum: float) -> Histogram:
+    """Return the histogram of explicit bounds (ms, ascending), one count more than bounds.
+
+    A bucket's values are put at its harmonic middle, which halves the relative error; the open last bucket at its
+    lower bound. ``input_error`` states the widest bucket that was used.
+    """
+    histogram = Histogram()
+    error = 0.0
+    for i, n in enumerate(counts):
+        if not n:
+            continue
+        upper = bounds[i] if i < len(bounds) else math.inf
+        lower = max(0.0, bounds[i - 1]) if i else 0.0
+        if upper <= 0:
+            histogram.zero_count += n
+            continue
+        if math.isinf(upper):
+            middle, error = (lower or 1.0), 1.0
+        elif lower <= 0:
+            middle, error = upper / 2, 1.0
+        else:
+            middle = 2 * lower * upper / (lower + upper)
+            error = max(error, (upper - lower) / (upper + lower))
+        histogram.add(middle, n)
+    histogram.sum = total_sum
+    own_error = (histogram.base - 1) / (histogram.base + 1)
+    histogram.input_error = min(1.0, error + own_error) if error else 0.0
+    return histogram
+
+
+def _middle(index: int, base: float) -> float:
+    """Return the value with the same relative distance to both bounds of a bucket."""
+    lower, upper = math.pow(base, index), math.pow(base, index + 1)
+    return 2 * lower * upper / (lower + upper)
+
+
+def _fitted(scale: int, counts: Mapping[int, int]) -> tuple[int, dict[int, int]]:
+    """Return scale and counts with at most MAX_BUCKETS buckets, halving the resolution as often as it takes."""
+    fitted = dict(counts)
+    while len(fitted) > MAX_BUCKETS and scale > MIN_SCALE:
+        scale -= 1
+        coarse: dict[int, int] = {}
+        for index, n in fitted.items():
+            coarse[index >> 1] = coarse.get(index >> 1, 0) + n
+        fitted = coarse
+    return scale, fitted

@@ -1,0 +1,171 @@
+"""Partials: what one chunk of one source partition adds to a window of a service; bundles carry them.
+
+The records of `tocsin.partials`. Partials merge in any order to the same numbers; see docs/adr/0001-window-protocol.md.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from pipeline.contracts.histogram import Histogram, merged
+
+SCHEMA = 1
+OTHER = "other"
+"""Where what is over a cardinality limit is counted."""
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Quantile(msgspec.Struct, kw_only=True):
+    """A quantile (or mean) that arrived ready-made: mean of what came, weighted by requests."""
+
+    weight: float = 0.0
+    weighted_ms: float = 0.0
+
+
+class OperationPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Requests of one operation. ``latency_mixed`` holds those whose outcome is not known one by one (summaries)."""
+
+    requests: Count = 0
+    errors: Count = 0
+    latency_ok: Histogram | None = None
+    latency_failed: Histogram | None = None
+    latency_mixed: Histogram | None = None
+    quantiles: dict[str, Quantile] = {}
+
+
+class GaugePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Utilization of one resource, 1 is full: how many readings, their sum, the highest."""
+
+    n: Count = 0
+    sum: float = 0.0
+    max: float = 0.0
+
+
+class ChangeNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A change event, as it travels with the window in which it was published."""
+
+    type: str
+    time_ms: int
+    until_ms: int | None = None
+    version: str = ""
+    by: str = ""
+    note: str = ""
+
+
+class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a chunk holds so far for one service and window ``[start_ms, start_ms + size_ms)``.
+
+    ``operations`` has ``""`` for what names none. ``versions`` counts readings by the service's version.
+    ``readings`` counts every reading: requests, summaries, gauges, logs, changes.
+    """
+
+    environment: str
+    service: str
+    start_ms: int
+    size_ms: int
+    readings: Count = 0
+    operations: dict[str, OperationPartial] = {}
+    gauges: dict[str, GaugePartial] = {}
+    logs: dict[str, Count] = {}
+    versions: dict[str, Count] = {}
+    changes: list[ChangeNote] = []
+
+
+class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One flush of one source partition for one target partition: cumulative within its chunk.
+
+    Attributes
+    ----------
+    schema
+        Version of this record.
+    source
+        ``topic/partition`` that was read.
+    epoch
+        Raised when the source topic was created anew; (epoch, chunk) compare as a pair.
+    chunk, through
+        Offset of the chunk's first record; offset of the last one folded in. ``through = chunk - 1``: nothing yet.
+    watermark_ms
+        Highest record time seen in the source (plus the time since, while idle); ``None``: no record ever.
+    idle
+        Its owner has caught up, and has heard nothing for ``idle_ms``.
+    generation
+        Of the ingest consumer group, when it was sent.
+    config
+        Hash of the ingest configuration that decides this chunk's content.
+    partitions
+        How many partitions each telemetry topic in the configuration has: the sources of the watermark.
+    partials
+        Of the services of the target partition that were touched since the last flush; everything of the chunk so far.
+
+    """
+
+    schema: int = SCHEMA
+    source: str
+    epoch: Count = 0
+    chunk: Count
+    through: int
+    watermark_ms: int | None = None
+    idle: bool = False
+    generation: int = 0
+    config: str = ""
+    partitions: dict[str, Count] = {}
+    partials: list[Partial] = []
+
+
+def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
+    """Return the sum of the same operation's partials."""
+    quantiles: dict[str, Quantile] = {}
+    for part in parts:
+        for name, quantile in part.quantiles.items():
+            total = quantiles.setdefault(name, Quantile())
+            total.weight += quantile.weight
+            total.weighted_ms += quantile.weighted_ms
+    return OperationPartial(
+        requests=sum(part.requests for part in parts),
+        errors=sum(part.errors for part in parts),
+        latency_ok=_merged_or_none([part.latency_ok for part in parts]),
+        latency_failed=_merged_or_none([part.latency_failed for part in parts]),
+        latency_mixed=_merged_or_none([part.latency_mixed for part in parts]),
+        quantiles=quantiles,
+    )
+
+
+def merge_partials(parts: list[Partial]) -> Partial:
+    """Return the sum of partials of one service, with the first one's service and window; inputs stay as they are."""
+    first = parts[0]
+    by_operation: dict[str, list[OperationPartial]] = {}
+    gauges: dict[str, GaugePartial] = {}
+    logs: dict[str, int] = {}
+    versions: dict[str, int] = {}
+    changes: list[ChangeNote] = []
+    for part in parts:
+        for name, operation in part.operations.items():
+            by_operation.setdefault(name, []).append(operation)
+        for name, gauge in part.gauges.items():
+            known = gauges.setdefault(name, GaugePartial())
+            known.n += gauge.n
+            known.sum += gauge.sum
+            known.max = max(known.max, gauge.max)
+        for severity, n in part.logs.items():
+            logs[severity] = logs.get(severity, 0) + n
+        for version, n in part.versions.items():
+            versions[version] = versions.get(version, 0) + n
+        changes.extend(part.changes)
+    return Partial(
+        environment=first.environment,
+        service=first.service,
+        start_ms=first.start_ms,
+        size_ms=first.size_ms,
+        readings=sum(part.readings for part in parts),
+        operations={name: merge_operations(same) for name, same in by_operation.items()},
+        gauges=gauges,
+        logs=logs,
+        versions=versions,
+        changes=sorted(changes, key=lambda change: (change.time_ms, change.type, change.version, change.by, change.note)),
+    )
+
+
+def _merged_or_none(histograms: list[Histogram | None]) -> Histogram | None:
+    present = [histogram for histogram in histograms if histogram is not None]
+    return merged(present) if present else None

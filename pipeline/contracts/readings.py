@@ -1,0 +1,117 @@
+"""Readings: what a decoder makes of one telemetry record once it is known to be sound; and why one is not."""
+
+from enum import StrEnum
+
+import msgspec
+
+from pipeline.contracts.histogram import Histogram
+
+
+class Origin(msgspec.Struct, kw_only=True, frozen=True):
+    """Whom a reading is about. All texts are bounded, and free of control characters."""
+
+    environment: str
+    service: str
+    version: str = ""
+    operation: str = ""
+    instance: str = ""
+
+
+class RequestReading(msgspec.Struct, kw_only=True, frozen=True):
+    """One request that ended at ``time_ms``."""
+
+    origin: Origin
+    time_ms: int
+    duration_ms: float
+    is_error: bool
+
+
+class SummaryReading(msgspec.Struct, kw_only=True, frozen=True):
+    """``requests`` in the ``interval_ms`` before ``time_ms``; latency mergeable, or quantiles only, or none.
+
+    ``quantiles_ms`` maps ``p50 p90 p95 p99 mean`` (any of them) to ms.
+    """
+
+    origin: Origin
+    time_ms: int
+    interval_ms: int
+    requests: int
+    errors: int
+    latency: Histogram | None = None
+    quantiles_ms: dict[str, float] | None = None
+
+
+class GaugeReading(msgspec.Struct, kw_only=True, frozen=True):
+    """A resource's utilization, 1 is full, measured at ``time_ms``."""
+
+    origin: Origin
+    time_ms: int
+    resource: str
+    utilization: float
+
+
+class LogReading(msgspec.Struct, kw_only=True, frozen=True):
+    """A log line; with ``is_request`` it also counts as one request (its duration may be unknown)."""
+
+    origin: Origin
+    time_ms: int
+    severity: str
+    is_error: bool
+    is_request: bool = False
+    duration_ms: float | None = None
+
+
+class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):
+    """Something people did to a service; belongs to the window in which its record was published."""
+
+    origin: Origin
+    time_ms: int
+    published_ms: int
+    type: str
+    until_ms: int | None = None
+    by: str = ""
+    note: str = ""
+
+
+Reading = RequestReading | SummaryReading | GaugeReading | LogReading | ChangeReading
+
+
+class RejectReason(StrEnum):
+    """Why a record cannot be counted; a metric label, and the reason of a dead letter."""
+
+    EMPTY = "empty"
+    OVERSIZE = "oversize"
+    TOO_DEEP = "too_deep"
+    TOO_MANY_RECORDS = "too_many_records"
+    INVALID_UTF8 = "invalid_utf8"
+    INVALID_JSON = "invalid_json"
+    WRONG_TYPE = "wrong_type"
+    MISSING_FIELD = "missing_field"
+    UNKNOWN_KIND = "unknown_kind"
+    INVALID_TEXT = "invalid_text"
+    NOT_FINITE = "not_finite"
+    OUT_OF_RANGE = "out_of_range"
+    INCONSISTENT = "inconsistent"
+    ABSURD_TIME = "absurd_time"
+    FUTURE_TIME = "future_time"
+
+
+class Rejection(msgspec.Struct, kw_only=True, frozen=True):
+    """One record refused: where in its message, which field, and the rule that it breaks.
+
+    ``index`` is the record's place in the message's array; ``None`` when the whole message is refused.
+    ``detail`` is one sentence that shows the value (shortened, escaped) and the rule.
+    """
+
+    reason: RejectReason
+    detail: str
+    field: str = ""
+    index: int | None = None
+
+
+class Decoded(msgspec.Struct, kw_only=True, frozen=True):
+    """What one message holds: every record is in exactly one of the three."""
+
+    readings: list[Reading] = []
+    rejections: list[Rejection] = []
+    n_ignored: int = 0

@@ -1,0 +1,20 @@
+"""What a stage is: one partition's pure state machine, that a thin shell feeds, publishes for and checkpoints."""
+
+from typing import Protocol
+
+from pipeline.contracts.records import InRecord, OutRecord
+
+
+class Stage(Protocol):
+    """See docs/architecture.md, "Stages"."""
+
+    applied: int
+    """Offset of the last input record folded in; -1 at first."""
+
+    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:
+        """Fold one record in; return what to publish, in order. No I/O, no clock but ``now_ms``."""
+        ...
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        """Return the rows changed since the last call, the head row last; ``None`` deletes a row."""
+        ...

@@ -1,0 +1,1 @@
+"""Ingest: bytes of telemetry become mergeable partials, rejections and headers."""

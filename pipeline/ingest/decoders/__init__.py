@@ -1,0 +1,1 @@
+"""Decoders: one message of one wire format becomes readings and rejections."""
