@@ -105,7 +105,8 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
         total = self.count
         if not total:
             return [None] * len(shares)
-        base, seen, found = self.base, self.zero_count, []
+        base, seen = self.base, self.zero_count
+        found: list[float | None] = []
         buckets = iter(sorted(self.counts.items()))
         index: int | None = None
         for share in shares:

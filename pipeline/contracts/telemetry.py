@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-Time = (
-    Annotated[int | float, msgspec.Meta(description="epoch seconds below 1e11, ms below 1e14, us below 1e17, else ns")] | str
-)
+Time = Annotated[int | float, msgspec.Meta(description="epoch seconds below 1e11, ms below 1e14, us below 1e17, else ns")] | str
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
