@@ -1,0 +1,80 @@
+"""Publishes what stages say, in order, and knows when all of it is acknowledged."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from pipeline.contracts.records import OutRecord
+
+MAX_PENDING = 2_000
+"""Sends in flight before the next one waits for the oldest: bounds memory when the broker is slow."""
+
+
+class Producer(Protocol):
+    """The part of a Faust producer that is used here."""
+
+    async def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        timestamp: float | None,
+        headers: Any,
+    ) -> Awaitable[object]:
+        """Queue a record; the awaitable that it returns is done when the broker has acknowledged."""
+        ...
+
+
+class Outbox:
+    """Ordered sends of one partition's stage; one outbox per stage, so that acknowledgements are its own.
+
+    Parameters
+    ----------
+    producer
+        Gives the app's producer at the time of sending (Faust replaces it on a restart).
+    names
+        Topic name by logical name.
+
+    """
+
+    def __init__(self, producer: Callable[[], Producer], names: Mapping[str, str]) -> None:
+        self._producer = producer
+        self._names = names
+        self._pending: deque[asyncio.Future[object]] = deque()
+
+    async def send(self, records: Iterable[OutRecord]) -> None:
+        """Queue records in order.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaError
+            When an earlier one was refused for good.
+
+        """
+        producer = self._producer()
+        for record in records:
+            sent = await producer.send(
+                self._names[record.topic],
+                record.key.encode(),
+                record.value,
+                record.partition,
+                None if record.timestamp_ms is None else record.timestamp_ms / 1000,
+                list(record.headers) or None,
+            )
+            self._pending.append(asyncio.ensure_future(sent))
+            if len(self._pending) > MAX_PENDING:
+                await self._pending.popleft()
+
+    async def acknowledged(self) -> None:
+        """Wait until everything queued so far is acknowledged.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaError
+            When one was refused for good: the caller must not go on as if it had been sent.
+
+        """
+        while self._pending:
+            await self._pending.popleft()

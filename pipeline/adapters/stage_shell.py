@@ -1,0 +1,166 @@
+"""Runs a stage over one topic: feeds it, publishes for it, checkpoints it; decides nothing about the domain."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.adapters.ledger import Ledger
+from pipeline.adapters.outbox import Outbox
+from pipeline.adapters.transport import Batch
+from pipeline.contracts.stage import Stage
+
+YIELD_EVERY = 64
+"""Records between two moments in which the event loop may do something else."""
+
+
+class Checkpoints(Protocol):
+    """Where a stage's rows are kept: a Faust table."""
+
+    def rows_of(self, partition: int) -> Mapping[str, bytes]:
+        """Return the recovered rows of one partition, by name."""
+        ...
+
+    async def write(self, event: Any, partition: int, changes: Mapping[str, bytes | None]) -> None:
+        """Write rows in order; done when the changelog has acknowledged them all."""
+        ...
+
+
+class Observer(Protocol):
+    """What the shell tells about itself."""
+
+    def stage_stepped(self, topic: str, partition: int, n_records: int) -> None:
+        """``n_records`` were folded in."""
+        ...
+
+    def checkpointed(self, topic: str, partition: int, n_rows: int, seconds: float) -> None:
+        """Rows were written and acknowledged."""
+        ...
+
+    def published(self, topic: str, value: bytes | None) -> None:
+        """A record was queued for a (logical) topic."""
+        ...
+
+    def discontinued(self, topic: str, partition: int, expected: int, got: int) -> None:
+        """A batch did not go on from where the stage stands, and is read again."""
+        ...
+
+
+@dataclass(slots=True)
+class _Owned:
+    """One partition that this worker owns, from the first batch to its revocation."""
+
+    stage: Stage
+    outbox: Outbox
+    position: int
+    finished: int
+    checkpointed_ms: int
+    event: Any = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class StageShell:
+    """One stage per owned partition of ``topic``; see docs/architecture.md, "Stages"."""
+
+    def __init__(  # noqa: D417 - each is named for what it is
+        self,
+        *,
+        topic: str,
+        ledger: Ledger,
+        checkpoints: Checkpoints,
+        restore: Callable[[int, Mapping[str, bytes]], Stage],
+        outbox: Callable[[], Outbox],
+        seek: Callable[[str, int], Any],
+        now_ms: Callable[[], int],
+        monotonic_ms: Callable[[], int],
+        checkpoint_ms: int,
+        observer: Observer,
+    ) -> None:
+        self.topic = topic
+        self._ledger = ledger
+        self._checkpoints = checkpoints
+        self._restore = restore
+        self._outbox = outbox
+        self._seek = seek
+        self._now_ms = now_ms
+        self._monotonic_ms = monotonic_ms
+        self._checkpoint_ms = checkpoint_ms
+        self._observer = observer
+        self._owned: dict[int, _Owned] = {}
+
+    def stages(self) -> dict[int, Stage]:
+        """Return the stage of each owned partition, for metrics."""
+        return {partition: owned.stage for partition, owned in self._owned.items()}
+
+    def revoked(self, partitions: set[int]) -> None:
+        """Forget partitions: whoever owns them next restores them from the table."""
+        for partition in partitions:
+            self._owned.pop(partition, None)
+
+    async def on_batch(self, event: Any, batch: Batch) -> None:
+        """Fold a batch in, publish, and checkpoint when it is time."""
+        owned = self._owned.get(batch.partition) or self._take_over(batch)
+        async with owned.lock:
+            if not self._is_mine(batch.partition, owned):
+                return
+            if batch.begins_at != owned.position:
+                self._observer.discontinued(self.topic, batch.partition, owned.position, batch.begins_at)
+                self._owned.pop(batch.partition, None)
+                await self._seek(self.topic, batch.partition)
+                return
+            owned.event = event
+            await self._fold(owned, batch)
+            if self._is_due(owned):
+                await self._checkpoint(batch.partition, owned)
+
+    async def tick(self) -> None:
+        """Checkpoint partitions that have gone quiet with rows still unwritten."""
+        for partition, owned in list(self._owned.items()):
+            if owned.finished < owned.position and self._is_due(owned) and not owned.lock.locked():
+                async with owned.lock:
+                    await self._checkpoint(partition, owned)
+
+    def _take_over(self, batch: Batch) -> _Owned:
+        standing = self._ledger.standing((batch.topic, batch.partition))
+        position = batch.begins_at if standing is None else standing.next_offset
+        owned = _Owned(
+            stage=self._restore(batch.partition, self._checkpoints.rows_of(batch.partition)),
+            outbox=self._outbox(),
+            position=position,
+            finished=position,
+            checkpointed_ms=self._monotonic_ms(),
+        )
+        self._owned[batch.partition] = owned
+        return owned
+
+    def _is_mine(self, partition: int, owned: _Owned) -> bool:
+        return self._owned.get(partition) is owned
+
+    def _is_due(self, owned: _Owned) -> bool:
+        return self._monotonic_ms() - owned.checkpointed_ms >= self._checkpoint_ms
+
+    async def _fold(self, owned: _Owned, batch: Batch) -> None:
+        stage, now_ms = owned.stage, self._now_ms()
+        for i, record in enumerate(batch.records):
+            if record.offset > stage.applied:
+                outputs = stage.step(record, now_ms)
+                await owned.outbox.send(outputs)
+                for output in outputs:
+                    self._observer.published(output.topic, output.value)
+            if i % YIELD_EVERY == YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+        owned.position = batch.next_offset
+        self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
+
+    async def _checkpoint(self, partition: int, owned: _Owned) -> None:
+        began_ms, position = self._monotonic_ms(), owned.position
+        await owned.outbox.acknowledged()
+        if not self._is_mine(partition, owned):
+            return
+        changes = owned.stage.take_changes()
+        await self._checkpoints.write(owned.event, partition, changes)
+        if not self._is_mine(partition, owned):
+            return
+        self._ledger.finish((self.topic, partition), position)
+        owned.finished, owned.checkpointed_ms = position, self._monotonic_ms()
+        self._observer.checkpointed(self.topic, partition, len(changes), (owned.checkpointed_ms - began_ms) / 1000)
