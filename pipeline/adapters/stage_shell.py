@@ -9,6 +9,7 @@ from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.transport import Batch
 from pipeline.contracts.stage import Stage
+from pipeline.errors import StateError
 
 YIELD_EVERY = 64
 """Records between two moments in which the event loop may do something else."""
@@ -87,6 +88,7 @@ class StageShell:
         self._checkpoint_ms = checkpoint_ms
         self._observer = observer
         self._owned: dict[int, _Owned] = {}
+        self._refused: dict[int, int] = {}
 
     def stages(self) -> dict[int, Stage]:
         """Return the stage of each owned partition, for metrics."""
@@ -103,7 +105,7 @@ class StageShell:
         async with owned.lock:
             if not self._is_mine(batch.partition, owned):
                 return
-            if batch.begins_at != owned.position:
+            if batch.begins_at != owned.position and not self._is_gap(owned, batch):
                 self._observer.discontinued(self.topic, batch.partition, owned.position, batch.begins_at)
                 self._owned.pop(batch.partition, None)
                 await self._seek(self.topic, batch.partition)
@@ -132,6 +134,26 @@ class StageShell:
         )
         self._owned[batch.partition] = owned
         return owned
+
+    def _is_gap(self, owned: _Owned, batch: Batch) -> bool:
+        """Tell whether the log itself has nothing between the stage's position and the batch: asked for, not given.
+
+        Raises
+        ------
+        StateError
+            If the log begins again below what was read before: the topic is not the one this state is of.
+
+        """
+        if self._refused.get(batch.partition) != batch.begins_at:
+            self._refused[batch.partition] = batch.begins_at
+            return False
+        if batch.begins_at < owned.position:
+            raise StateError(
+                f"{self.topic}/{batch.partition} starts again at offset {batch.begins_at}, below {owned.position} where this app stands: "
+                "the topic was created anew (an in-memory broker forgets); start with a fresh app id (TOCSIN_APP_ID)"
+            )
+        owned.position = batch.begins_at
+        return True
 
     def _is_mine(self, partition: int, owned: _Owned) -> bool:
         return self._owned.get(partition) is owned

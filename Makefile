@@ -1,0 +1,68 @@
+# Everything by name: `make help`.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+SHARED ?= ../shared
+STAMP := $(VENV)/.installed
+
+.PHONY: help run test setup lint types imports unit doctest integration format schemas clean check-compose \
+        bench-exact bench-shop bench-petshop
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tocsin needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . 2>/dev/null \
+	  || $(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+setup: $(STAMP) ## install everything into .venv
+
+run: $(STAMP) ## the main job with an embedded broker: a day of history, then the live shop; FOR=seconds ends by itself
+	@$(RUN)/tocsin up $(if $(FOR),--for $(FOR)) $(ARGS)
+
+test: $(STAMP) ## linters, types, import rules and every test, on the embedded broker and on Apache Kafka
+	@PYTHON=$(PYTHON) bash .ci/test
+
+lint: $(STAMP) ## ruff: format and rules
+	@$(RUN)/ruff format --check . && $(RUN)/ruff check .
+
+format: $(STAMP) ## let ruff mend what it can
+	@$(RUN)/ruff format . && $(RUN)/ruff check --fix .
+
+types: $(STAMP) ## mypy, strict
+	@$(RUN)/mypy
+
+imports: $(STAMP) ## who may know whom
+	@$(RUN)/lint-imports
+
+unit: $(STAMP) ## tests without a broker
+	@$(RUN)/pytest -m "not embedded and not kafka"
+
+doctest: $(STAMP) ## the examples in docstrings
+	@$(RUN)/pytest --doctest-modules pipeline models
+
+integration: $(STAMP) ## tests against both brokers
+	@$(RUN)/pytest -m "embedded or kafka"
+
+schemas: $(STAMP) ## write config/schemas and the AsyncAPI document from the contracts
+	@$(RUN)/tocsin schemas write
+
+bench-exact: $(STAMP) ## exactness under kills: RUNS=n SEED=s BROKER=kafka|embedded
+	@$(RUN)/python -m benchmarks.exact --runs $(or $(RUNS),3) --seed $(or $(SEED),1) --broker $(or $(BROKER),kafka)
+
+bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]
+	@$(RUN)/python -m benchmarks.shop --shared $(SHARED) --days $(or $(DAYS),1) --faults $(or $(FAULTS),20) --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD)) $(if $(POISONED),--poisoned)
+
+bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
+	@$(RUN)/python -m benchmarks.petshop --data $(or $(DATA),$(SHARED)/data/petshop) --split $(or $(SPLIT),train)
+
+clean: ## remove what was made
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,231 @@
+"""The ingest agent: a Faust shell around one reader per telemetry partition."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from pipeline.adapters.ledger import Ledger, Standing
+from pipeline.adapters.outbox import Outbox
+from pipeline.adapters.transport import Batch
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.records import OutRecord
+from pipeline.errors import StateError
+from pipeline.ingest.source import ChunkEnd, Owner, ReadCounts, SourceParams, SourceReader
+
+SLICE = 2_000
+"""Records folded before the event loop may do something else (some tens of milliseconds)."""
+
+
+class ChunkMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a commit's metadata says of the chunk that begins at its offset."""
+
+    config: str
+    epoch: int = 0
+    watermark_ms: int | None = None
+
+
+class Consumer(Protocol):
+    """What the transport knows about a partition."""
+
+    def assigned(self) -> set[tuple[str, int]]:
+        """Return the telemetry partitions that this worker owns now."""
+        ...
+
+    def generation(self) -> int:
+        """Return the consumer group's generation."""
+        ...
+
+    def is_caught_up(self, topic: str, partition: int) -> bool:
+        """Tell whether everything in the partition has been delivered."""
+        ...
+
+    async def seek(self, topic: str, partition: int) -> None:
+        """Read the partition again from where the ledger stands."""
+        ...
+
+
+class Observer(Protocol):
+    """What the shell tells about itself."""
+
+    def ingested(self, topic: str, counts: ReadCounts) -> None:
+        """Records were read and their readings folded or rejected."""
+        ...
+
+    def published(self, topic: str, value: bytes | None) -> None:
+        """A record was queued for a (logical) topic."""
+        ...
+
+    def chunk_finished(self, topic: str, partition: int) -> None:
+        """A chunk was acknowledged and may be committed."""
+        ...
+
+    def discontinued(self, topic: str, partition: int, expected: int, got: int) -> None:
+        """A batch did not go on from where the reader stands, and is read again."""
+        ...
+
+
+@dataclass(slots=True)
+class _Owned:
+    """One telemetry partition that this worker owns."""
+
+    reader: SourceReader
+    outbox: Outbox
+    heard_ms: int
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class IngestShell:
+    """One reader per owned telemetry partition; commits at chunk ends only, by way of the ledger."""
+
+    def __init__(  # noqa: D417 - each is named for what it is
+        self,
+        *,
+        ledger: Ledger,
+        consumer: Consumer,
+        outbox: Callable[[], Outbox],
+        config: IngestConfig,
+        configs: Mapping[str, IngestConfig],
+        params: SourceParams,
+        partitions: Callable[[], dict[str, int]],
+        n_targets: int,
+        now_ms: Callable[[], int],
+        observer: Observer,
+    ) -> None:
+        self._ledger = ledger
+        self._consumer = consumer
+        self._outbox = outbox
+        self._config = config
+        self._configs = {**configs, config.hash: config}
+        self._params = params
+        self._partitions = partitions
+        self._n_targets = n_targets
+        self._now_ms = now_ms
+        self._observer = observer
+        self._owned: dict[tuple[str, int], _Owned] = {}
+        self._refused: dict[tuple[str, int], int] = {}
+
+    def revoked(self, partitions: set[tuple[str, int]]) -> None:
+        """Forget partitions: their next owner begins where the ledger was committed."""
+        for tp in partitions:
+            self._owned.pop(tp, None)
+
+    async def on_batch(self, batch: Batch) -> None:
+        """Fold a fetched batch in, chunk by chunk."""
+        tp = (batch.topic, batch.partition)
+        owned = self._owned.get(tp) or self._take_over(tp, batch.begins_at)
+        async with owned.lock:
+            if self._owned.get(tp) is not owned:
+                return
+            if batch.begins_at != owned.reader.position:
+                refound = self._found_again(tp, owned, batch)
+                if refound is None:
+                    self._observer.discontinued(*tp, owned.reader.position, batch.begins_at)
+                    self._owned.pop(tp, None)
+                    await self._consumer.seek(*tp)
+                    return
+                owned = refound
+            owned.heard_ms = self._now_ms()
+            await self._fold(tp, owned, batch)
+
+    async def tick(self) -> None:
+        """Send headers, so that watermarks go on without data."""
+        for tp in self._consumer.assigned():
+            owned = self._owned.get(tp)
+            if owned is None:
+                standing = self._ledger.standing(tp)
+                owned = self._take_over(tp, standing.next_offset if standing else 0)
+            if not owned.lock.locked():
+                async with owned.lock:
+                    await self._publish(owned, owned.reader.tick(self._owner(tp, owned)))
+
+    def _take_over(self, tp: tuple[str, int], begins_at: int) -> _Owned:
+        standing = self._ledger.standing(tp)
+        mark = _mark(standing, self._config)
+        owned = self._owned[tp] = self._begin(tp, standing.next_offset if standing else begins_at, mark)
+        return owned
+
+    def _begin(self, tp: tuple[str, int], position: int, mark: ChunkMark) -> _Owned:
+        config = self._configs.get(mark.config)
+        if config is None:
+            raise StateError(
+                f"{tp[0]}/{tp[1]}: the chunk at offset {position} was begun with ingest configuration {mark.config}, "
+                "which is not on tocsin.config: restore that topic, or reset the consumer group's offsets"
+            )
+        reader = SourceReader(
+            config=config,
+            params=self._params,
+            source=f"{tp[0]}/{tp[1]}",
+            epoch=mark.epoch,
+            position=position,
+            watermark_ms=mark.watermark_ms,
+        )
+        return _Owned(reader=reader, outbox=self._outbox(), heard_ms=self._now_ms())
+
+    def _found_again(self, tp: tuple[str, int], owned: _Owned, batch: Batch) -> _Owned | None:
+        """Return an owner that goes on at the batch when the log itself offers nothing else; ``None``: seek first."""
+        if self._refused.get(tp) != batch.begins_at:
+            self._refused[tp] = batch.begins_at
+            # a reader that has folded nothing yet only guessed its first position
+            if self._ledger.standing(tp) is not None:
+                return None
+        mark = _mark(self._ledger.standing(tp), self._config)
+        if batch.begins_at < owned.reader.position:  # the topic was created anew
+            mark = ChunkMark(config=self._config.hash, epoch=mark.epoch + 1)
+        again = self._owned[tp] = self._begin(tp, batch.begins_at, mark)
+        again.lock = owned.lock
+        return again
+
+    async def _fold(self, tp: tuple[str, int], owned: _Owned, batch: Batch) -> None:
+        done, reader = 0, owned.reader
+        while done < len(batch.records):
+            outcome = reader.read(batch.records[done : done + SLICE], self._owner(tp, owned))
+            done += outcome.n_read
+            self._observer.ingested(batch.topic, outcome.counts)
+            await self._publish(owned, outcome.outputs)
+            if outcome.chunk_end is not None:
+                await self._finish(tp, owned, outcome.chunk_end)
+                if self._owned.get(tp) is not owned:
+                    return
+            await asyncio.sleep(0)
+
+    async def _finish(self, tp: tuple[str, int], owned: _Owned, end: ChunkEnd) -> None:
+        await owned.outbox.acknowledged()
+        mark = ChunkMark(config=self._config.hash, epoch=end.epoch, watermark_ms=end.watermark_ms)
+        if self._owned.get(tp) is owned:
+            self._ledger.finish(tp, end.next_offset, msgspec.json.encode(mark).decode())
+            owned.reader.begin_chunk(self._config)
+            self._observer.chunk_finished(*tp)
+
+    async def _publish(self, owned: _Owned, outputs: list[OutRecord]) -> None:
+        await owned.outbox.send(outputs)
+        for output in outputs:
+            self._observer.published(output.topic, output.value)
+
+    def _owner(self, tp: tuple[str, int], owned: _Owned) -> Owner:
+        return Owner(
+            now_ms=self._now_ms(),
+            generation=self._consumer.generation(),
+            is_caught_up=self._consumer.is_caught_up(*tp),
+            heard_ms=owned.heard_ms,
+            partitions=self._partitions(),
+            n_targets=self._n_targets,
+        )
+
+
+def _mark(standing: Standing | None, config: IngestConfig) -> ChunkMark:
+    """Return what the commit says of the next chunk; a broker that drops metadata (Tansu) leaves our own config."""
+    if standing is None or not standing.metadata:
+        return ChunkMark(config=config.hash)
+    try:
+        return msgspec.json.decode(standing.metadata, type=ChunkMark)
+    except msgspec.DecodeError as problem:
+        raise StateError(f"commit metadata is not ours: {standing.metadata!r}: {problem}") from problem
+
+
+async def run(stream: Any, shell: IngestShell) -> None:
+    """Feed the shell from a Faust stream of batches, without Faust's own acknowledgements."""
+    async for event in stream.noack().events():
+        await shell.on_batch(event.message.value)
