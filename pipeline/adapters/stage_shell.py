@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.adapters.ledger import Ledger
+from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.transport import Batch
 from pipeline.contracts.stage import Stage
@@ -123,8 +123,12 @@ class StageShell:
                     await self._checkpoint(partition, owned)
 
     def _take_over(self, batch: Batch) -> _Owned:
-        standing = self._ledger.standing((batch.topic, batch.partition))
-        position = batch.begins_at if standing is None else standing.next_offset
+        tp = (batch.topic, batch.partition)
+        standing = self._ledger.standing(tp)
+        if standing is None:  # no commit yet: the log's beginning is where this app begins
+            standing = Standing(batch.begins_at, "")
+            self._ledger.began(tp, standing)
+        position = standing.next_offset
         owned = _Owned(
             stage=self._restore(batch.partition, self._checkpoints.rows_of(batch.partition)),
             outbox=self._outbox(),

@@ -115,7 +115,10 @@ class IngestShell:
     async def on_batch(self, batch: Batch) -> None:
         """Fold a fetched batch in, chunk by chunk."""
         tp = (batch.topic, batch.partition)
-        owned = self._owned.get(tp) or self._take_over(tp, batch.begins_at)
+        if self._ledger.standing(tp) is None:  # no commit yet: the log's beginning is where the first chunk begins
+            self._ledger.began(tp, Standing(batch.begins_at, ""))
+            self._owned.pop(tp, None)
+        owned = self._owned.get(tp) or self._take_over(tp)
         async with owned.lock:
             if self._owned.get(tp) is not owned:
                 return
@@ -135,16 +138,15 @@ class IngestShell:
         for tp in self._consumer.assigned():
             owned = self._owned.get(tp)
             if owned is None:
-                standing = self._ledger.standing(tp)
-                owned = self._take_over(tp, standing.next_offset if standing else 0)
+                owned = self._take_over(tp)
             if not owned.lock.locked():
                 async with owned.lock:
                     await self._publish(owned, owned.reader.tick(self._owner(tp, owned)))
 
-    def _take_over(self, tp: tuple[str, int], begins_at: int) -> _Owned:
+    def _take_over(self, tp: tuple[str, int]) -> _Owned:
         standing = self._ledger.standing(tp)
         mark = _mark(standing, self._config)
-        owned = self._owned[tp] = self._begin(tp, standing.next_offset if standing else begins_at, mark)
+        owned = self._owned[tp] = self._begin(tp, standing.next_offset if standing else 0, mark)
         return owned
 
     def _begin(self, tp: tuple[str, int], position: int, mark: ChunkMark) -> _Owned:
@@ -168,9 +170,7 @@ class IngestShell:
         """Return an owner that goes on at the batch when the log itself offers nothing else; ``None``: seek first."""
         if self._refused.get(tp) != batch.begins_at:
             self._refused[tp] = batch.begins_at
-            # a reader that has folded nothing yet only guessed its first position
-            if self._ledger.standing(tp) is not None:
-                return None
+            return None
         mark = _mark(self._ledger.standing(tp), self._config)
         if batch.begins_at < owned.reader.position:  # the topic was created anew
             mark = ChunkMark(config=self._config.hash, epoch=mark.epoch + 1)
