@@ -36,3 +36,14 @@ class StateError(PipelineError):
 
 class UsageError(PipelineError):
     """The command line was called with something that cannot be done; the message says what would do."""
+
+
+class FieldRefused(PipelineError):
+    """A field of a telemetry record breaks a rule; becomes a rejection at the boundary of its record.
+
+    ``reason`` is a ``RejectReason``; ``field`` the path inside the record; ``detail`` shows the value and the rule.
+    """
+
+    def __init__(self, reason: str, field: str, detail: str) -> None:
+        self.reason, self.field, self.detail = reason, field, detail
+        super().__init__(detail)

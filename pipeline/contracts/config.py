@@ -36,6 +36,10 @@ class IngestConfig:
         Above it a utilization is rejected; a little above 1 is real.
     max_operations
         Operations per service and chunk and window; further ones count as ``other``.
+    max_resources, max_versions
+        Likewise of resources (gauges) and of versions.
+    max_changes
+        Change notes kept per service and chunk and window; further changes are counted, their notes are not kept.
 
     """
 
@@ -52,6 +56,9 @@ class IngestConfig:
     earliest_time_ms: int = 946_684_800_000
     max_utilization: float = 1.5
     max_operations: int = 100
+    max_resources: int = 50
+    max_versions: int = 8
+    max_changes: int = 100
 
     @property
     def hash(self) -> str:
