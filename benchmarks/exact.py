@@ -1,0 +1,324 @@
+"""Shows whether window totals stay exact whatever is killed: `make bench-exact RUNS=n SEED=s BROKER=kafka|embedded`."""
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from benchmarks.exact_truth import Published, Truth, differences, lost_and_doubled, message
+from pipeline.adapters.brokers.embedded import EmbeddedBroker
+from pipeline.adapters.brokers.kafka import KafkaBroker
+
+REPOSITORY = Path(__file__).parent.parent
+ROLES = ("ingest", "analyse", "act")
+PARTITIONS = 4
+MESSAGES_PER_S = 150
+SESSION_S = 2.0
+"""The session timeout of the test profile."""
+SETTLE_S = 90
+"""How long the published totals may stand still, short of what was sent, before a run is called inexact."""
+
+
+@dataclass
+class Workers:
+    """The worker processes of a run, by name; each restarted or stopped by its own process id."""
+
+    config: Path
+    logs: Path
+    running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    n_started: int = 0
+
+    async def start(self, name: str, role: str) -> None:
+        """Start a worker of ``role`` under ``name``."""
+        self.n_started += 1
+        log = (self.logs / f"{self.n_started:02d}-{name}.log").open("wb")
+        self.running[name] = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pipeline.cli.main", "worker", "--role", role, "--config", str(self.config),
+            stdout=log, stderr=log, cwd=REPOSITORY,
+        )  # fmt: skip
+        log.close()
+
+    def send(self, name: str, signum: signal.Signals) -> None:
+        """Send a signal to a worker."""
+        self.running[name].send_signal(signum)
+
+    async def stop(self, name: str, signum: signal.Signals = signal.SIGTERM) -> int:
+        """Stop a worker and wait for its end; one that does not go in 20 s is killed."""
+        process = self.running.pop(name)
+        if process.returncode is None:
+            process.send_signal(signum)
+        try:
+            return await asyncio.wait_for(process.wait(), 20)
+        except TimeoutError:
+            process.kill()
+            return await process.wait()
+
+    async def revive(self) -> list[str]:
+        """Start again whichever base worker has ended by itself, as a supervisor would; return their names."""
+        ended = [name for name in ROLES if name in self.running and self.running[name].returncode is not None]
+        for name in ended:
+            await self.start(name, name)
+        return ended
+
+
+@dataclass
+class Run:
+    """One seeded run."""
+
+    seed: int
+    broker: EmbeddedBroker | KafkaBroker
+    workers: Workers
+    topics: dict[str, str]
+    rng: random.Random
+    truth: Truth = field(default_factory=Truth)
+    published: Published = field(default_factory=Published)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    async def kill_worker(self, role: str) -> None:
+        """Kill -9 a worker; a supervisor starts it again."""
+        await self.workers.stop(role, signal.SIGKILL)
+        await self.workers.start(role, role)
+
+    async def join_and_leave(self) -> None:
+        """A second worker joins its group and leaves it."""
+        role = self.rng.choice(ROLES[:2])
+        await self.workers.start("second", role)
+        await asyncio.sleep(self.rng.uniform(5, 8))
+        await self.workers.stop("second")
+
+    async def freeze_worker(self) -> None:
+        """A worker is stopped past its session and goes on beside its successor."""
+        role = self.rng.choice(ROLES[:2])
+        await self.workers.start("second", role)
+        await asyncio.sleep(4)
+        self.workers.send(role, signal.SIGSTOP)
+        await asyncio.sleep(SESSION_S + self.rng.uniform(1.5, 4))
+        self.workers.send(role, signal.SIGCONT)
+        await asyncio.sleep(self.rng.uniform(2, 4))
+        await self.workers.stop("second")
+
+    async def freeze_broker(self) -> None:
+        """The broker stands still for 10 s."""
+        self.broker.freeze()
+        await asyncio.sleep(10)
+        self.broker.thaw()
+
+    async def kill_broker(self) -> None:
+        """Kafka is killed and started again on its data."""
+        await asyncio.to_thread(self.broker.kill)
+        await asyncio.sleep(self.rng.uniform(0.5, 3))
+        await asyncio.to_thread(self.broker.restart)
+
+
+def schedule(run: Run) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+    """Return the run's faults in a random order, every kind at least once."""
+    faults: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        ("kill_ingest", lambda: run.kill_worker("ingest")),
+        ("kill_analyse", lambda: run.kill_worker("analyse")),
+        ("kill_act", lambda: run.kill_worker("act")),
+        ("join_and_leave", run.join_and_leave),
+        ("freeze_worker", run.freeze_worker),
+        ("freeze_broker", run.freeze_broker),
+    ]
+    if run.broker.is_persistent:
+        faults.append(("kill_broker", run.kill_broker))
+    run.rng.shuffle(faults)
+    return faults
+
+
+def write_config(folder: Path, prefix: str, bootstrap: str) -> dict[str, str]:
+    """Write a config folder of the run's own topics; return topic name by logical name."""
+    shutil.copytree(REPOSITORY / "config", folder)
+    topics = yaml.safe_load((folder / "topics.yaml").read_text())
+    for spec in topics["topics"]:
+        spec["name"] = prefix + spec["name"]
+        if spec["partitions"] != 1:
+            spec["partitions"] = PARTITIONS
+    (folder / "topics.yaml").write_text(yaml.safe_dump(topics))
+    main = yaml.safe_load((folder / "tocsin.yaml").read_text())
+    main["broker"] = {"bootstrap": bootstrap}
+    main["worker"] = {
+        **(main.get("worker") or {}),
+        "app_id": f"{prefix}tocsin",
+        "profile": "test",
+        "web_port": 0,
+        "checkpoint_ms": 500,
+    }
+    ingest = main.get("ingest") or {}
+    decoders = ingest.get("decoders") or {"telemetry.metrics": "native", "telemetry.logs": "native", "tocsin.changes": "changes"}
+    main["ingest"] = {
+        **ingest,
+        "decoders": {prefix + topic: decoder for topic, decoder in decoders.items()},
+        "chunk_records": 500,
+        "chunk_ms": 5000,
+    }
+    main["source"] = {**(main.get("source") or {}), "idle_ms": 2000}
+    main["windows"] = {**(main.get("windows") or {}), "grace_ms": 20000}
+    (folder / "tocsin.yaml").write_text(yaml.safe_dump(main))
+    return {spec["logical_name"]: spec["name"] for spec in topics["topics"]}
+
+
+async def feed(run: Run, stop: asyncio.Event) -> None:
+    """Send telemetry at a steady pace until told to stop; every send is acknowledged, exactly once on Kafka."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=run.broker.bootstrap,
+        enable_idempotence=run.broker.is_persistent,
+        acks="all",
+        request_timeout_ms=60_000,
+    )
+    await producer.start()
+    sent: set[asyncio.Future[object]] = set()
+    try:
+        while not stop.is_set():
+            for _ in range(MESSAGES_PER_S // 10):
+                now_ms = time.time_ns() // 1_000_000  # noqa: TID251 - the publishers' clock, not the pipeline's
+                value = message(run.rng, now_ms, run.truth)
+                future = await producer.send(
+                    run.topics["telemetry.metrics"], value, partition=run.rng.randrange(PARTITIONS), timestamp_ms=now_ms
+                )
+                sent.add(future)
+                future.add_done_callback(sent.discard)
+            await asyncio.sleep(0.1)
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+async def read_outputs(run: Run, stop: asyncio.Event) -> None:
+    """Read signals and dead letters from their beginning, whatever the broker goes through."""
+    names = {run.topics["signals"]: True, run.topics["dead-letters"]: False}
+    consumer = AIOKafkaConsumer(bootstrap_servers=run.broker.bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    consumer.assign([TopicPartition(name, p) for name in names for p in range(PARTITIONS)])
+    try:
+        while not stop.is_set():
+            try:
+                batches = await consumer.getmany(timeout_ms=200)
+            except KafkaError:
+                await asyncio.sleep(0.2)
+                continue
+            for tp, records in batches.items():
+                for record in records:
+                    if names[tp.topic]:
+                        run.published.signals(record.value)
+                    else:
+                        header = dict(record.headers)["tocsin-dead-letter"]
+                        run.published.dead_letter(record.key, header)
+    finally:
+        await consumer.stop()
+
+
+async def settle(run: Run, say: Callable[[str], None]) -> None:
+    """Wait until everything sent is accounted for, or nothing has moved for SETTLE_S."""
+    best, moved = -1, time.monotonic()
+    while time.monotonic() - moved < SETTLE_S:
+        total = run.published.total
+        if total != best:
+            best, moved = total, time.monotonic()
+            say(f"  accounted for {total:,} of {run.truth.sent:,}")
+        if total == run.truth.sent and not differences(run.truth, run.published):
+            await asyncio.sleep(3)  # whoever doubles has time to do so
+            return
+        for name in await run.workers.revive():
+            say(f"  {name} had ended by itself and was started again")
+        await asyncio.sleep(0.5)
+
+
+async def one(run: Run, say: Callable[[str], None]) -> list[str]:
+    """Play one run; return what does not add up."""
+    stop_feed, stop_read = asyncio.Event(), asyncio.Event()
+    create = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pipeline.cli.main", "topics", "create", "--config", str(run.workers.config),
+        stdout=asyncio.subprocess.DEVNULL, cwd=REPOSITORY,
+    )  # fmt: skip
+    if await create.wait():
+        raise RuntimeError("tocsin topics create failed")
+    for role in ROLES:
+        await run.workers.start(role, role)
+    tasks = [asyncio.create_task(feed(run, stop_feed)), asyncio.create_task(read_outputs(run, stop_read))]
+    try:
+        await asyncio.sleep(6)
+        for kind, fault in schedule(run):
+            say(f"  {kind}")
+            await fault()
+            run.faults[kind] += 1
+            for name in await run.workers.revive():
+                say(f"  {name} had ended by itself and was started again")
+            await asyncio.sleep(run.rng.uniform(1, 3))
+        stop_feed.set()
+        await tasks[0]
+        await settle(run, say)
+    finally:
+        stop_feed.set()
+        stop_read.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for name in list(run.workers.running):
+            await run.workers.stop(name)
+    return differences(run.truth, run.published)
+
+
+async def main(options: argparse.Namespace) -> int:
+    """Play all runs; return the exit code."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    faults: Counter[str] = Counter()
+    exact = lost = doubled = 0
+    rows: list[str] = []
+    kept = Path(tempfile.mkdtemp(prefix="tocsin-exact-"))
+    broker = KafkaBroker(folder=kept / "broker") if options.broker == "kafka" else EmbeddedBroker(folder=kept / "broker")
+    broker.start()
+    try:
+        for number in range(options.runs):
+            seed = options.seed + number
+            folder = kept / f"run-{seed}"
+            folder.mkdir()
+            topics = write_config(folder / "config", f"r{seed}-", broker.bootstrap)
+            run = Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
+            print(f"run {number + 1} of {options.runs}, seed {seed}", flush=True)
+            began = time.monotonic()
+            wrong = await one(run, lambda text: print(text, flush=True))
+            missing, extra = lost_and_doubled(run.truth, run.published)
+            exact, lost, doubled = exact + (not wrong), lost + missing, doubled + extra
+            faults += run.faults
+            verdict = "exact" if not wrong else "NOT EXACT"
+            rows.append(
+                f"{seed:>6} {run.truth.sent:>8,} {run.published.counted:>8,} {run.published.n_late:>6,} {run.published.rejected:>8,} "
+                f"{time.monotonic() - began:>6.0f} s  {verdict}"
+            )
+            print(rows[-1], flush=True)
+            for line in wrong[:20]:
+                print(f"    {line}", flush=True)
+    finally:
+        broker.stop()
+    print(f"\n{'seed':>6} {'sent':>8} {'counted':>8} {'late':>6} {'rejected':>8} {'took':>8}  totals")
+    print("\n".join(rows))
+    if exact == options.runs:
+        shutil.rmtree(kept)
+    else:
+        print(f"logs and configuration are kept in {kept}")
+    print(json.dumps({
+        "bench": "exact", "broker": options.broker, "runs": options.runs, "exact": exact, "lost": lost, "doubled": doubled, "faults": dict(faults),
+    }))  # fmt: skip
+    return 0 if exact == options.runs else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--broker", choices=["kafka", "embedded"], default="kafka")
+    sys.exit(asyncio.run(main(parser.parse_args())))

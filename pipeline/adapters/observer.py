@@ -1,0 +1,104 @@
+"""Turns what the shells say about themselves into metrics."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from pipeline.adapters.metrics import Telemetry
+from pipeline.contracts.alerts import Transition
+from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.readings import RejectReason
+from pipeline.contracts.remediation import Action
+
+
+class Counts(Protocol):
+    """What one read made of its records."""
+
+    n_records: int
+    n_readings: int
+    n_ignored: int
+    n_rejected_by_reason: Mapping[str, int]
+
+
+class _SignalsHead(msgspec.Struct):
+    """The few fields of a signals record that are measured; the rest is skipped."""
+
+    kind: str = ""
+    window_end_ms: int = 0
+    revision: int = 0
+    rollup: bool = False
+    readings: int = 0
+
+
+class _AlertHead(msgspec.Struct):
+    transition: Transition
+    severity: Severity
+
+
+class _RequestData(msgspec.Struct):
+    action: Action
+    dry_run: bool
+
+
+class _RequestHead(msgspec.Struct):
+    data: _RequestData
+
+
+_signals = msgspec.json.Decoder(_SignalsHead)
+_alert = msgspec.json.Decoder(_AlertHead)
+_request = msgspec.json.Decoder(_RequestHead)
+
+
+class MetricsObserver:
+    """The observer of one app's shells."""
+
+    def __init__(self, telemetry: Telemetry, now_ms: Callable[[], int]) -> None:
+        self._telemetry = telemetry
+        self._now_ms = now_ms
+
+    def ingested(self, topic: str, counts: Counts) -> None:
+        """Records were read and their readings folded or rejected."""
+        self._telemetry.records_in(topic, counts.n_records)
+        self._telemetry.readings(topic, counts.n_readings)
+        if counts.n_ignored:
+            self._telemetry.ignored(topic, counts.n_ignored)
+        for reason, n in counts.n_rejected_by_reason.items():
+            self._telemetry.rejected(topic, RejectReason(reason), n)
+
+    def chunk_finished(self, topic: str, partition: int) -> None:  # noqa: ARG002 - one count a topic is enough
+        """A chunk was acknowledged and may be committed."""
+        self._telemetry.chunk_finished(topic)
+
+    def stage_stepped(self, topic: str, partition: int, n_records: int) -> None:  # noqa: ARG002 - one count a topic
+        """Records were folded into a stage."""
+        self._telemetry.records_in(topic, n_records)
+
+    def checkpointed(self, topic: str, partition: int, n_rows: int, seconds: float) -> None:  # noqa: ARG002 - the duration says it
+        """Rows were written and acknowledged."""
+        self._telemetry.checkpoint(topic, seconds * 1000)
+
+    def discontinued(self, topic: str, partition: int, expected: int, got: int) -> None:
+        """A batch did not go on from where its reader stands."""
+        self._telemetry.offset_jump(topic, partition, expected=expected, delivered=got)
+
+    def published(self, topic: str, value: bytes | None) -> None:
+        """A record was queued for a (logical) topic."""
+        if topic == "dead-letters":
+            self._telemetry.dead_letter(topic)
+        if value is None:
+            return
+        if topic == "partials":
+            self._telemetry.bundle_sent(topic, len(value))
+        elif topic == "signals":
+            head = _signals.decode(value)
+            if head.kind == "late":
+                self._telemetry.late_readings(0, head.readings)
+            elif head.kind == "signals" and head.revision == 1 and not head.rollup:
+                self._telemetry.window_published(head.window_end_ms, self._now_ms())
+        elif topic == "alert-events":
+            alert = _alert.decode(value)
+            self._telemetry.alert_event(alert.transition, alert.severity)
+        elif topic == "remediation.requests":
+            request = _request.decode(value).data
+            self._telemetry.remediation_requested(request.action, dry_run=request.dry_run)
