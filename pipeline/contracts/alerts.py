@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.partials import ChangeNote
 
 SCHEMA = 1
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -36,6 +37,9 @@ class ResolveReason(StrEnum):
     RECOVERED = "recovered"
     RETIRED = "retired"
     NOT_CONFIRMED = "not_confirmed"
+    """It did not last long enough to fire; or nothing has been heard of it for so long that nobody can say."""
+    FORGOTTEN = "forgotten"
+    """Tocsin's own bound on state was reached, and this one gave way: whether it goes on is not known."""
 
 
 class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -63,6 +67,11 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         What is wrong, for a tired person, plain text, one sentence.
     suggested_action
         What to do first, one sentence.
+    recent_change, change
+        What people did to the service shortly before it began, in words (``deployment of 1.4.3 3 minutes before``), and
+        as a record.
+    also_firing
+        Other conditions of the service that are firing.
 
     """
 
@@ -98,6 +107,8 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     suggested_action: str = ""
     sentence: str = ""
     recent_change: str = ""
+    change: ChangeNote | None = None
+    also_firing: list[str] = []
     explanation: dict[str, float] = {}
 
 

@@ -37,6 +37,8 @@ class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         ``silence`` ...
     signal
         The golden signal it belongs to; ``silence`` counts as traffic.
+    statistic
+        Which number of the window ``observed`` is, where there are several: ``p95``, ``mean`` ...; empty: there is one.
     observed, expected, lower, upper
         In ``unit``; the band is what the detector takes for normal here and now. ``None``: not known.
     score
@@ -57,6 +59,7 @@ class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     judgement: Judgement
     severity: Severity = Severity.TICKET
     unit: str = ""
+    statistic: str = ""
     observed: float | None = None
     expected: float | None = None
     lower: float | None = None

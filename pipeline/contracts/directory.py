@@ -13,7 +13,8 @@ class ServiceEntry:
     """What people know about a service (or a family of them).
 
     ``match`` is a shell pattern on ``environment/service``. ``latency_threshold_ms``: a slower request counts as an
-    implicit error (``None``: no such rule). ``actions`` maps a signal to the suggested first action, one sentence.
+    implicit error (``None``: no such rule). ``actions`` maps a condition or a signal to the suggested first action, one
+    sentence. In ``runbook``, ``{condition}`` stands for the kind of condition: ``latency``, ``saturation``, ``silence`` ...
     """
 
     match: str
