@@ -32,7 +32,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
     counts
         Count by bucket index; never 0; at most 1,024 buckets.
     input_error
-        Largest relative error of what was put in (buckets coarser than ours), dimensionless.
+        Largest relative error of what was put in (buckets coarser than ours), dimensionless; 1: not bounded.
 
     Notes
     -----
@@ -57,14 +57,13 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def base(self) -> float:
-        """Growth of one bucket, dimensionless, above 1."""
-        return math.pow(2.0, math.pow(2.0, -self.scale))
+        """Growth of one bucket, dimensionless, above 1; infinite at the lowest scale, where a float cannot hold it."""
+        return _base(self.scale)
 
     @property
     def relative_error(self) -> float:
         """Bound of a quantile's relative error, dimensionless: the buckets' own, or what came in coarser."""
-        base = self.base
-        return max((base - 1) / (base + 1), self.input_error)
+        return max(_bucket_error(self.scale), self.input_error)
 
     @property
     def mean(self) -> float | None:
@@ -87,6 +86,17 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
             if len(counts) > MAX_BUCKETS:
                 self.scale, self.counts = _fitted(self.scale, counts)
 
+    def absorb(self, other: "Histogram") -> None:
+        """Put in all values of another histogram, which stays as it is: :func:`merged`, in place."""
+        scale = min(self.scale, other.scale)
+        counts = _rescaled(self.counts, self.scale - scale)
+        for index, n in _rescaled(other.counts, other.scale - scale).items():
+            counts[index] = counts.get(index, 0) + n
+        self.scale, self.counts = _fitted(scale, counts)
+        self.zero_count += other.zero_count
+        self.sum += other.sum
+        self.input_error = max(self.input_error, other.input_error)
+
     def quantiles(self, shares: Sequence[float]) -> list[float | None]:
         """Return the values (ms) below which the given shares of the values lie; ``None`` when empty.
 
@@ -105,7 +115,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
         total = self.count
         if not total:
             return [None] * len(shares)
-        base, seen = self.base, self.zero_count
+        seen = self.zero_count
         found: list[float | None] = []
         buckets = iter(sorted(self.counts.items()))
         index: int | None = None
@@ -114,7 +124,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
             while seen < rank:
                 index, n = next(buckets)
                 seen += n
-            found.append(0.0 if index is None else _middle(index, base))
+            found.append(0.0 if index is None else _middle(index, self.scale))
         return found
 
     def quantile(self, share: float) -> float | None:
@@ -162,10 +172,8 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
     scale = min((part.scale for part in parts), default=MAX_SCALE)
     counts: dict[int, int] = {}
     for part in parts:
-        shift = part.scale - scale
-        for index, n in part.counts.items():
-            at = index >> shift
-            counts[at] = counts.get(at, 0) + n
+        for index, n in _rescaled(part.counts, part.scale - scale).items():
+            counts[index] = counts.get(index, 0) + n
     scale, counts = _fitted(scale, counts)
     return Histogram(
         scale=scale,
@@ -176,23 +184,25 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
     )
 
 
-def from_exponential(*, scale: int, offset: int, counts: Sequence[int], zero_count: int, total_sum: float) -> Histogram:
-    """Return the histogram of an OpenTelemetry exponential histogram in ms, no finer than ours is."""
+def from_exponential(*, scale: int, offset: int, counts: Sequence[int], zero_count: int, total_sum: float | None) -> Histogram:
+    """Return the histogram of an OpenTelemetry exponential histogram in ms, no finer than ours is.
+
+    ``total_sum`` ``None``: estimated from the buckets' middles.
+    """
     shift = max(0, scale - MAX_SCALE)
-    own: dict[int, int] = {}
-    for i, n in enumerate(counts):
-        if n:
-            at = (offset + i) >> shift
-            own[at] = own.get(at, 0) + n
+    own = _rescaled({offset + i: n for i, n in enumerate(counts) if n}, shift)
     own_scale, own = _fitted(scale - shift, own)
+    if total_sum is None:
+        total_sum = math.fsum(n * _middle(index, own_scale) for index, n in own.items())
     return Histogram(scale=own_scale, zero_count=zero_count, sum=total_sum, counts=own)
 
 
-def from_explicit(*, bounds: Sequence[float], counts: Sequence[int], total_sum: float) -> Histogram:
+def from_explicit(*, bounds: Sequence[float], counts: Sequence[int], total_sum: float | None) -> Histogram:
     """Return the histogram of explicit bounds (ms, ascending), one count more than bounds.
 
     A bucket's values are put at its harmonic middle, which halves the relative error; the open last bucket at its
-    lower bound. ``input_error`` states the widest bucket that was used.
+    lower bound. ``input_error`` states the widest bucket that was used; it is 1 (not bounded) when the first bucket,
+    which reaches down to 0, or the open last one was. ``total_sum`` ``None``: estimated from these middles.
     """
     histogram = Histogram()
     error = 0.0
@@ -205,32 +215,54 @@ def from_explicit(*, bounds: Sequence[float], counts: Sequence[int], total_sum: 
             histogram.zero_count += n
             continue
         if math.isinf(upper):
-            middle, error = (lower or 1.0), 1.0
+            middle, error = lower or (total_sum or 0.0) / n, 1.0
         elif lower <= 0:
             middle, error = upper / 2, 1.0
         else:
             middle = 2 * lower * upper / (lower + upper)
             error = max(error, (upper - lower) / (upper + lower))
         histogram.add(middle, n)
-    histogram.sum = total_sum
-    own_error = (histogram.base - 1) / (histogram.base + 1)
-    histogram.input_error = min(1.0, error + own_error) if error else 0.0
+    if total_sum is not None:
+        histogram.sum = total_sum
+    own_error = _bucket_error(histogram.scale)
+    histogram.input_error = min(1.0, error + own_error + error * own_error) if error else 0.0
     return histogram
 
 
-def _middle(index: int, base: float) -> float:
-    """Return the value with the same relative distance to both bounds of a bucket."""
-    lower, upper = math.pow(base, index), math.pow(base, index + 1)
-    return 2 * lower * upper / (lower + upper)
+def _base(scale: int) -> float:
+    exponent = math.ldexp(1.0, -scale)
+    return math.pow(2.0, exponent) if exponent < 1024 else math.inf
 
 
-def _fitted(scale: int, counts: Mapping[int, int]) -> tuple[int, dict[int, int]]:
+def _bucket_error(scale: int) -> float:
+    """Return (base - 1) / (base + 1), also for a base that no float can hold."""
+    shrink = 1 / _base(scale)
+    return (1 - shrink) / (1 + shrink)
+
+
+def _middle(index: int, scale: int) -> float:
+    """Return the value with the same relative distance to both bounds of a bucket: their harmonic mean.
+
+    Bounds beyond what a float can hold are taken for the nearest that it can.
+    """
+    exponent = min(max(index * math.ldexp(1.0, -scale), -1074.0), 1022.0)
+    return math.pow(2.0, exponent) * (2 / (1 + 1 / _base(scale)))
+
+
+def _rescaled(counts: Mapping[int, int], shift: int) -> dict[int, int]:
+    """Return counts at a resolution that is lower by ``shift`` scales."""
+    if not shift:
+        return dict(counts)
+    coarse: dict[int, int] = {}
+    for index, n in counts.items():
+        at = index >> shift
+        coarse[at] = coarse.get(at, 0) + n
+    return coarse
+
+
+def _fitted(scale: int, counts: dict[int, int]) -> tuple[int, dict[int, int]]:
     """Return scale and counts with at most MAX_BUCKETS buckets, halving the resolution as often as it takes."""
-    fitted = dict(counts)
-    while len(fitted) > MAX_BUCKETS and scale > MIN_SCALE:
+    while len(counts) > MAX_BUCKETS and scale > MIN_SCALE:
         scale -= 1
-        coarse: dict[int, int] = {}
-        for index, n in fitted.items():
-            coarse[index >> 1] = coarse.get(index >> 1, 0) + n
-        fitted = coarse
-    return scale, fitted
+        counts = _rescaled(counts, 1)
+    return scale, counts
