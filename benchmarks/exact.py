@@ -15,19 +15,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from benchmarks.exact_truth import Published, Truth, differences, lost_and_doubled, message
+from benchmarks.own_config import REPOSITORY, write_config
 from pipeline.adapters.brokers.embedded import EmbeddedBroker
 from pipeline.adapters.brokers.kafka import KafkaBroker
 
-REPOSITORY = Path(__file__).parent.parent
 ROLES = ("ingest", "analyse", "act")
 PARTITIONS = 4
 MESSAGES_PER_S = 150
+SMALL = {"ingest": {"chunk_records": 500, "chunk_ms": 5000}, "source": {"idle_ms": 2000}, "windows": {"grace_ms": 20000}}
+"""Short chunks and little grace: many chunk ends, and late data, in a minute."""
 SESSION_S = 2.0
 """The session timeout of the test profile."""
 SETTLE_S = 90
@@ -139,38 +140,6 @@ def schedule(run: Run) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
         faults.append(("kill_broker", run.kill_broker))
     run.rng.shuffle(faults)
     return faults
-
-
-def write_config(folder: Path, prefix: str, bootstrap: str) -> dict[str, str]:
-    """Write a config folder of the run's own topics; return topic name by logical name."""
-    shutil.copytree(REPOSITORY / "config", folder)
-    topics = yaml.safe_load((folder / "topics.yaml").read_text())
-    for spec in topics["topics"]:
-        spec["name"] = prefix + spec["name"]
-        if spec["partitions"] != 1:
-            spec["partitions"] = PARTITIONS
-    (folder / "topics.yaml").write_text(yaml.safe_dump(topics))
-    main = yaml.safe_load((folder / "tocsin.yaml").read_text())
-    main["broker"] = {"bootstrap": bootstrap}
-    main["worker"] = {
-        **(main.get("worker") or {}),
-        "app_id": f"{prefix}tocsin",
-        "profile": "test",
-        "web_port": 0,
-        "checkpoint_ms": 500,
-    }
-    ingest = main.get("ingest") or {}
-    decoders = ingest.get("decoders") or {"telemetry.metrics": "native", "telemetry.logs": "native", "tocsin.changes": "changes"}
-    main["ingest"] = {
-        **ingest,
-        "decoders": {prefix + topic: decoder for topic, decoder in decoders.items()},
-        "chunk_records": 500,
-        "chunk_ms": 5000,
-    }
-    main["source"] = {**(main.get("source") or {}), "idle_ms": 2000}
-    main["windows"] = {**(main.get("windows") or {}), "grace_ms": 20000}
-    (folder / "tocsin.yaml").write_text(yaml.safe_dump(main))
-    return {spec["logical_name"]: spec["name"] for spec in topics["topics"]}
 
 
 async def feed(run: Run, stop: asyncio.Event) -> None:
@@ -286,7 +255,9 @@ async def main(options: argparse.Namespace) -> int:
             seed = options.seed + number
             folder = kept / f"run-{seed}"
             folder.mkdir()
-            topics = write_config(folder / "config", f"r{seed}-", broker.bootstrap)
+            topics = write_config(
+                folder / "config", prefix=f"r{seed}-", bootstrap=broker.bootstrap, partitions=PARTITIONS, changed=SMALL
+            )
             run = Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
             print(f"run {number + 1} of {options.runs}, seed {seed}", flush=True)
             began = time.monotonic()
@@ -296,8 +267,8 @@ async def main(options: argparse.Namespace) -> int:
             faults += run.faults
             verdict = "exact" if not wrong else "NOT EXACT"
             rows.append(
-                f"{seed:>6} {run.truth.sent:>8,} {run.published.counted:>8,} {run.published.n_late:>6,} {run.published.rejected:>8,} "
-                f"{time.monotonic() - began:>6.0f} s  {verdict}"
+                f"{seed:>6} {run.truth.sent:>8,} {run.published.counted:>8,} {run.published.n_late:>6,} "
+                f"{run.published.rejected:>8,} {time.monotonic() - began:>6.0f} s  {verdict}"
             )
             print(rows[-1], flush=True)
             for line in wrong[:20]:
@@ -310,9 +281,8 @@ async def main(options: argparse.Namespace) -> int:
         shutil.rmtree(kept)
     else:
         print(f"logs and configuration are kept in {kept}")
-    print(json.dumps({
-        "bench": "exact", "broker": options.broker, "runs": options.runs, "exact": exact, "lost": lost, "doubled": doubled, "faults": dict(faults),
-    }))  # fmt: skip
+    totals = {"runs": options.runs, "exact": exact, "lost": lost, "doubled": doubled, "faults": dict(faults)}
+    print(json.dumps({"bench": "exact", "broker": options.broker, **totals}))
     return 0 if exact == options.runs else 1
 
 

@@ -1,0 +1,198 @@
+"""The shell around a stage: order, acknowledgement before state, one checkpoint, gaps and lost ownership."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pipeline.adapters.ledger import Ledger, Standing
+from pipeline.adapters.outbox import Outbox
+from pipeline.adapters.stage_shell import StageShell
+from pipeline.adapters.transport import Batch
+from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.errors import StateError
+
+
+class Adding:
+    """A stage that adds up the lengths of values, and publishes each sum."""
+
+    def __init__(self, rows: Mapping[str, bytes]) -> None:
+        self.total, self.applied = (int(part) for part in rows.get("head", b"0,-1").split(b","))
+
+    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the contract's
+        self.total += len(record.value or b"")
+        self.applied = record.offset
+        return [OutRecord(topic="sums", key="k", value=str(self.total).encode())]
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        return {"head": f"{self.total},{self.applied}".encode()}
+
+
+class Broker:
+    """Records what is sent; acknowledges when allowed to."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes | None] = []
+        self.log: list[str] = []
+        self.rows: dict[str, bytes] = {}
+        self.may_acknowledge = asyncio.Event()
+        self.may_acknowledge.set()
+
+    async def send(self, _topic: str, _key: bytes | None, value: bytes | None, *_rest: Any) -> Any:
+        self.sent.append(value)
+
+        async def acknowledged() -> None:
+            await self.may_acknowledge.wait()
+            self.log.append("acknowledged")
+
+        return acknowledged()
+
+    def rows_of(self, _partition: int) -> Mapping[str, bytes]:
+        return dict(self.rows)
+
+    async def write(self, _event: Any, _partition: int, changes: Mapping[str, bytes | None]) -> None:
+        self.log.append("rows")
+        self.rows.update({name: row for name, row in changes.items() if row is not None})
+
+
+class Quiet:
+    """An observer that keeps nothing but discontinuities."""
+
+    def __init__(self) -> None:
+        self.jumps: list[tuple[int, int]] = []
+
+    def stage_stepped(self, *_: Any) -> None: ...
+    def checkpointed(self, *_: Any) -> None: ...
+    def published(self, *_: Any) -> None: ...
+
+    def discontinued(self, _topic: str, _partition: int, expected: int, got: int) -> None:
+        self.jumps.append((expected, got))
+
+
+class House:
+    """A shell with everything around it."""
+
+    def __init__(self) -> None:
+        self.broker, self.ledger, self.observer = Broker(), Ledger(), Quiet()
+        self.seeks: list[tuple[str, int]] = []
+        self.clock_ms = 0
+        self.shell = self.new_shell()
+
+    def new_shell(self) -> StageShell:
+        async def seek(topic: str, partition: int) -> None:
+            self.seeks.append((topic, partition))
+
+        return StageShell(
+            topic="in",
+            ledger=self.ledger,
+            checkpoints=self.broker,
+            restore=lambda _partition, rows: Adding(rows),
+            outbox=lambda: Outbox(lambda: self.broker, {"sums": "sums"}),
+            seek=seek,
+            now_ms=lambda: 0,
+            monotonic_ms=lambda: self.clock_ms,
+            checkpoint_ms=1000,
+            observer=self.observer,
+        )
+
+
+def batch(first: int, *values: bytes, begins_at: int | None = None) -> Batch:
+    records = [InRecord(offset=first + i, timestamp_ms=0, key=None, value=value) for i, value in enumerate(values)]
+    end = first + len(values)
+    return Batch(
+        topic="in", partition=0, begins_at=first if begins_at is None else begins_at, records=records, next_offset=end, high_watermark=end
+    )
+
+
+@pytest.fixture
+def house() -> House:
+    house = House()
+    house.ledger.began(("in", 0), Standing(0, ""))
+    return house
+
+
+async def test_outputs_are_published_in_order_and_committed_only_at_a_checkpoint(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a", b"bb"))
+
+    assert house.broker.sent == [b"1", b"3"]
+    assert house.ledger.standing(("in", 0)) == Standing(0, "")
+
+    house.clock_ms = 1000
+    await house.shell.tick()
+
+    standing = house.ledger.standing(("in", 0))
+    assert standing is not None
+    assert standing.next_offset == 2
+
+
+async def test_rows_are_written_only_after_every_output_was_acknowledged(house: House) -> None:
+    house.broker.may_acknowledge.clear()
+    house.clock_ms = 1000
+    task = asyncio.create_task(house.shell.on_batch("event", batch(0, b"a")))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    house.shell._owned[0].checkpointed_ms = -1000
+
+    assert "rows" not in house.broker.log
+
+    house.broker.may_acknowledge.set()
+    await task
+    await house.shell.tick()
+
+    assert house.broker.log == ["acknowledged", "rows"]
+
+
+async def test_a_restored_stage_skips_what_its_rows_hold(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a", b"bb"))
+    house.clock_ms = 1000
+    await house.shell.tick()
+    house.ledger.forget(("in", 0))
+    house.ledger.began(("in", 0), Standing(0, ""))  # the commit was lost: everything is read again
+    again = house.new_shell()
+
+    await again.on_batch("event", batch(0, b"a", b"bb", b"ccc"))
+
+    assert house.broker.sent == [b"1", b"3", b"6"]
+
+
+async def test_a_batch_that_does_not_go_on_is_sought_again_and_not_folded(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a"))
+    await house.shell.on_batch("event", batch(5, b"zzzz"))
+
+    assert house.broker.sent == [b"1"]
+    assert house.seeks == [("in", 0)]
+    assert house.observer.jumps == [(1, 5)]
+
+
+async def test_a_gap_that_the_log_itself_has_is_gone_over_the_second_time(house: House) -> None:
+    house.ledger.forget(("in", 0))
+    house.ledger.began(("in", 0), Standing(3, ""))
+    await house.shell.on_batch("event", batch(9, b"a"))
+    await house.shell.on_batch("event", batch(9, b"a"))
+
+    assert house.broker.sent == [b"1"]
+
+
+async def test_a_topic_that_begins_again_below_is_refused_with_what_to_do(house: House) -> None:
+    house.ledger.forget(("in", 0))
+    house.ledger.began(("in", 0), Standing(7, ""))
+    await house.shell.on_batch("event", batch(0, b"a"))
+
+    with pytest.raises(StateError, match="TOCSIN_APP_ID"):
+        await house.shell.on_batch("event", batch(0, b"a"))
+
+
+async def test_a_revoked_partition_writes_nothing_more(house: House) -> None:
+    house.broker.may_acknowledge.clear()
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.clock_ms = 1000
+    task = asyncio.create_task(house.shell.tick())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    house.shell.revoked({0})
+    house.broker.may_acknowledge.set()
+    await task
+
+    assert "rows" not in house.broker.log
+    assert house.ledger.standing(("in", 0)) == Standing(0, "")
