@@ -1,0 +1,260 @@
+"""What one telemetry partition has to say: chunks of cumulative partials, watermarks, dead letters (docs/adr/0001)."""
+
+from collections.abc import Sequence
+
+import msgspec
+from pydantic.dataclasses import dataclass
+
+from pipeline.contracts.config import PARAMS, IngestConfig
+from pipeline.contracts.partials import Bundle, Partial
+from pipeline.contracts.readings import Decoded
+from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.window_times import BASE_SIZE_MS
+from pipeline.ingest.bundles import bundle_records
+from pipeline.ingest.chunks import ends_before
+from pipeline.ingest.dead_letters import dead_letter
+from pipeline.ingest.decoders import decode
+from pipeline.ingest.reduce import PartialKey, fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class SourceParams:
+    """When a source speaks.
+
+    Attributes
+    ----------
+    idle_ms
+        A caught-up source without a record for longer is idle, ms, above 0.
+    header_ms
+        Longest silence between two flushes, ms, above 0.
+    delay_ms
+        Waited after a window's end before it is published, ms; a flush is due when the watermark passes that.
+    max_bundle_bytes
+        A larger bundle is split, bytes.
+    caps_watermark
+        Whether the watermark is held at the owner's clock, against record times of the future.
+
+    """
+
+    idle_ms: int = 5_000
+    header_ms: int = 1_000
+    delay_ms: int = 3_000
+    max_bundle_bytes: int = 524_288
+    caps_watermark: bool = True
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shell knows at this moment.
+
+    Attributes
+    ----------
+    now_ms
+        Its clock, epoch ms.
+    generation
+        Of the ingest consumer group.
+    is_caught_up
+        Nothing is left to read in this partition.
+    heard_ms
+        Clock time when a record last arrived, or when the partition was taken over.
+    partitions
+        Every configured telemetry topic and its partition count.
+    n_targets
+        Partitions of ``tocsin.partials``.
+
+    """
+
+    now_ms: int
+    generation: int
+    is_caught_up: bool
+    heard_ms: int
+    partitions: dict[str, int]
+    n_targets: int
+
+
+class ChunkEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What to commit once every output is acknowledged: where the next chunk begins, and the watermark for the metadata."""
+
+    next_offset: int
+    watermark_ms: int | None
+    epoch: int
+
+
+class ReadCounts(msgspec.Struct, kw_only=True):
+    """What became of the records of one read: ``n_records`` messages; readings, ignored and rejected inside them."""
+
+    n_records: int = 0
+    n_readings: int = 0
+    n_ignored: int = 0
+    n_rejected_by_reason: dict[str, int] = {}
+
+    def add(self, decoded: Decoded) -> None:
+        """Count one message."""
+        self.n_records += 1
+        self.n_readings += len(decoded.readings)
+        self.n_ignored += decoded.n_ignored
+        for rejection in decoded.rejections:
+            reason = rejection.reason.value
+            self.n_rejected_by_reason[reason] = self.n_rejected_by_reason.get(reason, 0) + 1
+
+
+class ReadOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one read did: ``n_read`` records are done; after a ``chunk_end`` the rest waits for :meth:`SourceReader.begin_chunk`."""
+
+    n_read: int
+    outputs: list[OutRecord]
+    chunk_end: ChunkEnd | None
+    counts: ReadCounts
+
+
+class SourceReader:
+    """The owner's state of one source partition.
+
+    Its only durable state is the committed offset, with the watermark and the epoch beside it: all else is read again.
+    The shell sees to it that a chunk's commit follows the acknowledgement of all its outputs, and that only then the
+    next chunk begins.
+
+    Parameters
+    ----------
+    config
+        What decides the content of the chunk at hand.
+    params
+        When to speak.
+    source
+        ``topic/partition``.
+    epoch
+        Raised when the topic was created anew.
+    position
+        Committed offset: where the chunk begins, and its name.
+    watermark_ms
+        As committed; ``None`` when nothing was.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        config: IngestConfig,
+        params: SourceParams,
+        source: str,
+        epoch: int,
+        position: int,
+        watermark_ms: int | None,
+    ) -> None:
+        self.position = position
+        self._params = params
+        self._source = source
+        self._topic = source.rsplit("/", 1)[0]
+        self._epoch = epoch
+        self._watermark_ms = watermark_ms
+        self._sent_watermark_ms = watermark_ms
+        self._flushed_ms: int | None = None
+        self._is_over = False
+        self._open_chunk(config)
+
+    def read(self, records: Sequence[InRecord], owner: Owner) -> ReadOutcome:
+        """Fold records in, up to the end of the chunk.
+
+        A record below ``position`` is in already, and is passed over.
+
+        Raises
+        ------
+        ValueError
+            If the chunk is over and :meth:`begin_chunk` was not called.
+
+        """
+        if self._is_over:
+            raise ValueError(f"the chunk {self._chunk} of {self._source} is over: begin the next one before reading on")
+        outputs: list[OutRecord] = []
+        counts = ReadCounts()
+        for n_read, record in enumerate(records):
+            if record.offset < self.position:
+                continue
+            if ends_before(self._config, n_records=self._n_records, began_ms=self._began_ms, timestamp_ms=record.timestamp_ms):
+                outputs += self._flush(owner, through=record.offset - 1, watermark_ms=self._watermark_ms, idle=False)
+                self._is_over, self.position = True, record.offset
+                end = ChunkEnd(next_offset=record.offset, watermark_ms=self._watermark_ms, epoch=self._epoch)
+                return ReadOutcome(n_read=n_read, outputs=outputs, chunk_end=end, counts=counts)
+            self._take(record, owner, outputs, counts)
+        if self._is_flush_due(owner.now_ms, self._watermark_ms):
+            outputs += self._flush(owner, through=self.position - 1, watermark_ms=self._watermark_ms, idle=False)
+        return ReadOutcome(n_read=len(records), outputs=outputs, chunk_end=None, counts=counts)
+
+    def begin_chunk(self, config: IngestConfig) -> None:
+        """Begin the next chunk where the one before ended, now that its end is committed; a new config takes effect."""
+        self._open_chunk(config)
+
+    def tick(self, owner: Owner) -> list[OutRecord]:
+        """Return what is due by the clock; between reads, about four times a second."""
+        if self._is_over:
+            return []
+        idle_for_ms = owner.now_ms - owner.heard_ms
+        idle = owner.is_caught_up and idle_for_ms > self._params.idle_ms
+        watermark_ms = self._watermark_ms
+        if idle and watermark_ms is not None:
+            watermark_ms = self._capped(watermark_ms + idle_for_ms, owner.now_ms)
+        if not self._is_flush_due(owner.now_ms, watermark_ms):
+            return []
+        return self._flush(owner, through=self.position - 1, watermark_ms=watermark_ms, idle=idle)
+
+    def _open_chunk(self, config: IngestConfig) -> None:
+        self._config = config
+        self._config_hash = config.hash
+        self._chunk = self.position
+        self._n_records = 0
+        self._began_ms: int | None = None
+        self._is_over = False
+        self._partials: dict[PartialKey, Partial] = {}
+        self._dirty: dict[PartialKey, None] = {}
+
+    def _take(self, record: InRecord, owner: Owner, outputs: list[OutRecord], counts: ReadCounts) -> None:
+        if self._began_ms is None:
+            self._began_ms = record.timestamp_ms
+        self._n_records += 1
+        self.position = record.offset + 1
+        time_ms = self._capped(record.timestamp_ms, owner.now_ms)
+        if self._watermark_ms is None or time_ms > self._watermark_ms:
+            self._watermark_ms = time_ms
+        decoded = decode(self._config, self._topic, record)
+        counts.add(decoded)
+        for reading in decoded.readings:
+            self._dirty[fold(self._partials, reading, self._config)] = None
+        if decoded.rejections:
+            outputs.append(dead_letter(source=self._source, record=record, decoded=decoded, config_hash=self._config_hash))
+
+    def _capped(self, time_ms: int, now_ms: int) -> int:
+        return min(time_ms, now_ms) if self._params.caps_watermark else time_ms
+
+    def _is_flush_due(self, now_ms: int, watermark_ms: int | None) -> bool:
+        if self._flushed_ms is None or now_ms - self._flushed_ms >= self._params.header_ms:
+            return True
+        if not self._dirty or watermark_ms is None:
+            return False
+        return self._windows_over(watermark_ms) > self._windows_over(self._sent_watermark_ms)
+
+    def _windows_over(self, watermark_ms: int | None) -> int:
+        """Return how many base windows since the epoch are over at this watermark, their delay included."""
+        return -1 if watermark_ms is None else (watermark_ms - self._params.delay_ms) // BASE_SIZE_MS
+
+    def _flush(self, owner: Owner, *, through: int, watermark_ms: int | None, idle: bool) -> list[OutRecord]:
+        header = Bundle(
+            source=self._source,
+            epoch=self._epoch,
+            chunk=self._chunk,
+            through=through,
+            watermark_ms=watermark_ms,
+            idle=idle,
+            generation=owner.generation,
+            config=self._config_hash,
+            partitions=owner.partitions,
+        )
+        records = bundle_records(
+            header,
+            [self._partials[key] for key in self._dirty],
+            n_targets=owner.n_targets,
+            max_bundle_bytes=self._params.max_bundle_bytes,
+            sent_watermark_ms=self._sent_watermark_ms,
+        )
+        self._dirty.clear()
+        self._sent_watermark_ms = watermark_ms
+        self._flushed_ms = owner.now_ms
+        return records
