@@ -133,13 +133,14 @@ class KafkaBroker(LocalBroker):
         if self.secure is not None:
             for user, password in self.secure.password_by_user.items():
                 command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
-        with self.log_file.open("ab") as log:
-            try:
-                done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=_FORMAT_LIMIT_S, check=False)  # noqa: S603 - our own command
-            except subprocess.TimeoutExpired as problem:
-                raise BrokerError(self._trouble(f"could not format its folder within {_FORMAT_LIMIT_S:.0f} s")) from problem
-        if done.returncode != 0:
-            raise BrokerError(self._trouble("could not format its folder"))
+        try:
+            done = subprocess.run(  # noqa: S603 - our own command
+                command, capture_output=True, text=True, timeout=_FORMAT_LIMIT_S, check=False
+            )
+        except subprocess.TimeoutExpired as problem:
+            raise BrokerError(f"{self.name} could not format {self.folder} within {_FORMAT_LIMIT_S:.0f} s") from problem
+        if done.returncode != 0:  # else nothing of it is shown: it repeats the users' salted keys
+            raise BrokerError(f"{self.name} could not format {self.folder}; it said:\n{(done.stdout + done.stderr)[-2_000:]}")
 
 
 def _secure_settings(secure: SecureListener) -> dict[str, str]:
