@@ -1,0 +1,36 @@
+"""The bulk transport driver: batches instead of messages, commits by a ledger, and Faust's rebalance races mended."""
+
+from pipeline.adapters.transport.batches import Batch
+from pipeline.adapters.transport.driver import (
+    SCHEME,
+    Transport,
+    assigned,
+    bulk_topic,
+    generation,
+    is_caught_up,
+    jumps_by_partition,
+    lag_by_partition,
+    position_by_partition,
+    register,
+    seek_to_standing,
+)
+from pipeline.adapters.transport.reading import BulkReading, reading_of
+from pipeline.adapters.transport.rebalance import SeekFirstTables
+
+__all__ = [
+    "SCHEME",
+    "Batch",
+    "BulkReading",
+    "SeekFirstTables",
+    "Transport",
+    "assigned",
+    "bulk_topic",
+    "generation",
+    "is_caught_up",
+    "jumps_by_partition",
+    "lag_by_partition",
+    "position_by_partition",
+    "reading_of",
+    "register",
+    "seek_to_standing",
+]

@@ -1,0 +1,115 @@
+"""The bulk driver as Faust sees it: a transport under the URL scheme ``tocsin://``, and how agents declare bulk topics."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, cast
+
+import faust
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP, Message
+from faust.types.topics import TopicT
+from faust.types.transports import ConsumerT
+
+from pipeline.adapters.ledger import TopicPartition
+from pipeline.adapters.transport.consumer import BulkConsumer
+from pipeline.adapters.transport.reading import reading_of
+
+SCHEME = "tocsin"
+
+
+class Transport(stock.Transport):
+    """Faust's aiokafka transport with the bulk consumer."""
+
+    Consumer: ClassVar[type[ConsumerT]] = BulkConsumer
+
+
+class BatchSchema(faust.Schema[Any, Any]):
+    """Passes keys and values on as they are: the driver has made them."""
+
+    def loads_key(self, app: Any, message: Message, **kwargs: Any) -> Any:  # noqa: ARG002 - Faust's signature
+        """Return the key untouched."""
+        return message.key
+
+    def loads_value(self, app: Any, message: Message, **kwargs: Any) -> Any:  # noqa: ARG002 - Faust's signature
+        """Return the batch untouched."""
+        return message.value
+
+
+def register() -> None:
+    """Make the scheme known to Faust: the registry that setuptools entry points fill, without an installed package."""
+    drivers.TRANSPORTS[SCHEME] = f"{__name__}:Transport"
+
+
+def bulk_topic(app: faust.App, *names: str) -> TopicT:
+    """Return the Faust topic to read bulk topics with, in one agent; each event's value is a :class:`Batch`.
+
+    Its acks are off, because the ledger decides what is committed there.
+
+    Raises
+    ------
+    ValueError
+        If one of the names is not a bulk topic of this app.
+
+    """
+    unknown = sorted(set(names) - reading_of(app).topics)
+    if unknown:
+        raise ValueError(f"not bulk topics of {app.conf.id}: {', '.join(unknown)}")
+    return app.topic(*names, schema=BatchSchema(), acks=False)
+
+
+async def seek_to_standing(app: faust.App, tp: TopicPartition) -> bool:
+    """Read a bulk partition again from where the ledger stands; what is queued of it is dropped.
+
+    Returns whether the partition is still this worker's.
+    """
+    return await _consumer(app).seek_to_standing(TP(*tp))
+
+
+def generation(app: faust.App) -> int:
+    """Return the consumer group's generation that this worker is in."""
+    return int(app.consumer_generation_id)
+
+
+def assigned(app: faust.App) -> set[TopicPartition]:
+    """Return the bulk partitions that this worker owns now."""
+    consumer = _consumer(app)
+    return {(tp.topic, tp.partition) for tp in _assignment(consumer) if consumer.is_bulk(tp)}
+
+
+def is_caught_up(app: faust.App, tp: TopicPartition) -> bool:
+    """Tell whether all of a partition, as known from the last fetch, has been handed to its agent."""
+    return _consumer(app).is_caught_up(TP(*tp))
+
+
+def position_by_partition(app: faust.App) -> dict[TopicPartition, int]:
+    """Return the fetch position of each owned partition that has one, changelogs included."""
+    consumer = _consumer(app)
+    positions = {tp: consumer.position_now(tp) for tp in _assignment(consumer)}
+    return {(tp.topic, tp.partition): position for tp, position in positions.items() if position is not None}
+
+
+def lag_by_partition(app: faust.App) -> dict[TopicPartition, int]:
+    """Return by how many offsets the fetch position of each owned stream partition is behind the end of the log."""
+    consumer = _consumer(app)
+    lags: dict[TopicPartition, int] = {}
+    for tp in _assignment(consumer):
+        position, end = consumer.position_now(tp), consumer.high_watermark_now(tp)
+        if position is not None and end is not None and tp.topic not in app.tables.changelog_topics:
+            lags[tp.topic, tp.partition] = max(end - position, 0)
+    return lags
+
+
+def jumps_by_partition(app: faust.App) -> dict[TopicPartition, int]:
+    """Return how often a delivery did not go on from the one before it, by partition; 0 is left out."""
+    return {(tp.topic, tp.partition): count for tp, count in reading_of(app).jumps.items()}
+
+
+def _assignment(consumer: BulkConsumer) -> Iterable[TP]:
+    try:
+        return consumer.assignment()
+    except faust.exceptions.ConsumerNotStarted:
+        return ()
+
+
+def _consumer(app: faust.App) -> BulkConsumer:
+    return cast(BulkConsumer, app.consumer)

@@ -1,0 +1,94 @@
+"""How an app resumes after a rebalance: seek first, clear while still paused, then resume, with nothing awaited between."""
+
+import asyncio
+from collections import Counter
+from time import monotonic
+
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.types import TP
+from faust.types.transports import ConsumerT
+
+from pipeline.adapters.transport.consumer import BulkConsumer
+from pipeline.adapters.transport.reading import reading_of
+
+_POLL_S = 0.02
+
+
+class SeekFirstRecovery(Recovery):
+    """Faust's recovery, with its first race at a rebalance mended (docs/adr/0003)."""
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Call when the tables are recovered."""
+        self.log.info("Restore complete!")
+        await self.app.on_rebalance_complete.send()
+        self._set_recovery_ended()
+        await asyncio.gather(
+            *(
+                table.on_recovery_completed(self.actives_for_table[table], self.standbys_for_table[table])
+                for table in self.tables.values()
+            )
+        )
+        await self._resume(generation_id)
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        await self.app.on_rebalance_complete.send()
+        await self._resume(generation_id)
+
+    async def _resume(self, generation_id: int) -> None:
+        app, consumer = self.app, self.app.consumer
+        if consumer.assignment():
+            self.log.info("Seek stream partitions to committed offsets.")
+            await self._seek_first()
+        if app.consumer_generation_id != generation_id:
+            self.log.warning("Recovery rebalancing again: generation %s, now %s", generation_id, app.consumer_generation_id)
+            return
+        # From here to resume_flow() nothing may be awaited: what is fetched between would be cleared, and lost.
+        app.flow_control.clear()
+        consumer.resume_partitions({tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)})
+        self.completed.set()
+        app.flow_control.resume()
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()  # type: ignore[attr-defined] # noqa: SLF001 - App has it, AppT does not say so
+        self.tables.on_actives_ready()
+        if not app.assignor.assigned_standbys():
+            self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+        self.log.info("Worker ready")
+
+    async def _seek_first(self) -> None:
+        """Seek, however long it takes: without it the streams must not resume."""
+        while True:
+            seek = asyncio.ensure_future(self.app.consumer.perform_seek())
+            await self._wait(seek, timeout=self.app.conf.broker_request_timeout)
+            if seek.done() and not seek.cancelled():
+                return
+            self.log.warning("The broker does not tell the committed offsets; asking again")
+
+    async def _build_highwaters(self, consumer: ConsumerT, tps: set[TP], destination: Counter[TP], title: str) -> None:
+        await super()._build_highwaters(consumer, tps, destination, title)
+        if reading_of(self.app).is_embedded and isinstance(consumer, BulkConsumer):  # type: ignore[arg-type] # AppT
+            await self._find_true_ends(consumer, tps, destination)
+
+    async def _find_true_ends(self, consumer: BulkConsumer, tps: set[TP], destination: Counter[TP]) -> None:
+        """Replace Tansu's answer (last batch's base offset + 1) by the high watermark that comes with a fetch."""
+        until = monotonic() + self.app.conf.broker_request_timeout
+        for tp in tps:
+            while (end := consumer.high_watermark_now(tp)) is None and monotonic() < until:
+                await self.sleep(_POLL_S)
+            if end is not None:
+                destination[tp] = max(destination[tp], end - 1)
+
+
+class SeekFirstTables(TableManager):
+    """Faust's table manager with that recovery."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """Recovery service used by this table manager."""
+        if self._recovery is None:
+            self._recovery = SeekFirstRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+
+__all__ = ["RebalanceAgain", "SeekFirstRecovery", "SeekFirstTables", "ServiceStopped"]
