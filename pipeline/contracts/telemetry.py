@@ -42,6 +42,16 @@ class Quantiles(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     mean: NonNegative | None = None
 
 
+_LATENCY_SCHEMA = {
+    "anyOf": [
+        {"$ref": "#/$defs/Exponential"},
+        {"$ref": "#/$defs/Explicit"},
+        {"$ref": "#/$defs/Quantiles", "anyOf": [{"required": [name]} for name in Quantiles.__struct_fields__]},
+    ]
+}
+"""msgspec cannot decode a union of untagged structs, so the field is a dict to it; the schema says what may be in it."""
+
+
 class Common(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What every telemetry record may say about its origin."""
 
@@ -67,7 +77,7 @@ class Summary(Common, kw_only=True, frozen=True, omit_defaults=True, tag_field="
     interval_s: Annotated[float, msgspec.Meta(gt=0)]
     requests: Count
     errors: Count = 0
-    latency_ms: dict[str, Any] | None = None
+    latency_ms: Annotated[dict[str, Any], msgspec.Meta(extra_json_schema=_LATENCY_SCHEMA)] | None = None
 
 
 class Gauge(Common, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind", tag="gauge"):

@@ -1,0 +1,102 @@
+"""`tocsin schemas`: writes the schemas, the AsyncAPI document and the topics page from the contracts, or says what differs."""
+
+from pathlib import Path
+
+import msgspec
+import yaml
+from pydantic import TypeAdapter
+
+from pipeline.contracts.asyncapi import asyncapi
+from pipeline.contracts.catalogue import CATALOGUE
+from pipeline.contracts.schemas import json_schemas
+from pipeline.contracts.topics import Topics
+
+DOCUMENT = "asyncapi.json"
+BEGIN = "<!-- Made by `tocsin schemas` from pipeline/contracts and config/topics.yaml. -->"
+END = "<!-- End of what is made. -->"
+
+
+def write(folder: Path) -> None:
+    """Write every generated file into ``folder`` (config/schemas), and remove schemas that are no more.
+
+    Parameters
+    ----------
+    folder
+        Its parent holds topics.yaml.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = generated(folder.parent)
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    for path in folder.glob("*.json"):
+        if path.name not in files:
+            path.unlink()
+
+
+def check(folder: Path) -> list[str]:
+    """Return what in ``folder`` is not as the contracts say, one sentence each; empty: nothing."""
+    files = generated(folder.parent)
+    problems = [
+        f"{folder / path.name} is made from no contract" for path in sorted(folder.glob("*.json")) if path.name not in files
+    ]
+    for name, content in files.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{path} is missing")
+        elif path.read_text(encoding="utf-8") != content:
+            problems.append(f"{path} differs from the contracts")
+    return problems
+
+
+def generated(config_dir: Path) -> dict[str, str]:
+    """Return the text of each generated file of config/schemas, by name."""
+    documents = {f"{name}.json": schema for name, schema in json_schemas().items()}
+    documents[DOCUMENT] = asyncapi(read_topics(config_dir))
+    return {
+        name: msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n" for name, document in documents.items()
+    }
+
+
+def read_topics(config_dir: Path) -> Topics:
+    """Return the topics of topics.yaml."""
+    return TypeAdapter(Topics).validate_python(yaml.safe_load((config_dir / "topics.yaml").read_text(encoding="utf-8")))
+
+
+def with_table(page: str, topics: Topics) -> str:
+    """Return a Markdown page with the table of all topics between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table(topics)}\n{END}{after}"
+
+
+def table(topics: Topics) -> str:
+    """Return the table of all topics in Markdown."""
+    rows = [
+        "| topic | partitions | key | value | written by | read by | kept |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    specs = topics.by_logical_name()
+    for logical, entry in CATALOGUE.items():
+        spec = specs[logical]
+        schema = f"[{entry.family.title}](../config/schemas/{entry.family.name}.json)"
+        value = f"untouched bytes; header `{entry.record_header}`: {schema}" if entry.record_header else schema
+        cells = [
+            f"`{spec.name}`",
+            str(topics.partitions_of(spec)),
+            spec.key,
+            value + (", or an array" if entry.family.is_batchable else ""),
+            ", ".join(entry.written_by),
+            ", ".join(entry.read_by),
+            _kept(spec.cleanup, spec.retention_ms, spec.retention_bytes),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _kept(cleanup: str, retention_ms: int, retention_bytes: int) -> str:
+    limits = [f"{retention_bytes / 1024**3:g} GiB a partition"] if retention_bytes >= 0 else []
+    limits += [f"{retention_ms / 3_600_000:g} h"] if retention_ms >= 0 else []
+    if cleanup == "compact":
+        return "the last of each key"
+    return " or ".join(limits) or "for ever"
