@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import faust
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from faust.transport.drivers.aiokafka import server_list
 
 from pipeline.errors import BrokerError, PipelineError
 
@@ -112,5 +111,5 @@ def _stop_on_signals(stop: asyncio.Event) -> list[signal.Signals]:
 
 
 def _addresses(apps: Sequence[faust.App]) -> str:
-    transport = apps[0].transport
-    return ", ".join(server_list(transport.url, transport.default_port))
+    urls = apps[0].conf.broker
+    return ", ".join(f"{url.host}:{url.port}" for url in urls)

@@ -21,6 +21,8 @@ FETCH_MAX_WAIT_MS = 100
 """Faust has 1500 in its code: 400 ms of latency on Tansu, and longer rebalances on Kafka (design.md, section 5)."""
 SHUTDOWN_TIMEOUT_S = 4.0
 """Without a broker a worker takes a minute to stop with Faust's 60."""
+STOCK_RECORDS = 4_096
+"""Single messages that one take brings at most, when Faust's ``broker_max_poll_records`` does not say."""
 _REASSIGNING_S = 0.05
 
 
@@ -83,7 +85,7 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
     def _take_now(self, fetcher: Any, wanted: frozenset[TP]) -> list[Taken]:
         """Do what ``Fetcher.fetched_records`` does with what is there, and note positions and the number of seeks."""
         taken: list[Taken] = []
-        left: int = self._untyped()._max_poll_records  # noqa: SLF001
+        left: int = self._untyped()._max_poll_records or STOCK_RECORDS  # noqa: SLF001
         for aiotp in list(fetcher._records):  # noqa: SLF001
             tp = ensure_TP(aiotp)
             if tp not in wanted:
