@@ -43,6 +43,10 @@ class Ledger:
         self._standings[tp] = standing
         self._committed[tp] = standing
 
+    def owns(self, tp: TopicPartition) -> bool:
+        """Tell whether a partition was taken over and not given up since."""
+        return tp in self._standings
+
     def standing(self, tp: TopicPartition) -> Standing | None:
         """Return how far a partition is finished; ``None``: nothing is known, as before the first commit."""
         return self._standings.get(tp)

@@ -94,6 +94,10 @@ class StageShell:
         """Return the stage of each owned partition, for metrics."""
         return {partition: owned.stage for partition, owned in self._owned.items()}
 
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Return the next offset to fold, by owned (topic, partition)."""
+        return {(self.topic, partition): owned.position for partition, owned in self._owned.items()}
+
     def revoked(self, partitions: set[int]) -> None:
         """Forget partitions: whoever owns them next restores them from the table."""
         for partition in partitions:
@@ -101,6 +105,8 @@ class StageShell:
 
     async def on_batch(self, event: Any, batch: Batch) -> None:
         """Fold a batch in, publish, and checkpoint when it is time."""
+        if not self._ledger.owns((batch.topic, batch.partition)):
+            return  # fetched before the partition was given up
         owned = self._owned.get(batch.partition) or self._take_over(batch)
         async with owned.lock:
             if not self._is_mine(batch.partition, owned):

@@ -107,6 +107,10 @@ class IngestShell:
         self._owned: dict[tuple[str, int], _Owned] = {}
         self._refused: dict[tuple[str, int], int] = {}
 
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Return the next offset to fold, by owned (topic, partition)."""
+        return {tp: owned.reader.position for tp, owned in self._owned.items()}
+
     def revoked(self, partitions: set[tuple[str, int]]) -> None:
         """Forget partitions: their next owner begins where the ledger was committed."""
         for tp in partitions:
@@ -115,6 +119,8 @@ class IngestShell:
     async def on_batch(self, batch: Batch) -> None:
         """Fold a fetched batch in, chunk by chunk."""
         tp = (batch.topic, batch.partition)
+        if not self._ledger.owns(tp):
+            return  # fetched before the partition was given up
         if self._ledger.standing(tp) is None:  # no commit yet: the log's beginning is where the first chunk begins
             self._ledger.began(tp, Standing(batch.begins_at, ""))
             self._owned.pop(tp, None)
@@ -136,6 +142,8 @@ class IngestShell:
     async def tick(self) -> None:
         """Send headers, so that watermarks go on without data."""
         for tp in self._consumer.assigned():
+            if not self._ledger.owns(tp):
+                continue  # assigned, but not taken over yet
             owned = self._owned.get(tp)
             if owned is None:
                 owned = self._take_over(tp)
