@@ -1,5 +1,6 @@
 """`tocsin schemas`: writes the schemas, the AsyncAPI document and the topics page from the contracts, or says what differs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,31 +18,27 @@ END = "<!-- End of what is made. -->"
 
 
 def write(folder: Path) -> None:
-    """Write every generated file into ``folder`` (config/schemas), and remove schemas that are no more.
+    """Write every generated file, and remove schemas that are no more.
 
     Parameters
     ----------
     folder
-        Its parent holds topics.yaml.
+        Where the schemas are, config/schemas; topics.yaml stands beside it. A page docs/topics.md beside config gets its table.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = generated(folder.parent)
-    for name, content in files.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    for path in folder.glob("*.json"):
-        if path.name not in files:
-            path.unlink()
+    files = generated(folder)
+    for path, content in files.items():
+        path.write_text(content, encoding="utf-8")
+    for path in _stray(folder, files):
+        path.unlink()
 
 
 def check(folder: Path) -> list[str]:
-    """Return what in ``folder`` is not as the contracts say, one sentence each; empty: nothing."""
-    files = generated(folder.parent)
-    problems = [
-        f"{folder / path.name} is made from no contract" for path in sorted(folder.glob("*.json")) if path.name not in files
-    ]
-    for name, content in files.items():
-        path = folder / name
+    """Return which generated files are not as the contracts say, one sentence each; empty: none."""
+    files = generated(folder)
+    problems = [f"{path} is made from no contract" for path in _stray(folder, files)]
+    for path, content in files.items():
         if not path.is_file():
             problems.append(f"{path} is missing")
         elif path.read_text(encoding="utf-8") != content:
@@ -49,13 +46,24 @@ def check(folder: Path) -> list[str]:
     return problems
 
 
-def generated(config_dir: Path) -> dict[str, str]:
-    """Return the text of each generated file of config/schemas, by name."""
+def generated(folder: Path) -> dict[Path, str]:
+    """Return what each generated file is to hold: schemas, AsyncAPI document, and the topics page where there is one."""
+    topics = read_topics(folder.parent)
     documents = {f"{name}.json": schema for name, schema in json_schemas().items()}
-    documents[DOCUMENT] = asyncapi(read_topics(config_dir))
-    return {
-        name: msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n" for name, document in documents.items()
-    }
+    documents[DOCUMENT] = asyncapi(topics)
+    files = {folder / name: _pretty(document) for name, document in documents.items()}
+    page = folder.parent.parent / "docs" / "topics.md"
+    if page.is_file():
+        files[page] = with_table(page.read_text(encoding="utf-8"), topics)
+    return files
+
+
+def _stray(folder: Path, files: Mapping[Path, str]) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.json")) if path not in files]
+
+
+def _pretty(document: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def read_topics(config_dir: Path) -> Topics:
