@@ -1,0 +1,92 @@
+"""What a detector is: river's two verbs on dict features, an explanation, and a state that survives a restart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from models.evidence import Item, ScaleScore
+
+Features = Mapping[str, float]
+
+
+class Detector(Protocol):
+    """One online detector of one signal; **high scores are anomalous**.
+
+    Score first, then learn. ``score_one`` and ``explain_one`` never change state. Bounded memory: see each class.
+    """
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether enough was learned for a score to mean something."""
+        ...
+
+    @property
+    def n_seen(self) -> int:
+        """How many windows it has learned from."""
+        ...
+
+    def score_one(self, x: Features) -> float | None:
+        """Return how far outside of normal, in standard deviations, high is anomalous; ``None`` until ready."""
+        ...
+
+    def learn_one(self, x: Features) -> None:
+        """Take ``x`` for normal, and for the newest evidence."""
+        ...
+
+    def explain_one(self, x: Features) -> dict[str, float]:
+        """Return the named terms behind the score of ``x``; empty until ready."""
+        ...
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the state as plain, versioned data that JSON can hold."""
+        ...
+
+    def from_state(self, state: Mapping[str, Any]) -> Self:
+        """Take the state over, and return the detector itself.
+
+        Raises
+        ------
+        ModelStateError
+            If ``state`` is of another version, or incomplete.
+
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What a detector makes of one window, before anything is learned from it.
+
+    Attributes
+    ----------
+    score
+        Of the time scale that says most, in standard deviations, signed: above expectation positive.
+    is_anomalous, is_page
+        Improbable beyond the false-alarm budget *and* larger than the least effect, of a ticket or of a page.
+    is_slow
+        Only a longer scale says so: the newest window alone would not.
+    is_quiet, is_settled
+        The newest window shows nothing; nor do the last six together. The condition's own recovery rule, the stricter
+        one for what only a longer scale saw.
+    observed, expected, lower, upper
+        Of this window, in the detector's own unit; the band is what would not be judged anomalous at once.
+    terms
+        Named numbers behind the score.
+    item, scores
+        The evidence itself, so that learning from the same window need not compute it again.
+
+    """
+
+    score: float
+    is_anomalous: bool = False
+    is_page: bool = False
+    is_slow: bool = False
+    is_quiet: bool = True
+    is_settled: bool = True
+    observed: float | None = None
+    expected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    terms: dict[str, float] = field(default_factory=dict)
+    item: Item = ()
+    scores: Sequence[ScaleScore] = ()

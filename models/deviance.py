@@ -1,0 +1,41 @@
+"""How improbable a count is: the signed root of its deviance, which is close to a standard normal."""
+
+import math
+
+
+def count_score(count: float, expected: float, variability: float) -> float:
+    """Return the signed root of the negative-binomial deviance of a count.
+
+    Parameters
+    ----------
+    count
+        What was counted, at least 0.
+    expected
+        Its expectation, above 0.
+    variability
+        Squared coefficient of variation of the rate behind the count, dimensionless, at least 0 (0: Poisson).
+
+    Returns
+    -------
+    float
+        About standard normal when all is well; positive when the count is too high. The count is first moved
+        by 1/2 towards the expectation (continuity).
+
+    Examples
+    --------
+    >>> round(count_score(100, 100, 0.0), 6), round(count_score(140, 100, 0.0), 2), round(count_score(0, 25, 0.0), 2)
+    (0.0, 3.74, -6.93)
+
+    """
+    if count > expected:
+        y = max(count - 0.5, expected)
+    else:
+        y = min(count + 0.5, expected)
+    near = y * math.log(y / expected) if y > 0 else 0.0
+    if variability * expected < 1e-9:
+        deviance = 2 * (near - (y - expected))
+    else:
+        r = 1 / variability
+        deviance = 2 * (near - (y + r) * math.log((y + r) / (expected + r)))
+    root = math.sqrt(max(deviance, 0.0))
+    return root if y >= expected else -root

@@ -1,0 +1,122 @@
+"""Whether a service that says nothing should have spoken: empty windows against how often they are usual."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from models.averages import FadingMean
+from models.detector import Assessment, Features
+from models.errors import read_state
+from models.tuning import Tuning
+
+_CHANCE = 1e-5
+"""A run of empty windows is news when it is less probable than this."""
+
+
+class SilenceDetector:
+    """Runs of empty windows, against their usual share and the longest run that turned out harmless.
+
+    Features: ``is_silent``, 1 for a window without any reading, else 0.
+
+    Notes
+    -----
+    Memory O(1). Needs at least two empty windows; a service that is often silent needs more, a sparse one (over
+    ``longest_run`` needed) is never called silent. Ready after ``ready_windows``.
+
+    Parameters
+    ----------
+    least_run
+        Empty windows in a row that an alert needs at least, 2 or more; judged anomalous one window before, because
+        the life cycle confirms.
+    longest_run
+        A service that would need more is sparse.
+
+    """
+
+    def __init__(self, tuning: Tuning, *, least_run: int, longest_run: int) -> None:
+        self._tuning = tuning
+        self._least_run, self._longest_run = least_run, longest_run
+        self._share = FadingMean(tuning.windows(tuning.variability_s))
+        self._longest_harmless = 0.0
+        self._run = 0
+
+    @property
+    def n_seen(self) -> int:
+        """Windows learned from."""
+        return self._share.n
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether enough windows were seen."""
+        return self.n_seen >= self._tuning.ready_windows
+
+    @property
+    def needed_run(self) -> float:
+        """Empty windows in a row that make an alert; infinite for a sparse service."""
+        share = max(self._share.value, 1 / (self._tuning.ready_windows + self.n_seen))
+        by_chance = math.log(_CHANCE) / math.log(share) if share < 0.999 else math.inf
+        needed = max(float(self._least_run), 2 * self._longest_harmless if self._longest_harmless > 1 else 0.0)
+        if self._share.value > 0.002:  # empty windows are part of its life, so chance has a say
+            needed = max(needed, math.ceil(by_chance))
+        return needed if needed <= self._longest_run else math.inf
+
+    def assess(self, x: Features) -> Assessment:
+        """Return what the window looks like. Changes nothing."""
+        is_silent = x["is_silent"] > 0
+        run = self._run + 1 if is_silent else 0
+        needed = self.needed_run
+        is_anomalous = is_silent and run >= needed - 1
+        return Assessment(
+            score=run / (needed - 1) * 5 if needed < math.inf and is_silent else 0.0,
+            is_anomalous=is_anomalous,
+            is_page=is_anomalous,
+            is_quiet=not is_silent,
+            observed=float(run),
+            expected=0.0,
+            lower=0.0,
+            upper=min(needed, 1e6) - 1,
+            terms={"empty_windows": float(run), "usual_share_empty": self._share.value},
+        )
+
+    def score_one(self, x: Features) -> float | None:
+        """See :class:`models.detector.Detector`."""
+        return self.assess(x).score if self.is_ready else None
+
+    def explain_one(self, x: Features) -> dict[str, float]:
+        """See :class:`models.detector.Detector`."""
+        return dict(self.assess(x).terms) if self.is_ready else {}
+
+    def learn_one(self, x: Features) -> None:
+        """See :class:`models.detector.Detector`."""
+        self.take_one(x, self.assess(x), is_normal=True)
+
+    def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
+        """Make ``x`` the newest evidence; learn the share, and from a run when it has ended without an alarm."""
+        is_silent = x["is_silent"] > 0
+        if is_normal:
+            self._share.update(1.0 if is_silent else 0.0)
+            if not is_silent and self._run:
+                self._longest_harmless = max(self._longest_harmless, float(self._run))
+            self._longest_harmless *= 1 - 1 / self._tuning.windows(self._tuning.tail_s)
+        self._run = self._run + 1 if is_silent else 0
+
+    def clear(self) -> None:
+        """Forget the newest evidence, not what was learned."""
+        self._run = 0
+
+    def to_state(self) -> dict[str, Any]:
+        """See :class:`models.detector.Detector`."""
+        return {
+            "kind": "silence",
+            "v": 1,
+            "share": self._share.to_state(),
+            "longest_harmless": self._longest_harmless,
+            "run": self._run,
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> "SilenceDetector":
+        """See :class:`models.detector.Detector`."""
+        read_state(state, "silence", 1)
+        self._share.from_state(state["share"])
+        self._longest_harmless, self._run = state["longest_harmless"], state["run"]
+        return self

@@ -1,0 +1,89 @@
+"""Whether isolated spikes, each of them harmless, come too often."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from models.errors import read_state
+from models.tuning import DAY_S, Tuning
+
+_HOUR_S = 3600.0
+_CHANCE = 1e-4
+_LEAST = 3
+_PRIOR_DAYS = 1.0
+
+
+class SpikeTrain:
+    """Isolated spikes of the last hour against a learned daily rate (prior: one a day, worth a day).
+
+    Notes
+    -----
+    Memory O(spikes in an hour); time O(1).
+
+    """
+
+    def __init__(self, tuning: Tuning) -> None:
+        self._hour = tuning.windows(_HOUR_S)
+        self._day = tuning.windows(DAY_S)
+        self._now = 0
+        self._at: list[int] = []
+        self._n_learned = 0.0
+        self._days = 0.0
+        self._was_spike = False
+
+    @property
+    def rate_per_day(self) -> float:
+        """Expected isolated spikes a day."""
+        return (self._n_learned + _PRIOR_DAYS) / (self._days + _PRIOR_DAYS)
+
+    @property
+    def n_recent(self) -> int:
+        """Isolated spikes within the last hour."""
+        return sum(at > self._now - self._hour for at in self._at)
+
+    @property
+    def is_unusual(self) -> bool:
+        """Three or more in an hour, improbable under the learned rate, the last one within 10 minutes."""
+        n = self.n_recent
+        if n < _LEAST or self._now - self._at[-1] > self._hour / 6:
+            return False
+        rate = self.rate_per_day / 24
+        return 1 - sum(math.exp(-rate) * rate**i / math.factorial(i) for i in range(n)) < _CHANCE
+
+    def take(self, *, is_spike: bool, is_normal: bool) -> None:
+        """Take one window in. A spike counts when the window before was none."""
+        self._now += 1
+        if is_spike and not self._was_spike:
+            self._at = [at for at in self._at if at > self._now - self._hour][-50:]
+            self._at.append(self._now)
+            if is_normal:
+                self._n_learned += 1
+        self._was_spike = is_spike
+        if is_normal:
+            fade = 1 - 1 / (7 * self._day)
+            self._n_learned *= fade
+            self._days = self._days * fade + 1 / self._day
+
+    def clear(self) -> None:
+        """Forget the spikes of the last hour."""
+        self._at = []
+
+    def to_state(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "kind": "spikes",
+            "v": 1,
+            "now": self._now,
+            "at": self._at,
+            "n_learned": self._n_learned,
+            "days": self._days,
+            "was_spike": self._was_spike,
+        }
+
+    def from_state(self, state: Mapping[str, Any]) -> "SpikeTrain":
+        """Take plain data over."""
+        read_state(state, "spikes", 1)
+        self._now, self._at = state["now"], list(state["at"])
+        self._n_learned, self._days = state["n_learned"], state["days"]
+        self._was_spike = state["was_spike"]
+        return self

@@ -1,0 +1,77 @@
+"""What decides how a service's detectors see time and risk: durations become counts of windows here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.budget import TailThreshold
+from models.evidence import Scale
+from models.variability import Variability
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Clocks and budgets shared by the detectors of one service.
+
+    Attributes
+    ----------
+    window_s
+        Length of the service's window, seconds, above 0.
+    scales
+        Windows summed, ascending: 1, 6, and multiples of 6.
+    ready_windows
+        Windows to learn from before anything is judged, at least 1.
+    false_alarms_per_day, false_pages_per_day
+        Nominal budget of one service, shared by its ``n_tests`` tests, above 0.
+    n_tests
+        Among how many tests the budget is shared, at least 1.
+    level_s, variability_s, tail_s
+        Memory of levels, of learned variability and of score tails, seconds, above 0.
+
+    """
+
+    window_s: float
+    scales: tuple[int, ...] = (1, 6, 30, 120)
+    ready_windows: int = 120
+    false_alarms_per_day: float = 0.3
+    false_pages_per_day: float = 0.001
+    n_tests: int = 20
+    level_s: float = 8 * 3600.0
+    variability_s: float = 2 * DAY_S
+    tail_s: float = 7 * DAY_S
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of its range.
+
+        """
+        for name in ("window_s", "false_alarms_per_day", "false_pages_per_day", "level_s", "variability_s", "tail_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.ready_windows < 1 or self.n_tests < 1:
+            raise ValueError("ready_windows and n_tests must be at least 1")
+        if any(k not in (1, 6) and k % 6 for k in self.scales) or list(self.scales) != sorted(set(self.scales)):
+            raise ValueError(f"scales must ascend and be 1, 6 or multiples of 6, got {self.scales}")
+
+    def windows(self, seconds: float) -> float:
+        """Return how many windows a duration is, at least 1."""
+        return max(1.0, seconds / self.window_s)
+
+    def make_scales(self, ks: Sequence[int], prior: float, floor: float) -> list[Scale]:
+        """Return fresh scales, each with its share of the budget: longer ones are judged less often."""
+        share = self.window_s / DAY_S / self.n_tests
+        return [
+            Scale(
+                k,
+                min(0.01, self.false_alarms_per_day * share * k),
+                min(0.01, self.false_pages_per_day * share * k),
+                Variability(self.windows(self.variability_s), prior, floor),
+                TailThreshold(self.windows(self.tail_s)),
+            )
+            for k in ks
+        ]

@@ -1,0 +1,45 @@
+"""When a condition's alarm is open, so that learning stops, and when it is over."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Alarm:
+    """One condition's alarm of one service, in windows.
+
+    ``run`` counts anomalous windows in a row; two open it. ``is_slow``: a long scale opened it.
+    """
+
+    run: int = 0
+    is_open: bool = False
+    is_slow: bool = False
+    n_open: int = 0
+    n_quiet: int = 0
+
+    def take(self, *, is_anomalous: bool, is_slow: bool, is_quiet: bool, quiet_least: int, quiet_most: int) -> bool:
+        """Fold one window in; return whether the alarm has just closed."""
+        self.run = self.run + 1 if is_anomalous else 0
+        if not self.is_open:
+            if self.run >= 2:
+                self.is_open, self.is_slow, self.n_open, self.n_quiet = True, is_slow, 0, 0
+            return False
+        self.n_open += 1
+        self.n_quiet = self.n_quiet + 1 if is_quiet else 0
+        if self.n_quiet < min(max(self.n_open - self.n_quiet, quiet_least), quiet_most):
+            return False
+        self.reset()
+        return True
+
+    def reset(self) -> None:
+        """Close it."""
+        self.run, self.is_open, self.is_slow, self.n_open, self.n_quiet = 0, False, False, 0, 0
+
+    def to_state(self) -> list[int]:
+        """Return plain data."""
+        return [self.run, int(self.is_open), int(self.is_slow), self.n_open, self.n_quiet]
+
+    @classmethod
+    def from_state(cls, state: list[int]) -> "Alarm":
+        """Return the alarm that the plain data is of."""
+        run, is_open, is_slow, n_open, n_quiet = state
+        return cls(run=run, is_open=bool(is_open), is_slow=bool(is_slow), n_open=n_open, n_quiet=n_quiet)

@@ -1,0 +1,133 @@
+"""How detection is tuned: config/detection.yaml as frozen parameters."""
+
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from pipeline.contracts.config import PARAMS
+
+Positive = Annotated[float, Field(gt=0)]
+AboveOne = Annotated[float, Field(gt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class LatencyParams:
+    """Least effects on latency, times the expected value.
+
+    Attributes
+    ----------
+    short, long
+        Over less than ``long_s`` seconds, and over more.
+    page
+        From here on it is a page.
+    long_s
+        Seconds.
+    tail_times
+        Requests above the usual 98.5 % point, times their usual share.
+
+    """
+
+    short: AboveOne = 1.6
+    long: AboveOne = 1.25
+    page: AboveOne = 1.8
+    long_s: Positive = 300.0
+    tail_times: AboveOne = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class ErrorParams:
+    """Least effects on the error ratio: times the expected one *and* above it by so much (share of requests)."""
+
+    times: AboveOne = 2.0
+    plus: Share = 0.002
+    page_times: AboveOne = 3.0
+    page_plus: Share = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class TrafficParams:
+    """Least effects on traffic: a drop divides by so much (ticket, page), a rise multiplies."""
+
+    drop: AboveOne = 1.6
+    page_drop: AboveOne = 2.0
+    rise: AboveOne = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class SaturationParams:
+    """When a resource is too full; utilizations, 1 is full.
+
+    Attributes
+    ----------
+    full, recovered, page
+        Too full from ``full``, no longer below ``recovered``, a page from ``page``.
+    to_full_s
+        Seconds to full at its present growth from which on a resource in ``fills_up`` is too full already.
+    least_rise
+        ... once it is so much above its usual level.
+    fills_up
+        Names of resources that only grow until something breaks.
+    max_resources
+        Judged per service; the first so many that were seen.
+
+    """
+
+    full: Positive = 0.95
+    recovered: Positive = 0.9
+    page: Positive = 0.95
+    to_full_s: Positive = 4 * 3600.0
+    least_rise: Share = 0.05
+    fills_up: tuple[str, ...] = ("memory", "disk", "heap")
+    max_resources: Annotated[int, Field(ge=1)] = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class SilenceParams:
+    """Empty windows in a row: needed at least, and the number beyond which a service counts as sparse."""
+
+    least_run: Annotated[int, Field(ge=2)] = 2
+    longest_run: Annotated[int, Field(ge=2)] = 360
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class DetectionParams:
+    """Everything that the detection stage is told.
+
+    Attributes
+    ----------
+    max_services
+        Services kept per partition; beyond, the least recently heard of goes.
+    ready_windows
+        Windows that a detector learns from before it judges.
+    scales
+        Time scales, windows.
+    false_alarms_per_day, false_pages_per_day
+        Nominal budget of a service.
+    level_s, variability_s, tail_s
+        Memory of levels, variabilities and score tails, seconds.
+    quiet_windows, quiet_windows_max
+        Quiet windows that close an alarm: as many as it lasted, within these.
+    max_alarm_s
+        An alarm open longer is the new normal, seconds.
+
+    """
+
+    max_services: Annotated[int, Field(ge=1)] = 10_000
+    ready_windows: Annotated[int, Field(ge=1)] = 120
+    scales: tuple[int, ...] = (1, 6, 30, 120)
+    false_alarms_per_day: Positive = 0.3
+    false_pages_per_day: Positive = 0.001
+    level_s: Positive = 8 * 3600.0
+    variability_s: Positive = 2 * 86_400.0
+    tail_s: Positive = 7 * 86_400.0
+    quiet_windows: Annotated[int, Field(ge=1)] = 6
+    quiet_windows_max: Annotated[int, Field(ge=1)] = 30
+    max_alarm_s: Positive = 8 * 3600.0
+    latency: LatencyParams = field(default_factory=LatencyParams)
+    errors: ErrorParams = field(default_factory=ErrorParams)
+    traffic: TrafficParams = field(default_factory=TrafficParams)
+    saturation: SaturationParams = field(default_factory=SaturationParams)
+    silence: SilenceParams = field(default_factory=SilenceParams)
