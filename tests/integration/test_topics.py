@@ -16,9 +16,11 @@ from pipeline.errors import ConfigError
 Fresh = Callable[..., Topics]
 
 
-def renamed(topics: Topics, **changes: object) -> Topics:
-    """Return the same topics with changes to ``signals``."""
-    specs = tuple(replace(spec, **changes) if spec.logical == "signals" else spec for spec in topics.topics)
+def with_compacted_signals(topics: Topics) -> Topics:
+    """Return the same topics, ``signals`` compacted and kept for an hour."""
+    specs = tuple(
+        replace(spec, cleanup="compact", retention_ms=3_600_000) if spec.logical == "signals" else spec for spec in topics.topics
+    )
     return replace(topics, topics=specs)
 
 
@@ -67,7 +69,7 @@ async def test_asking_about_topics_creates_none(broker: LocalBroker, fresh_topic
 @pytest.mark.kafka
 async def test_settings_that_differ_are_named_and_compaction_is_refused(kafka_broker: KafkaBroker, fresh_topics: Fresh) -> None:
     topics, connection = fresh_topics(), Connection(bootstrap=kafka_broker.bootstrap)
-    await adapter.create(connection, renamed(topics, cleanup="compact", retention_ms=3_600_000))
+    await adapter.create(connection, with_compacted_signals(topics))
 
     outcomes = await adapter.create(connection, topics)
 
