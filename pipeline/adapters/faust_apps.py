@@ -1,13 +1,14 @@
 """How a Faust app is set up: transport, timeouts, guarantees; nothing about what it does."""
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import faust
 from faust.types.auth import CredentialsT
 
+from pipeline.adapters.kafka import MAX_REQUEST_BYTES, Connection, password, tls_context
 from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.transport import SCHEME, BulkReading, SeekFirstTables, register
 from pipeline.adapters.transport.reading import OnJump
@@ -79,7 +80,7 @@ class FaustAppSettings:
     is_embedded: bool = False
     replication_factor: int = 1
     fetch_bytes: int = 4 * 1024 * 1024
-    max_request_bytes: int = 4 * 1024 * 1024
+    max_request_bytes: int = MAX_REQUEST_BYTES
     tls: ssl.SSLContext | None = None
     sasl_mechanism: str | None = None
     sasl_username: str | None = None
@@ -95,6 +96,25 @@ class FaustAppSettings:
 
     def __repr__(self) -> str:
         return f"FaustAppSettings(bootstrap={self.bootstrap!r}, profile={self.profile!r})"
+
+
+def settings_for(connection: Connection, env: Mapping[str, str] | None = None, **others: Any) -> FaustAppSettings:
+    """Return the settings that reach a Kafka as ``connection`` says; ``others`` are fields of the result.
+
+    Raises
+    ------
+    ConfigError
+        If a secret or a certificate cannot be read.
+
+    """
+    return FaustAppSettings(
+        bootstrap=connection.bootstrap,
+        tls=tls_context(connection),
+        sasl_mechanism=connection.sasl_mechanism if connection.uses_sasl else None,
+        sasl_username=connection.sasl_username if connection.uses_sasl else None,
+        sasl_password=password(connection, env) if connection.uses_sasl else None,
+        **others,
+    )
 
 
 class TocsinApp(faust.App):

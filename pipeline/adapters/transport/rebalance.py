@@ -5,7 +5,7 @@ from collections import Counter
 from time import monotonic
 
 from faust.tables.manager import TableManager
-from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.tables.recovery import Recovery
 from faust.types import TP
 from faust.types.transports import ConsumerT
 
@@ -83,12 +83,15 @@ class SeekFirstRecovery(Recovery):
 class SeekFirstTables(TableManager):
     """Faust's table manager with that recovery."""
 
+    async def on_start(self) -> None:
+        """Start at once: Faust waits a second for tables that are declared late, and ours never are."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
     @property
     def recovery(self) -> Recovery:
         """Recovery service used by this table manager."""
         if self._recovery is None:
             self._recovery = SeekFirstRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
-
-
-__all__ = ["RebalanceAgain", "SeekFirstRecovery", "SeekFirstTables", "ServiceStopped"]
