@@ -71,7 +71,7 @@ class AlertingParams:
         return ConditionRule(match="*")
 
 
-class ServiceRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class ServiceRow(msgspec.Struct, kw_only=True, frozen=True):
     """One service: its open lives by condition, what people did to it lately, and which windows were judged.
 
     A window at or before ``end_ms`` (rollups: ``rollup_end_ms``) was judged before; its verdict came twice.

@@ -1,0 +1,310 @@
+"""What is known of every alert now, who was told, and which remediation it asked for: alert events in, alerts and requests out."""
+
+import heapq
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+
+import msgspec
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from pipeline.act.cloud_events import request_record
+from pipeline.act.delivery import News, delivery, is_old, news
+from pipeline.act.remediation import Asked, Outcome, RemediationParams, is_dry_run, remembered, request_id, rule
+from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery
+from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.bounded_rows import BoundedRows
+from pipeline.contracts.codec import decode, encode
+from pipeline.contracts.config import PARAMS
+from pipeline.contracts.keys import service_key
+from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.remediation import Action
+from pipeline.contracts.rows import HEAD, pack, unpack
+from pipeline.errors import RecordInvalid, StateError
+
+SCHEMA = 1
+"""Of the rows below."""
+ALERT_ROW, SERVICE_ROW = "alert:", "service:"
+"""Row names begin with one of them: a dedup key and a service key can look alike."""
+OLD_NEWS_NOTE = "not considered: it was old news when Tocsin read it"
+
+Ms = Annotated[int, Field(ge=0)]
+Bound = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class ActParams:
+    """How alerts are told and kept.
+
+    Attributes
+    ----------
+    old_news_ms
+        An alert event older than this when it is read (clock less event time, ms) is recorded, not told.
+    tombstone_after_ms
+        So long after its end (event time of all alerts, ms) an alert leaves the compacted topic.
+    max_alerts
+        Dedup keys kept; beyond, the one heard of longest ago goes. At least 1.
+    max_services
+        Services whose requests are remembered; beyond, the one that asked longest ago goes. At least 1.
+    source
+        CloudEvents ``source`` before the environment, a URI reference.
+
+    """
+
+    old_news_ms: Ms = 300_000
+    tombstone_after_ms: Ms = 604_800_000
+    max_alerts: Bound = 20_000
+    max_services: Bound = 10_000
+    source: Annotated[str, Field(pattern=r"^[!-~]+$")] = "/tocsin"
+
+
+class AlertRow(msgspec.Struct, kw_only=True, frozen=True):
+    """One dedup key: its alert as published, and what was done in this life of it.
+
+    ``event_ids`` are those seen with the alert's ``at_ms``; an earlier or a known event came twice.
+    """
+
+    schema: int = SCHEMA
+    alert: Alert
+    event_ids: list[str] = []
+    told: Severity | None = None
+    done: dict[Action, Severity] = {}
+
+    @property
+    def ended_ms(self) -> int | None:
+        """When it ended; ``None``: it has not."""
+        return self.alert.event.resolved_at_ms
+
+
+class ServiceRow(msgspec.Struct, kw_only=True, frozen=True):
+    """What was asked for one service, as far as cooldown and cap can need it."""
+
+    schema: int = SCHEMA
+    asked: list[Asked] = []
+
+
+class _Head(msgspec.Struct, kw_only=True, frozen=True):
+    """``stream_ms``: the latest event time; ended alerts older than ``tombstone_after_ms`` by it are gone."""
+
+    schema: int = SCHEMA
+    stream_ms: int = -1
+    alerts_gone_through: int = -1
+    services_gone_through: int = -1
+
+
+R = TypeVar("R", AlertRow, ServiceRow, _Head)
+
+
+def restore(params: ActParams, remediation: RemediationParams, partition: int, rows: Mapping[str, bytes]) -> "ActStage":
+    """Return the stage that wrote ``rows``; without rows, a new one.
+
+    Raises
+    ------
+    StateError
+        If a row cannot be read, or is of another version or of no known kind.
+
+    """
+    applied, head = -1, _Head()
+    alerts: list[tuple[str, int, AlertRow]] = []
+    services: list[tuple[str, int, ServiceRow]] = []
+    for name, row in rows.items():
+        if name == HEAD:
+            applied, head = _read_row(name, row, _Head, partition)
+        elif name.startswith(ALERT_ROW):
+            alerts.append((name, *_read_row(name, row, AlertRow, partition)))
+        elif name.startswith(SERVICE_ROW):
+            services.append((name, *_read_row(name, row, ServiceRow, partition)))
+        else:
+            raise StateError(f"alerts, partition {partition}: row {name!r} is of no known kind")
+    alerts = [row for row in alerts if not _is_gone(row[2], head.stream_ms, params)]
+    stage = ActStage(
+        params,
+        remediation,
+        BoundedRows(params.max_alerts, head.alerts_gone_through, alerts),
+        BoundedRows(params.max_services, head.services_gone_through, services),
+    )
+    stage.applied, stage.stream_ms = applied, head.stream_ms
+    return stage
+
+
+class ActStage:
+    """Alert events in; current alerts and remediation requests out. One partition of `tocsin.alert-events`.
+
+    A row per dedup key (about 2 KB, at most ``max_alerts``) and one per service that something was asked for
+    (at most ``max_services``). Events that come twice are ignored. A re-run after a crash publishes the same
+    records, unless so much time went by that the news is old: then a request may follow with the same id and a later
+    expiry.
+
+    Attributes
+    ----------
+    applied
+        Offset of the last event folded in.
+    stream_ms
+        Latest event time seen, -1 at first.
+    n_invalid, n_forgotten
+        Records that are no alert event; alerts dropped for want of room before they ended.
+
+    """
+
+    def __init__(
+        self,
+        params: ActParams,
+        remediation: RemediationParams,
+        alerts: BoundedRows[AlertRow],
+        services: BoundedRows[ServiceRow],
+    ) -> None:
+        self.applied = -1
+        self.stream_ms = -1
+        self.n_invalid = 0
+        self.n_forgotten = 0
+        self._params = params
+        self._remediation = remediation
+        self._alerts = alerts
+        self._services = services
+        self._ends = [(row.ended_ms, name) for name, row in alerts.items() if row.ended_ms is not None]
+        heapq.heapify(self._ends)
+
+    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:
+        """Fold one event in; ``now_ms`` decides only what is old news, and what has expired."""
+        self.applied = record.offset
+        try:
+            event = decode(record.value or b"", AlertEvent)
+        except RecordInvalid:
+            self.n_invalid += 1
+            return []
+        self.stream_ms = max(self.stream_ms, event.at_ms)
+        name = ALERT_ROW + event.dedup_key
+        before = self._alerts.get(name)
+        outputs: list[OutRecord] = []
+        if self._alerts.applied(name) < record.offset and not _is_repeated(before, event):
+            row, outputs = self._advance(before, event, record.offset, now_ms)
+            outputs += self._keep(name, row, record.offset)
+        return outputs + self._tombstones()
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        """Return the rows changed since the last call; the head row last, and services before alerts.
+
+        A crash between two rows must not leave an alert that has asked beside a service that does not know.
+        """
+        changes = self._services.take_changes(encode)
+        changes |= self._alerts.take_changes(encode)
+        head = _Head(
+            stream_ms=self.stream_ms,
+            alerts_gone_through=self._alerts.gone_through,
+            services_gone_through=self._services.gone_through,
+        )
+        changes[HEAD] = pack(self.applied, encode(head))
+        return changes
+
+    def _advance(self, before: AlertRow | None, event: AlertEvent, offset: int, now_ms: int) -> tuple[AlertRow, list[OutRecord]]:
+        """Return a dedup key's row after an event, and what to publish."""
+        is_same_life = before is not None and before.alert.event.alert_id == event.alert_id
+        life = before if before is not None and is_same_life else AlertRow(alert=_unheard(event))
+        old_news_ms = self._params.old_news_ms
+        decided = news(event, life.told, now_ms=now_ms, old_news_ms=old_news_ms)
+        is_told = decided is News.NOTIFY
+        alert = msgspec.structs.replace(
+            life.alert,
+            version=event.version,
+            event=event,
+            delivery=delivery(event, decided, life.alert.delivery),
+            notified_at_ms=event.at_ms if is_told else life.alert.notified_at_ms,
+        )
+        is_latest = before is not None and before.alert.event.at_ms == event.at_ms
+        row = AlertRow(
+            alert=alert,
+            event_ids=[*(before.event_ids if before is not None and is_latest else []), event.id],
+            told=event.severity if is_told else life.told,
+            done=life.done,
+        )
+        if event.state is not AlertState.FIRING:
+            return row, [_alert_record(row)]
+        if is_old(event, now_ms=now_ms, old_news_ms=old_news_ms):
+            noted = alert.remediation_note or OLD_NEWS_NOTE
+            row = msgspec.structs.replace(row, alert=msgspec.structs.replace(alert, remediation_note=noted))
+            return row, [_alert_record(row)]
+        return self._remedied(row, offset, now_ms)
+
+    def _remedied(self, row: AlertRow, offset: int, now_ms: int) -> tuple[AlertRow, list[OutRecord]]:
+        """Return the row after remediation was considered, and what to publish."""
+        event = row.alert.event
+        key = service_key(event.environment, event.service)
+        history = self._services.get(SERVICE_ROW + key) or ServiceRow()
+        ruling = rule(self._remediation, event, history.asked, row.done, now_ms)
+        note = ruling.note or row.alert.remediation_note
+        if ruling.outcome is not Outcome.REQUESTED or ruling.policy is None:
+            row = msgspec.structs.replace(row, alert=msgspec.structs.replace(row.alert, remediation_note=note))
+            return row, [_alert_record(row)]
+        action = ruling.policy.action
+        asked = Asked(request_id(event, action), action, event.at_ms)
+        row = msgspec.structs.replace(
+            row,
+            alert=msgspec.structs.replace(row.alert, remediation_id=asked.id, remediation_note=note),
+            done={**row.done, action: event.severity},
+        )
+        if asked.id in [one.id for one in history.asked]:  # a re-run: it was published before the service's row was written
+            return row, [_alert_record(row)]
+        kept = remembered(history.asked, asked, self._remediation.max_per_service_per_hour)
+        self._services.put(SERVICE_ROW + key, ServiceRow(asked=kept), offset)
+        dry_run = is_dry_run(self._remediation, ruling.policy)
+        request = request_record(event, ruling.policy, source=self._params.source, dry_run=dry_run)
+        return row, [_alert_record(row), request]
+
+    def _keep(self, name: str, row: AlertRow, offset: int) -> list[OutRecord]:
+        """Store a row; return the tombstones of ended alerts that it pushed out."""
+        if row.ended_ms is not None:
+            heapq.heappush(self._ends, (row.ended_ms, name))
+        gone = self._alerts.put(name, row, offset)
+        over = [lost for lost, state in gone if state.ended_ms is not None]
+        self.n_forgotten += len(gone) - len(over)
+        return [_tombstone(lost) for lost in over]
+
+    def _tombstones(self) -> list[OutRecord]:
+        """Drop the alerts that ended long ago, and return their tombstones, the longest ended first."""
+        outputs: list[OutRecord] = []
+        while self._ends and self._ends[0][0] + self._params.tombstone_after_ms <= self.stream_ms:
+            ended_ms, name = heapq.heappop(self._ends)
+            row = self._alerts.get(name)
+            if row is not None and row.ended_ms == ended_ms:  # else it began again, or has gone
+                self._alerts.delete(name)
+                outputs.append(_tombstone(name))
+        if len(self._ends) > 2 * len(self._alerts) + 64:  # mostly ends of alerts that began again
+            self._ends = [(row.ended_ms, name) for name, row in self._alerts.items() if row.ended_ms is not None]
+            heapq.heapify(self._ends)
+        return outputs
+
+
+def _unheard(event: AlertEvent) -> Alert:
+    return Alert(
+        environment=event.environment, service=event.service, version=event.version, delivery=Delivery.PENDING, event=event
+    )
+
+
+def _is_repeated(row: AlertRow | None, event: AlertEvent) -> bool:
+    if row is None:
+        return False
+    last = row.alert.event
+    return event.at_ms < last.at_ms or (event.at_ms == last.at_ms and event.id in row.event_ids)
+
+
+def _is_gone(row: AlertRow, stream_ms: int, params: ActParams) -> bool:
+    return row.ended_ms is not None and row.ended_ms + params.tombstone_after_ms <= stream_ms
+
+
+def _alert_record(row: AlertRow) -> OutRecord:
+    return OutRecord(topic="alerts", key=row.alert.event.dedup_key, value=encode(row.alert))
+
+
+def _tombstone(name: str) -> OutRecord:
+    return OutRecord(topic="alerts", key=name.removeprefix(ALERT_ROW), value=None)
+
+
+def _read_row(name: str, row: bytes, kind: type[R], partition: int) -> tuple[int, R]:
+    applied, body = unpack(row)
+    try:
+        state = decode(body, kind)
+    except RecordInvalid as problem:
+        raise StateError(f"alerts, partition {partition}: row {name!r} cannot be read: {problem}") from problem
+    if state.schema != SCHEMA:
+        raise StateError(f"alerts, partition {partition}: row {name!r} has schema {state.schema}, not {SCHEMA}")
+    return applied, state
