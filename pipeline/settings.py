@@ -41,6 +41,8 @@ class WorkerParams:
         Of this Tocsin itself (not of what it watches).
     profile
         Timeouts and quirks: ``embedded`` (Tansu), ``local``, ``production``, ``test``.
+    embedded_broker
+        The broker is Tansu, whatever the profile: its known faults are worked around.
     instance_id
         Static member name within the consumer groups, unique per worker; empty: none. Host name fits in production.
     web_bind, web_port
@@ -55,6 +57,7 @@ class WorkerParams:
     app_id: str = "tocsin"
     environment: str = "default"
     profile: Profile = "local"
+    embedded_broker: bool = False
     instance_id: str = ""
     web_bind: str = "127.0.0.1"
     web_port: int = 6067
@@ -95,7 +98,7 @@ class Settings:
 
 
 SECTIONS: Mapping[str, tuple[str, str | None, type]] = {
-    # setting: (file, section of it or None for the whole file, type)
+    # file, section of it (None: the whole file), type
     "worker": ("tocsin.yaml", "worker", WorkerParams),
     "connection": ("tocsin.yaml", "broker", Connection),
     "ingest": ("tocsin.yaml", "ingest", IngestConfig),
@@ -110,7 +113,6 @@ SECTIONS: Mapping[str, tuple[str, str | None, type]] = {
 }
 
 ENVIRONMENT: Mapping[str, tuple[str, str]] = {
-    # variable: (setting, key)
     "TOCSIN_BROKER": ("connection", "bootstrap"),
     "TOCSIN_SECURITY_PROTOCOL": ("connection", "security_protocol"),
     "TOCSIN_SASL_MECHANISM": ("connection", "sasl_mechanism"),
@@ -122,6 +124,7 @@ ENVIRONMENT: Mapping[str, tuple[str, str]] = {
     "TOCSIN_APP_ID": ("worker", "app_id"),
     "TOCSIN_ENVIRONMENT": ("worker", "environment"),
     "TOCSIN_PROFILE": ("worker", "profile"),
+    "TOCSIN_EMBEDDED_BROKER": ("worker", "embedded_broker"),
     "TOCSIN_INSTANCE_ID": ("worker", "instance_id"),
     "TOCSIN_WEB_BIND": ("worker", "web_bind"),
     "TOCSIN_WEB_PORT": ("worker", "web_port"),
@@ -168,7 +171,7 @@ def load_settings(
     given = {variable: environ[variable] for variable in ENVIRONMENT if environ.get(variable)}
     sections: dict[str, Any] = {}
     for setting, (file, section, kind) in SECTIONS.items():
-        values = files[file] if section is None else files[file].get(section) or {}
+        values: Any = files[file] if section is None else files[file].get(section) or {}
         where = f"{folder / file}" + (f": {section}" if section else "")
         if not isinstance(values, dict):
             problems.append(f"{where}: must be a mapping, got {type(values).__name__}")
@@ -205,7 +208,7 @@ def _keys(kind: type) -> dict[str, Any]:
 class _StrictLoader(yaml.SafeLoader):
     """YAML as everybody reads it, but a key that stands twice is refused."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # type: ignore[override] # noqa: FBT001, FBT002
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)

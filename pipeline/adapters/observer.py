@@ -15,10 +15,25 @@ from pipeline.contracts.remediation import Action
 class Counts(Protocol):
     """What one read made of its records."""
 
-    n_records: int
-    n_readings: int
-    n_ignored: int
-    n_rejected_by_reason: Mapping[str, int]
+    @property
+    def n_records(self) -> int:
+        """Messages."""
+        ...
+
+    @property
+    def n_readings(self) -> int:
+        """Readings that were folded in."""
+        ...
+
+    @property
+    def n_ignored(self) -> int:
+        """Readings that the configuration passes over."""
+        ...
+
+    @property
+    def n_rejected_by_reason(self) -> Mapping[str, int]:
+        """Records refused."""
+        ...
 
 
 class _SignalsHead(msgspec.Struct):

@@ -63,7 +63,7 @@ class _Owned:
 class StageShell:
     """One stage per owned partition of ``topic``; see docs/architecture.md, "Stages"."""
 
-    def __init__(  # noqa: D417 - each is named for what it is
+    def __init__(
         self,
         *,
         topic: str,
@@ -98,10 +98,11 @@ class StageShell:
         """Return the next offset to fold, by owned (topic, partition)."""
         return {(self.topic, partition): owned.position for partition, owned in self._owned.items()}
 
-    def revoked(self, partitions: set[int]) -> None:
+    def revoked(self, partitions: set[tuple[str, int]]) -> None:
         """Forget partitions: whoever owns them next restores them from the table."""
-        for partition in partitions:
-            self._owned.pop(partition, None)
+        for topic, partition in partitions:
+            if topic == self.topic:
+                self._owned.pop(partition, None)
 
     async def on_batch(self, event: Any, batch: Batch) -> None:
         """Fold a batch in, publish, and checkpoint when it is time."""
@@ -159,8 +160,8 @@ class StageShell:
             return False
         if batch.begins_at < owned.position:
             raise StateError(
-                f"{self.topic}/{batch.partition} starts again at offset {batch.begins_at}, below {owned.position} where this app stands: "
-                "the topic was created anew (an in-memory broker forgets); start with a fresh app id (TOCSIN_APP_ID)"
+                f"{self.topic}/{batch.partition} starts again at offset {batch.begins_at}, but this app stands at {owned.position}: "
+                "the topic was created anew; start with a fresh app id (TOCSIN_APP_ID)"
             )
         owned.position = batch.begins_at
         return True
@@ -196,3 +197,9 @@ class StageShell:
         self._ledger.finish((self.topic, partition), position)
         owned.finished, owned.checkpointed_ms = position, self._monotonic_ms()
         self._observer.checkpointed(self.topic, partition, len(changes), (owned.checkpointed_ms - began_ms) / 1000)
+
+
+async def run_stage(stream: Any, shell: StageShell) -> None:
+    """Hand a Faust stream's batches to the shell, without Faust's own acknowledgements: the ledger decides commits."""
+    async for event in stream.noack().events():
+        await shell.on_batch(event, event.message.value)

@@ -159,6 +159,21 @@ async def write_rows(table: RowTable, event: EventT[Any] | None, partition: int,
         raise BrokerError(f"{changelog_name(table)}/{partition} does not take a checkpoint: {problem!r}") from problem
 
 
+class TableRows:
+    """A table as a stage's shell sees it."""
+
+    def __init__(self, table: RowTable) -> None:
+        self._table = table
+
+    def rows_of(self, partition: int) -> dict[str, bytes]:
+        """Return the recovered rows of one partition, by name."""
+        return rows_of(self._table, partition)
+
+    async def write(self, event: EventT[Any] | None, partition: int, changes: Mapping[str, bytes | None]) -> None:
+        """Write rows; see :func:`write_rows`."""
+        await write_rows(self._table, event, partition, changes)
+
+
 async def _send(table: RowTable, partition: int, changes: Mapping[str, bytes | None]) -> None:
     producer, topic = table.app.producer, changelog_name(table)
     sent = [await producer.send(topic, _key(partition, name), row, partition, None, None) for name, row in changes.items()]

@@ -8,8 +8,10 @@ from pipeline.contracts.records import InRecord, OutRecord
 class Stage(Protocol):
     """See docs/architecture.md, "Stages"."""
 
-    applied: int
-    """Offset of the last input record folded in; -1 at first."""
+    @property
+    def applied(self) -> int:
+        """Offset of the last input record folded in; -1 at first."""
+        ...
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:
         """Fold one record in; return what to publish, in order. No I/O, no clock but ``now_ms``."""

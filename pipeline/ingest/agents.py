@@ -80,7 +80,7 @@ class _Owned:
 class IngestShell:
     """One reader per owned telemetry partition; commits at chunk ends only, by way of the ledger."""
 
-    def __init__(  # noqa: D417 - each is named for what it is
+    def __init__(
         self,
         *,
         ledger: Ledger,

@@ -100,9 +100,8 @@ class House:
 def batch(first: int, *values: bytes, begins_at: int | None = None) -> Batch:
     records = [InRecord(offset=first + i, timestamp_ms=0, key=None, value=value) for i, value in enumerate(values)]
     end = first + len(values)
-    return Batch(
-        topic="in", partition=0, begins_at=first if begins_at is None else begins_at, records=records, next_offset=end, high_watermark=end
-    )
+    at = first if begins_at is None else begins_at
+    return Batch(topic="in", partition=0, begins_at=at, records=records, next_offset=end, high_watermark=end)
 
 
 @pytest.fixture
@@ -190,7 +189,7 @@ async def test_a_revoked_partition_writes_nothing_more(house: House) -> None:
     task = asyncio.create_task(house.shell.tick())
     for _ in range(5):
         await asyncio.sleep(0)
-    house.shell.revoked({0})
+    house.shell.revoked({("in", 0)})
     house.broker.may_acknowledge.set()
     await task
 

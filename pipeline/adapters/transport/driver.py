@@ -99,6 +99,13 @@ def lag_by_partition(app: faust.App) -> dict[TopicPartition, int]:
     return lags
 
 
+def end_by_partition(app: faust.App) -> dict[TopicPartition, int]:
+    """Return the end of the log of each owned bulk partition, as known from its last fetch."""
+    consumer = _consumer(app)
+    ends = {tp: consumer.high_watermark_now(TP(*tp)) for tp in assigned(app)}
+    return {tp: end for tp, end in ends.items() if end is not None}
+
+
 def jumps_by_partition(app: faust.App) -> dict[TopicPartition, int]:
     """Return how often a delivery did not go on from the one before it, by partition; 0 is left out."""
     return {(tp.topic, tp.partition): count for tp, count in reading_of(app).jumps.items()}
