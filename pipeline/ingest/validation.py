@@ -244,7 +244,7 @@ def _checked_origin(  # noqa: PLR0917 - a cache's key is positional
     )
 
 
-_remembered_origin = lru_cache(maxsize=16_384)(_checked_origin)
+_remembered_origin = lru_cache(maxsize=8_192)(_checked_origin)
 """Senders repeat themselves. Refusals are not remembered; all keys are texts, so that equal keys are the same texts."""
 
 
