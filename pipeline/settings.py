@@ -97,7 +97,7 @@ class Settings:
         return self.worker.profile
 
 
-SECTIONS: Mapping[str, tuple[str, str | None, type]] = {
+SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     # file, section of it (None: the whole file), type
     "worker": ("tocsin.yaml", "worker", WorkerParams),
     "connection": ("tocsin.yaml", "broker", Connection),
@@ -193,7 +193,7 @@ def known_keys() -> dict[str, dict[str, Any]]:
     return {setting: _keys(kind) for setting, (_, _, kind) in SECTIONS.items()}
 
 
-def _keys(kind: type) -> dict[str, Any]:
+def _keys(kind: type[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for entry in dataclasses.fields(kind):
         if entry.default is not dataclasses.MISSING:
