@@ -1,6 +1,7 @@
 """How to reach a Kafka: connection settings become client settings, TLS context and errors that say what to do."""
 
 import contextlib
+import logging
 import os
 import re
 import ssl
@@ -109,7 +110,7 @@ def _is_address(host: str) -> bool:
 
 
 def password(connection: Connection, env: Mapping[str, str] | None = None) -> str:
-    """Return the SASL password, from its file or its environment variable.
+    """Return the SASL password, from its file or its environment variable, and keep aiokafka from logging it.
 
     Raises
     ------
@@ -117,6 +118,7 @@ def password(connection: Connection, env: Mapping[str, str] | None = None) -> st
         If it is in neither; the message never holds it.
 
     """
+    logging.getLogger("aiokafka.conn").addFilter(_without_credentials)
     if connection.sasl_password_file:
         try:
             found = Path(connection.sasl_password_file).read_text(encoding="utf-8").rstrip("\r\n")
@@ -130,6 +132,11 @@ def password(connection: Connection, env: Mapping[str, str] | None = None) -> st
         where = connection.sasl_password_file or f"the environment variable {connection.sasl_password_env}"
         raise ConfigError([f"broker: no password for user {connection.sasl_username!r}: expected it in {where}"])
     return found
+
+
+def _without_credentials(record: logging.LogRecord) -> bool:
+    """Refuse what aiokafka says of authentication: at level DEBUG it writes requests out, the password with them."""
+    return "SaslAuthenticate" not in record.getMessage()
 
 
 def tls_context(connection: Connection) -> ssl.SSLContext | None:

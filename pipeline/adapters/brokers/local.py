@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from pipeline.adapters.brokers import launcher, readiness
-from pipeline.adapters.brokers.ports import free_ports
+from pipeline.adapters.brokers.ports import free_ports, is_free
 from pipeline.adapters.clock import monotonic_ms
 from pipeline.errors import BrokerError
 
@@ -106,6 +106,8 @@ class LocalBroker(ABC):
         """
         if self.is_running:
             return self
+        if not is_free(self.port):  # asked here, because Tansu would share the port with another Tansu without a word
+            raise BrokerError(f"{self.name} cannot have port {self.port}: another program listens there")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         command = self._prepare()
         try:
@@ -180,8 +182,6 @@ class LocalBroker(ABC):
             if monotonic_ms() > until:
                 raise BrokerError(self._trouble(f"did not answer within {self.start_limit_s:.0f} s"))
             time.sleep(_POLL_S)
-        if not self.is_running:  # then somebody else answered on our port
-            raise BrokerError(self._trouble("ended while it started: its port is taken by another program"))
 
     def _trouble(self, what: str) -> str:
         tail = self.log_tail() or "(its log is empty)"
