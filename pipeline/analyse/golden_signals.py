@@ -1,0 +1,153 @@
+"""The four golden signals of what a window holds: latency, traffic, errors, saturation, per service and operation."""
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.contracts.histogram import Histogram, merged
+from pipeline.contracts.ids import content_id
+from pipeline.contracts.partials import OTHER, GaugePartial, OperationPartial, Partial, Quantile, merge_operations
+from pipeline.contracts.signals import Completeness, Errors, Latency, OperationSignals, Saturation, Signals, Traffic
+
+SHARES = (0.5, 0.9, 0.95, 0.99)
+NAMES = ("p50", "p90", "p95", "p99")
+
+
+def golden_signals(
+    *,
+    environment: str,
+    service: str,
+    start_ms: int,
+    size_ms: int,
+    revision: int,
+    rollup: bool,
+    value: Partial | None,
+    completeness: Completeness,
+    threshold_ms: float | None,
+    max_operations: int,
+    last_version: str,
+) -> Signals:
+    """Return the record of one window.
+
+    Parameters
+    ----------
+    value
+        All that the window holds; ``None``: nothing was heard.
+    threshold_ms
+        A slower request is an implicit error; ``None``: no such rule.
+    max_operations
+        Those with most requests are told apart (ties by name), the rest is ``other``.
+    last_version
+        Version to name when the window itself tells none.
+
+    """
+    kind = "rollup" if rollup else "window"
+    operations = {} if value is None else value.operations
+    total = merge_operations(list(operations.values()))
+    overall = _merged([total.latency_ok, total.latency_failed, total.latency_mixed])
+    saturation = {} if value is None else _saturation(value.gauges)
+    versions = {} if value is None else value.versions
+    return Signals(
+        id=content_id(kind, environment, service, start_ms, size_ms),
+        environment=environment,
+        service=service,
+        version=_top(versions) or last_version,
+        window_start_ms=start_ms,
+        window_end_ms=start_ms + size_ms,
+        revision=revision,
+        rollup=rollup,
+        latency=_latency(overall, total.quantiles),
+        latency_ok=_latency(total.latency_ok, {}),
+        latency_failed=_latency(total.latency_failed, {}),
+        traffic=_traffic(total, size_ms),
+        errors=_errors(total, overall, threshold_ms),
+        saturation=saturation,
+        most_constrained=min(saturation, key=lambda name: (-saturation[name].mean, name), default=None),
+        completeness=completeness,
+        operations=_operations(operations, size_ms, threshold_ms, max_operations),
+        logs={} if value is None else value.logs,
+        versions=versions,
+        changes=[] if value is None else value.changes,
+        histogram=overall,
+    )
+
+
+def _operations(
+    operations: Mapping[str, OperationPartial],
+    size_ms: int,
+    threshold_ms: float | None,
+    max_operations: int,
+) -> dict[str, OperationSignals]:
+    """Return the signals of named operations; what names none is in the service's own."""
+    named = sorted((name for name in operations if name not in ("", OTHER)), key=lambda name: (-operations[name].requests, name))
+    shown = {name: operations[name] for name in named[:max_operations]}
+    rest = [operations[name] for name in (*named[max_operations:], OTHER) if name in operations]
+    if rest:
+        shown[OTHER] = merge_operations(rest)
+    return {name: _operation(shown[name], size_ms, threshold_ms) for name in sorted(shown)}
+
+
+def _operation(operation: OperationPartial, size_ms: int, threshold_ms: float | None) -> OperationSignals:
+    overall = _merged([operation.latency_ok, operation.latency_failed, operation.latency_mixed])
+    return OperationSignals(
+        latency=_latency(overall, operation.quantiles),
+        traffic=_traffic(operation, size_ms),
+        errors=_errors(operation, overall, threshold_ms),
+    )
+
+
+def _merged(histograms: Iterable[Histogram | None]) -> Histogram | None:
+    present = [histogram for histogram in histograms if histogram is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    return merged(present)
+
+
+def _latency(histogram: Histogram | None, ready_made: Mapping[str, Quantile]) -> Latency | None:
+    """Return quantiles of a histogram, and of what arrived as quantiles, weighted by requests; then only approximate."""
+    count = 0 if histogram is None else histogram.count
+    n_ready_made = round(max((quantile.weight for quantile in ready_made.values()), default=0.0))
+    if not count + n_ready_made:
+        return None
+    own: dict[str, float | None] = {}
+    if histogram is not None and count:
+        own = dict(zip(NAMES, histogram.quantiles(SHARES), strict=True)) | {"mean": histogram.mean}
+    found = {name: _weighted(own.get(name), count, ready_made.get(name)) for name in (*NAMES, "mean")}
+    return Latency(
+        count=count + n_ready_made,
+        mean_ms=found["mean"],
+        p50_ms=found["p50"],
+        p90_ms=found["p90"],
+        p95_ms=found["p95"],
+        p99_ms=found["p99"],
+        relative_error=0.0 if histogram is None else histogram.relative_error,
+        approximate=bool(ready_made),
+    )
+
+
+def _weighted(own: float | None, weight: float, ready_made: Quantile | None) -> float | None:
+    if ready_made is None or not ready_made.weight:
+        return own
+    if own is None:
+        return ready_made.weighted_ms / ready_made.weight
+    return (own * weight + ready_made.weighted_ms) / (weight + ready_made.weight)
+
+
+def _traffic(operation: OperationPartial, size_ms: int) -> Traffic:
+    return Traffic(requests=operation.requests, requests_per_second=operation.requests * 1000 / size_ms)
+
+
+def _errors(operation: OperationPartial, overall: Histogram | None, threshold_ms: float | None) -> Errors:
+    requests = operation.requests
+    ratio = min(1.0, operation.errors / requests) if requests else None
+    if threshold_ms is None or overall is None or not overall.count:
+        return Errors(count=operation.errors, ratio=ratio, threshold_ms=threshold_ms)
+    slow = overall.count_above(threshold_ms)
+    return Errors(count=operation.errors, ratio=ratio, slow=slow, slow_ratio=slow / overall.count, threshold_ms=threshold_ms)
+
+
+def _saturation(gauges: Mapping[str, GaugePartial]) -> dict[str, Saturation]:
+    return {name: Saturation(mean=gauge.sum / gauge.n, max=gauge.max) for name, gauge in sorted(gauges.items()) if gauge.n}
+
+
+def _top(counts: Mapping[str, int]) -> str:
+    """Return the most frequent name; ties go to the first by name."""
+    return min(counts, key=lambda name: (-counts[name], name), default="")

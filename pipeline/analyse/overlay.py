@@ -1,0 +1,39 @@
+"""Rows of one kind, seen through the changes that a step has made to them so far."""
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+import msgspec
+
+from pipeline.analyse.contributions import LateRow, WindowRow
+from pipeline.analyse.rollup import RollupRow
+
+K = TypeVar("K")
+R = TypeVar("R", WindowRow, RollupRow, LateRow)
+
+
+class Overlay(Generic[K, R]):
+    """The stored rows stay as they are; ``changed`` holds what is new, ``None`` for a row that goes."""
+
+    def __init__(self, stored: Mapping[K, R], offset: int) -> None:
+        self._stored: Mapping[K, R] = stored
+        self._offset = offset
+        self.changed: dict[K, R | None] = {}
+
+    def get(self, key: K) -> R | None:
+        """Return a row as it is by now."""
+        return self.changed[key] if key in self.changed else self._stored.get(key)
+
+    def __setitem__(self, key: K, row: R | None) -> None:
+        self.changed[key] = row
+
+    def is_ahead(self, key: K) -> bool:
+        """Return whether a row was written, before a crash, with this bundle in it: then it stays as it is."""
+        row = self._stored.get(key)
+        return row is not None and key not in self.changed and row.applied >= self._offset
+
+    def stamped(self) -> dict[K, R | None]:
+        """Return the changes, each row with the offset that is now applied in it."""
+        return {
+            key: None if row is None else msgspec.structs.replace(row, applied=self._offset) for key, row in self.changed.items()
+        }

@@ -1,0 +1,40 @@
+"""Parameters of the window stage."""
+
+from pydantic.dataclasses import dataclass
+
+from pipeline.contracts.config import PARAMS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class WindowParams:
+    """How long windows wait, and how much is kept.
+
+    Attributes
+    ----------
+    delay_ms
+        Waited after a window's end before it is published first, ms, at least 0.
+    grace_ms
+        Further time in which data revises it, ms; not less than the session timeout.
+    max_hold_ms
+        A source that holds the others back for longer is left behind, ms.
+    silence_max_ms
+        A service without data for longer is retired, ms.
+    max_services
+        Profiles kept per partition; past it, the least recently used whose windows are gone is forgotten.
+    max_operations
+        Operations told apart in a published window; the rest is ``other``.
+    revisions_before_delay
+        Windows in a row that must have got data after their publication before the service's delay is lengthened.
+    max_delay_ms
+        Bound of a lengthened delay, ms.
+
+    """
+
+    delay_ms: int = 3_000
+    grace_ms: int = 60_000
+    max_hold_ms: int = 3_600_000
+    silence_max_ms: int = 86_400_000
+    max_services: int = 20_000
+    max_operations: int = 50
+    revisions_before_delay: int = 6
+    max_delay_ms: int = 30_000

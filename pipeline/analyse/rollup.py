@@ -1,0 +1,60 @@
+"""The five-minute sum of a service's whole windows: what of it is final, and what was published."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import msgspec
+
+from pipeline.analyse.contributions import WindowRow
+from pipeline.contracts.partials import Partial, merge_partials
+from pipeline.contracts.window_times import ROLLUP_SIZE_MS, window_start
+
+RollupKey = tuple[str, int]
+"""(service key, start of the five minutes in ms)."""
+
+
+def rollup_key(service: str, start_ms: int, size_ms: int) -> RollupKey | None:
+    """Return the rollup that a window is part of; a five-minute window is none's: it is its own."""
+    return None if size_ms >= ROLLUP_SIZE_MS else (service, window_start(start_ms, ROLLUP_SIZE_MS))
+
+
+class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The sum of the windows that are gone (``base``); those still open are added when it is published."""
+
+    environment: str
+    service: str
+    start_ms: int
+    applied: int = -1
+    base: Partial | None = None
+    base_sources: tuple[str, ...] = ()
+    revision: int = 0
+    sent: int | None = None
+
+    @property
+    def end_ms(self) -> int:
+        """End of the five minutes."""
+        return self.start_ms + ROLLUP_SIZE_MS
+
+    def folded(self, window: WindowRow) -> Self:
+        """Return the rollup with a window in it that goes."""
+        value = window.value
+        return msgspec.structs.replace(
+            self,
+            base=value if self.base is None else merge_partials([self.base, value]),
+            base_sources=tuple(sorted({*self.base_sources, *window.sources})),
+        )
+
+    def readings(self, windows: Sequence[WindowRow]) -> int:
+        """Return the readings in it, which tell whether it has changed (see :attr:`WindowRow.readings`)."""
+        return (0 if self.base is None else self.base.readings) + sum(window.readings for window in windows)
+
+    def value(self, windows: Sequence[WindowRow]) -> Partial | None:
+        """Return the sum of what is gone and what is open; ``None`` when nothing was counted."""
+        parts = [window.value for window in windows]
+        if self.base is not None:
+            parts.insert(0, self.base)
+        return merge_partials(parts) if parts else None
+
+    def sources(self, windows: Sequence[WindowRow]) -> int:
+        """Return how many sources contributed."""
+        return len({*self.base_sources, *(source for window in windows for source in window.sources)})

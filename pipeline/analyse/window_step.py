@@ -1,0 +1,400 @@
+"""What one bundle does to a partition's windows: (state, bundle) -> (changes, outputs). Pure; docs/adr/0001 has the reasons."""
+
+import msgspec
+
+from pipeline.analyse import notices
+from pipeline.analyse.contributions import Contribution, LateKey, LateRow, WindowKey, WindowRow
+from pipeline.analyse.golden_signals import golden_signals
+from pipeline.analyse.overlay import Overlay
+from pipeline.analyse.params import WindowParams
+from pipeline.analyse.profiles import Profile
+from pipeline.analyse.rollup import RollupKey, RollupRow, rollup_key
+from pipeline.analyse.watermarks import advanced
+from pipeline.analyse.window_state import Changes, WindowState
+from pipeline.contracts.codec import encode
+from pipeline.contracts.directory import Directory
+from pipeline.contracts.ids import content_id
+from pipeline.contracts.keys import service_key
+from pipeline.contracts.partials import Bundle, Partial
+from pipeline.contracts.records import OutRecord
+from pipeline.contracts.signals import Completeness, LateCount, SignalsRecord
+from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
+from pipeline.errors import StateError
+
+HOUR_MS = 3_600_000
+MAX_LOOKED_AT = 64
+"""Services looked at, least recently used first, when one is to be forgotten."""
+
+
+def step(
+    *,
+    params: WindowParams,
+    directory: Directory,
+    partition: int,
+    state: WindowState,
+    bundle: Bundle,
+    offset: int,
+    record_ms: int,
+) -> tuple[Changes, list[OutRecord]]:
+    """Return what a bundle changes, and what is to be published before the state may forget it. ``state`` stays as it is."""
+    if state.head.refuses(bundle):
+        head = msgspec.structs.replace(state.head, applied=offset)
+        return Changes(head, {}, {}, {}, {}), []
+    return _Step(
+        params=params,
+        directory=directory,
+        partition=partition,
+        state=state,
+        bundle=bundle,
+        offset=offset,
+        record_ms=record_ms,
+    ).run()
+
+
+class _Step:
+    """One bundle under way: reads the state through the changes made so far.
+
+    A row that was written before a crash with this bundle in it (``applied >= offset``) is *ahead*: it is not changed,
+    and says nothing. A profile that is ahead means that nothing of its service is left to do.
+    """
+
+    def __init__(
+        self,
+        *,
+        params: WindowParams,
+        directory: Directory,
+        partition: int,
+        state: WindowState,
+        bundle: Bundle,
+        offset: int,
+        record_ms: int,
+    ) -> None:
+        self._params, self._directory, self._partition = params, directory, partition
+        self._state, self._bundle, self._offset = state, bundle, offset
+        self._before = state.head
+        after = advanced(
+            state.head,
+            bundle,
+            offset=offset,
+            record_ms=record_ms,
+            grace_ms=params.grace_ms,
+            max_hold_ms=params.max_hold_ms,
+        )
+        self._after = after
+        self._windows: Overlay[WindowKey, WindowRow] = Overlay(state.windows, offset)
+        self._rollups: Overlay[RollupKey, RollupRow] = Overlay(state.rollups, offset)
+        self._lates: Overlay[LateKey, LateRow] = Overlay(state.lates, offset)
+        self._profiles: dict[str, Profile] = {}
+        self._touched_rollups: set[RollupKey] = set()
+        self._outputs: list[OutRecord] = []
+
+    def run(self) -> tuple[Changes, list[OutRecord]]:
+        """Fold the bundle in, then close, publish and drop what its watermark says."""
+        for key, notice in notices.source_notices(self._before, self._after, self._bundle.source, self._params.max_hold_ms):
+            self._say(key, notice)
+        for partial in sorted(self._bundle.partials, key=lambda p: (p.size_ms, p.start_ms, p.environment, p.service)):
+            self._take(partial)
+        self._publish_windows()
+        self._publish_empty_windows()
+        self._publish_rollups()
+        self._finish_lates()
+        self._drop_windows()
+        self._drop_rollups()
+        self._forget_services()
+        return self._changes(), self._outputs
+
+    # What the bundle holds
+
+    def _take(self, partial: Partial) -> None:
+        service = service_key(partial.environment, partial.service)
+        if self._is_done(service):
+            return
+        profile = self._profile(service)
+        if profile is None:
+            profile = Profile(environment=partial.environment, service=partial.service, since=self._offset)
+        if partial.size_ms > (profile.sizes[-1][1] if profile.sizes else BASE_SIZE_MS):
+            profile = profile.widened(partial)
+            self._say(service, notices.widened(profile))
+        start_ms, size_ms = profile.window_of(partial.start_ms, partial.size_ms)
+        key = (service, start_ms, size_ms)
+        delay_ms = profile.delay_at(start_ms, self._params.delay_ms)
+        closes_ms = start_ms + size_ms + delay_ms
+        row = self._windows.get(key)
+        if row is None and self._before.has_passed(closes_ms + self._params.grace_ms):
+            self._take_late(partial, key)
+            self._profiles[service] = profile.touched_late(start_ms, size_ms)
+            return
+        was_closed = self._before.has_passed(closes_ms)
+        if not self._windows.is_ahead(key):
+            self._put(key, row, partial, was_closed=was_closed)
+        profile = profile.touched(start_ms, size_ms, partial, low_ms=self._before.low_ms, delay_ms=self._params.delay_ms)
+        self._profiles[service] = self._waiting_longer(service, profile, start_ms, start_ms + size_ms) if was_closed else profile
+
+    def _put(self, key: WindowKey, row: WindowRow | None, partial: Partial, *, was_closed: bool) -> None:
+        """Fold a partial into its window; of one first heard of after its close, revision 1 was the empty one."""
+        _, start_ms, size_ms = key
+        environment, service = partial.environment, partial.service
+        if row is None:
+            row = WindowRow(environment=environment, service=service, start_ms=start_ms, size_ms=size_ms)
+            row = msgspec.structs.replace(row, revision=1, sent=0) if was_closed else row
+        bundle = self._bundle
+        contribution = Contribution(
+            source=bundle.source,
+            epoch=bundle.epoch,
+            chunk=bundle.chunk,
+            through=bundle.through,
+            partial=partial,
+        )
+        self._windows[key] = row.put(contribution)
+        rollup_at = rollup_key(*key)
+        if rollup_at is None:
+            return
+        self._touched_rollups.add(rollup_at)
+        if self._rollups.get(rollup_at) is None:
+            rollup = RollupRow(environment=environment, service=service, start_ms=rollup_at[1])
+            was_published = self._before.has_passed(rollup.end_ms + self._delay_ms(rollup_at[0], rollup.end_ms - 1))
+            self._rollups[rollup_at] = msgspec.structs.replace(rollup, revision=1, sent=0) if was_published else rollup
+
+    def _take_late(self, partial: Partial, window: WindowKey) -> None:
+        """Count what came when its window was gone, and publish the count when it is new."""
+        bundle = self._bundle
+        service, start_ms, size_ms = window
+        key = (service, partial.start_ms, partial.size_ms, bundle.source, bundle.epoch, bundle.chunk)
+        row = self._lates.get(key)
+        if row is not None and (bundle.through < row.through or self._lates.is_ahead(key)):
+            return
+        self._lates[key] = LateRow(
+            environment=partial.environment,
+            service=partial.service,
+            start_ms=partial.start_ms,
+            size_ms=partial.size_ms,
+            source=bundle.source,
+            epoch=bundle.epoch,
+            chunk=bundle.chunk,
+            through=bundle.through,
+            readings=partial.readings,
+        )
+        if row is not None and row.readings == partial.readings:
+            return
+        identity = (partial.start_ms, partial.size_ms, bundle.source, bundle.epoch, bundle.chunk)
+        late = LateCount(
+            id=content_id("late", partial.environment, partial.service, *identity),
+            environment=partial.environment,
+            service=partial.service,
+            version=min(partial.versions, key=lambda name: (-partial.versions[name], name), default=""),
+            window_start_ms=start_ms,
+            window_end_ms=start_ms + size_ms,
+            source=bundle.source,
+            epoch=bundle.epoch,
+            chunk=bundle.chunk,
+            through=bundle.through,
+            readings=partial.readings,
+            requests=sum(operation.requests for operation in partial.operations.values()),
+            errors=sum(operation.errors for operation in partial.operations.values()),
+            late_by_ms=(self._before.low_ms or 0) - (start_ms + size_ms),
+        )
+        self._say(service, late)
+
+    def _waiting_longer(self, service: str, profile: Profile, start_ms: int, end_ms: int) -> Profile:
+        """Return the profile after a published window got more; with a longer delay when that goes on and on."""
+        known_ms = max(profile.touched_end_ms or 0, profile.next_start_ms or 0)
+        longer = profile.revised(
+            start_ms,
+            from_ms=-(-known_ms // ROLLUP_SIZE_MS) * ROLLUP_SIZE_MS,  # a rollup's windows all wait equally long
+            delay_ms=min((self._before.low_ms or 0) - end_ms + BASE_SIZE_MS, self._params.max_delay_ms),
+            usual_ms=self._params.delay_ms,
+            after=self._params.revisions_before_delay,
+        )
+        if longer.delays != profile.delays:
+            self._say(service, notices.delay_lengthened(longer))
+        return longer
+
+    # What the watermark publishes
+
+    def _publish_windows(self) -> None:
+        due = {*self._state.due_windows.until(self._after.low_ms), *self._windows.changed}
+        for key in sorted(due):
+            row = self._windows.get(key)
+            service, start_ms, size_ms = key
+            if row is None or self._is_done(service) or self._windows.is_ahead(key):
+                continue
+            if row.readings == row.sent or not self._after.has_passed(start_ms + size_ms + self._delay_ms(service, start_ms)):
+                continue
+            row = self._windows[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=row.readings)
+            self._publish(key, revision=row.revision, rollup=False, value=row.value, n_sources=len(row.sources))
+            rollup_at = rollup_key(*key)
+            if rollup_at is not None:
+                self._touched_rollups.add(rollup_at)
+
+    def _publish_empty_windows(self) -> None:
+        for service in sorted({*self._state.due_profiles.until(self._after.low_ms), *self._profiles}):
+            profile = self._profile(service)
+            if profile is not None and profile.next_start_ms is not None and not self._is_done(service):
+                self._walk(service, profile)
+
+    def _walk(self, service: str, profile: Profile) -> None:
+        """Go over the windows of a known service that are due; those that hold nothing are published here."""
+        start_ms = profile.next_start_ms
+        while start_ms is not None:
+            size_ms = profile.size_at(start_ms)
+            if not self._after.has_passed(start_ms + size_ms + profile.delay_at(start_ms, self._params.delay_ms)):
+                break
+            if profile.is_over_at(start_ms, self._params.silence_max_ms):
+                self._say(service, notices.retired(profile, start_ms))
+                profile, start_ms = msgspec.structs.replace(profile, is_retired=True), None
+                break
+            key = (service, start_ms, size_ms)
+            start_ms += size_ms
+            if self._windows.get(key) is None:
+                self._publish(key, revision=1, rollup=False, value=None, n_sources=0)
+            rollup_at = (service, start_ms - ROLLUP_SIZE_MS)
+            if start_ms % ROLLUP_SIZE_MS == 0 and size_ms < ROLLUP_SIZE_MS and self._rollups.get(rollup_at) is None:
+                self._publish((*rollup_at, ROLLUP_SIZE_MS), revision=1, rollup=True, value=None, n_sources=0)
+        if start_ms != profile.next_start_ms:
+            self._profiles[service] = msgspec.structs.replace(profile, next_start_ms=start_ms)
+
+    def _publish_rollups(self) -> None:
+        for key in sorted({*self._state.due_rollups.until(self._after.low_ms), *self._touched_rollups}):
+            row = self._rollups.get(key)
+            service, start_ms = key
+            if row is None or self._is_done(service) or self._rollups.is_ahead(key):
+                continue
+            if not self._after.has_passed(row.end_ms + self._delay_ms(service, row.end_ms - 1)):
+                continue
+            windows = self._windows_of(key)
+            readings = row.readings(windows)
+            if readings == row.sent:
+                continue
+            row = self._rollups[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=readings)
+            at = (service, start_ms, ROLLUP_SIZE_MS)
+            self._publish(at, revision=row.revision, rollup=True, value=row.value(windows), n_sources=row.sources(windows))
+
+    # What goes
+
+    def _finish_lates(self) -> None:
+        source = self._bundle.source
+        if self._before.chunks.get(source) == self._after.chunks[source]:
+            return
+        for key in sorted(self._state.lates_by_source.get(source, ())):
+            service, *_, epoch, chunk = key
+            if not self._after.is_finished(source, (epoch, chunk)):
+                continue
+            self._lates[key] = None
+            profile = self._profile(service)
+            if profile is not None and not self._is_done(service):
+                readings = self._state.lates[key].readings
+                self._profiles[service] = msgspec.structs.replace(profile, late=profile.late + readings)
+
+    def _drop_windows(self) -> None:
+        """Drop windows past grace all of whose contributions are final; the rollup keeps their sum."""
+        candidates = {*self._state.old_windows.until(self._after.low_ms), *self._windows.changed}
+        source = self._bundle.source
+        if self._before.chunks.get(source) != self._after.chunks[source]:
+            candidates |= self._state.waiting_by_source.get(source, set())
+        for key in sorted(candidates):
+            row = self._windows.get(key)
+            if row is None or self._windows.is_ahead(key) or not self._is_gone(key, row):
+                continue
+            self._windows[key] = None
+            rollup_at = rollup_key(*key)
+            rollup = None if rollup_at is None else self._rollups.get(rollup_at)
+            if rollup_at is None or rollup is None:
+                continue
+            self._touched_rollups.add(rollup_at)
+            if not self._rollups.is_ahead(rollup_at):
+                self._rollups[rollup_at] = rollup.folded(row)
+
+    def _is_gone(self, key: WindowKey, row: WindowRow) -> bool:
+        service, start_ms, size_ms = key
+        gone_ms = start_ms + size_ms + self._delay_ms(service, start_ms) + self._params.grace_ms
+        return self._after.has_passed(gone_ms) and all(self._after.is_finished(c.source, c.chunk_pair) for c in row.newest)
+
+    def _drop_rollups(self) -> None:
+        for key in {*self._state.old_rollups.until(self._after.low_ms), *self._touched_rollups}:
+            row = self._rollups.get(key)
+            if row is None or self._rollups.is_ahead(key) or self._windows_of(key):
+                continue
+            gone_ms = row.end_ms + self._delay_ms(key[0], row.end_ms - 1) + self._params.grace_ms
+            if self._after.has_passed(gone_ms):
+                self._rollups[key] = None
+
+    def _forget_services(self) -> None:
+        """Forget, past the bound, the services not heard of for longest that have no open rows."""
+        state = self._state
+        n_over = len(state.profiles.keys() | self._profiles.keys()) - self._params.max_services
+        if n_over <= 0:
+            return
+        looked_at = [service for service, _ in zip(state.profiles, range(MAX_LOOKED_AT), strict=False)]
+        idle = [s for s in looked_at if s not in self._profiles and not state.n_rows[s] and not state.profiles[s].is_forgotten]
+        for service in idle[:n_over]:
+            if not self._is_done(service):
+                profile = state.profiles[service]
+                self._profiles[service] = Profile(environment=profile.environment, service=profile.service, is_forgotten=True)
+        low_ms = self._after.low_ms or 0
+        hour = low_ms // HOUR_MS
+        if hour > self._before.over_limit_hour:
+            self._after = msgspec.structs.replace(self._after, over_limit_hour=hour)
+            self._say(f"partition/{self._partition}", notices.over_limit(self._partition, self._params.max_services, hour, low_ms))
+
+    # The state, seen through the changes
+
+    def _profile(self, service: str) -> Profile | None:
+        profile = self._profiles.get(service) or self._state.profiles.get(service)
+        return None if profile is None or profile.is_forgotten else profile
+
+    def _windows_of(self, rollup: RollupKey) -> list[WindowRow]:
+        keys = set(self._state.windows_by_rollup.get(rollup, ()))
+        keys.update(key for key in self._windows.changed if rollup_key(*key) == rollup)
+        rows = [self._windows.get(key) for key in sorted(keys)]
+        return [row for row in rows if row is not None]
+
+    def _delay_ms(self, service: str, start_ms: int) -> int:
+        profile = self._profile(service)
+        return self._params.delay_ms if profile is None else profile.delay_at(start_ms, self._params.delay_ms)
+
+    def _is_done(self, service: str) -> bool:
+        profile = self._state.profiles.get(service)
+        return profile is not None and profile.applied >= self._offset
+
+    # What is said
+
+    def _publish(self, key: WindowKey, *, revision: int, rollup: bool, value: Partial | None, n_sources: int) -> None:
+        service, start_ms, size_ms = key
+        profile = self._profile(service)
+        if profile is None:
+            raise StateError(f"a window of {service} has no profile beside it")
+        record = golden_signals(
+            environment=profile.environment,
+            service=profile.service,
+            start_ms=start_ms,
+            size_ms=size_ms,
+            revision=revision,
+            rollup=rollup,
+            value=value,
+            completeness=Completeness(
+                readings=0 if value is None else value.readings,
+                late=profile.late,
+                sources=n_sources,
+                delay_ms=self._delay_ms(service, start_ms),
+            ),
+            threshold_ms=self._directory.entry(service).latency_threshold_ms,
+            max_operations=self._params.max_operations,
+            last_version=profile.version,
+        )
+        self._say(service, record)
+
+    def _say(self, key: str, record: SignalsRecord) -> None:
+        self._outputs.append(OutRecord(topic="signals", key=key, partition=self._partition, value=encode(record)))
+
+    def _changes(self) -> Changes:
+        return Changes(
+            head=self._after,
+            windows=self._windows.stamped(),
+            rollups=self._rollups.stamped(),
+            lates=self._lates.stamped(),
+            profiles={
+                service: msgspec.structs.replace(profile, applied=self._offset)
+                for service, profile in self._profiles.items()
+                if profile != self._state.profiles.get(service)
+            },
+        )

@@ -1,0 +1,171 @@
+"""The window stage: one partition's bundles in, golden signals of every window of every known service out."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pipeline.analyse.contributions import LateRow, WindowRow
+from pipeline.analyse.params import WindowParams
+from pipeline.analyse.profiles import Profile
+from pipeline.analyse.rollup import RollupRow
+from pipeline.analyse.watermarks import SCHEMA, Head
+from pipeline.analyse.window_state import Changes, WindowState
+from pipeline.analyse.window_step import step
+from pipeline.contracts.codec import decode, encode
+from pipeline.contracts.directory import Directory
+from pipeline.contracts.keys import service_key
+from pipeline.contracts.partials import Bundle
+from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.rows import HEAD, pack, unpack
+from pipeline.errors import RecordInvalid, StateError
+
+__all__ = ["WindowParams", "WindowStage", "restore"]
+
+T = TypeVar("T")
+Row = RollupRow | WindowRow | LateRow | Profile
+ROW_TYPES: Mapping[str, type[Row]] = {"rollup": RollupRow, "window": WindowRow, "late": LateRow, "profile": Profile}
+"""Kinds of rows, as their names begin, in the order in which a checkpoint writes them; the head comes last.
+
+A kind looks only at kinds written after it, so no row ever sees another one that is ahead of its own time.
+"""
+
+
+class WindowStage:
+    """One partition's windows: see :class:`pipeline.contracts.stage.Stage` and docs/adr/0001-window-protocol.md."""
+
+    def __init__(self, params: WindowParams, directory: Directory, partition: int, state: WindowState) -> None:
+        self._params, self._directory, self._partition, self._state = params, directory, partition, state
+        self._changed: dict[str, dict[str, Row | None]] = {kind: {} for kind in ROW_TYPES}
+        self._written_applied = state.head.applied
+        self._forgotten = {service for service, profile in state.profiles.items() if profile.is_forgotten}
+
+    @property
+    def applied(self) -> int:
+        """Offset of the last bundle folded in; -1 at first."""
+        return self._state.head.applied
+
+    @property
+    def n_rows(self) -> int:
+        """Rows held: windows, rollups, late counts and profiles."""
+        state = self._state
+        return len(state.windows) + len(state.rollups) + len(state.lates) + len(state.profiles)
+
+    @property
+    def low_ms(self) -> int | None:
+        """The partition's watermark, epoch ms."""
+        return self._state.head.low_ms
+
+    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - a Stage's signature; no clock here
+        """Fold one bundle in; return what to publish, in order.
+
+        Raises
+        ------
+        RecordInvalid
+            If the record is no bundle; the state is as before.
+
+        """
+        if record.value is None:
+            raise RecordInvalid(f"a bundle has a value, got a tombstone at offset {record.offset}")
+        changes, outputs = step(
+            params=self._params,
+            directory=self._directory,
+            partition=self._partition,
+            state=self._state,
+            bundle=decode(record.value, Bundle),
+            offset=record.offset,
+            record_ms=record.timestamp_ms,
+        )
+        self._state.apply(changes)
+        self._note(changes)
+        return outputs
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        """Return the rows changed since the last call, in the order of ``ROW_TYPES``, the head last; ``None`` deletes."""
+        rows: dict[str, bytes | None] = {}
+        for service in sorted(self._forgotten):
+            profile = self._state.profiles.get(service)
+            if profile is None or not profile.is_forgotten:
+                self._forgotten.discard(service)
+            elif profile.applied <= self._written_applied:  # the head that vouches for its going is written
+                self._state.put_profile(service, None)
+                self._forgotten.discard(service)
+                rows[_name("profile", service)] = None
+        for changed in self._changed.values():
+            for name, row in changed.items():
+                rows[name] = None if row is None else pack(row.applied, encode(row))
+            changed.clear()
+        head = self._state.head
+        if rows or head.applied > self._written_applied:
+            rows[HEAD] = pack(head.applied, encode(head))
+        self._written_applied = head.applied
+        return rows
+
+    def put_rows(self, found: Mapping[str, Mapping[str, Row]]) -> None:
+        """Put stored rows in, by kind and name; those that the head calls gone are deleted at the next checkpoint."""
+        for row in sorted(found["profile"].values(), key=lambda row: row.applied):
+            if isinstance(row, Profile):
+                self._state.put_profile(service_key(row.environment, row.service), row)
+        self._forgotten = {service for service, profile in self._state.profiles.items() if profile.is_forgotten}
+        for kind in ("window", "rollup", "late"):  # a rollup is kept while one of its windows is
+            for name, row in found[kind].items():
+                if not self._state.take(row):
+                    self._changed[kind][name] = None
+        self._state.let_wait()
+
+    def _note(self, changes: Changes) -> None:
+        for key, rollup in changes.rollups.items():
+            self._changed["rollup"][_name("rollup", *key)] = rollup
+        for window_key, window in changes.windows.items():
+            self._changed["window"][_name("window", *window_key)] = window
+        for late_key, late in changes.lates.items():
+            self._changed["late"][_name("late", *late_key)] = late
+        for service, profile in changes.profiles.items():
+            self._changed["profile"][_name("profile", service)] = profile
+            if profile.is_forgotten:
+                self._forgotten.add(service)
+
+
+def restore(params: WindowParams, directory: Directory, partition: int, rows: Mapping[str, bytes]) -> WindowStage:
+    """Return the stage that a partition's rows describe.
+
+    Parameters
+    ----------
+    rows
+        By name; of each the one with the highest offset applied that was ever written, deletions disregarded: the
+        head tells what is gone.
+
+    Raises
+    ------
+    StateError
+        If a row cannot be read.
+
+    """
+    state = WindowState(params)
+    if HEAD in rows:
+        state.head = _read(HEAD, rows[HEAD], Head)
+        if state.head.schema != SCHEMA:
+            raise StateError(f"the head row has schema {state.head.schema}, this version reads {SCHEMA}")
+    stage = WindowStage(params, directory, partition, state)
+    found: dict[str, dict[str, Row]] = {kind: {} for kind in ROW_TYPES}
+    for name, row in rows.items():
+        if name != HEAD:
+            kind = name.partition("|")[0]
+            if kind not in ROW_TYPES:
+                raise StateError(f"a row is one of {', '.join(ROW_TYPES)} or {HEAD}, got {name!r}")
+            found[kind][name] = _read(name, row, ROW_TYPES[kind])
+    stage.put_rows(found)
+    return stage
+
+
+def _name(kind: str, *parts: str | int) -> str:
+    return "|".join((kind, *map(str, parts)))
+
+
+def _read(name: str, row: bytes, row_type: type[T]) -> T:
+    applied, body = unpack(row)
+    try:
+        read = decode(body, row_type)
+    except RecordInvalid as problem:
+        raise StateError(f"row {name!r} cannot be read: {problem}") from problem
+    if getattr(read, "applied", applied) != applied:
+        raise StateError(f"row {name!r} says that {applied} is applied before its body, and another offset inside")
+    return read
