@@ -1,0 +1,29 @@
+"""Where the command line writes: results on stdout, readable or as JSON; everything else on stderr."""
+
+import sys
+
+import msgspec
+from rich.console import Console, RenderableType
+
+
+def say(text: str) -> None:
+    """Write a line of text on stdout, as it is."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say_json(data: object) -> None:
+    """Write one line of JSON on stdout."""
+    say(msgspec.json.encode(data).decode())
+
+
+def show(renderable: RenderableType) -> None:
+    """Show a table or the like on stdout, as wide as the terminal."""
+    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+    console.print(renderable)
+
+
+def tell(text: str) -> None:
+    """Write a remark for people on stderr: progress, what was done, what is wrong."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
