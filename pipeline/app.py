@@ -11,6 +11,7 @@ import pipeline.act.agents as act_agents
 import pipeline.analyse.agents as analyse_agents
 import pipeline.ingest.agents as ingest_agents
 from pipeline.adapters import clock, configs, kafka, topics
+from pipeline.adapters.changelogs import ensure_changelogs
 from pipeline.adapters.faust_apps import FaustAppSettings, Profile, TocsinApp, make_app
 from pipeline.adapters.faust_run import run_apps
 from pipeline.adapters.health import HealthBoard, HealthParams
@@ -20,7 +21,7 @@ from pipeline.adapters.observer import MetricsObserver
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.reports import Reporter, probe
 from pipeline.adapters.stage_shell import StageShell, run_stage
-from pipeline.adapters.tables import TableRows, make_table
+from pipeline.adapters.tables import RowTable, TableRows, make_table
 from pipeline.adapters.transport import bulk_topic
 from pipeline.adapters.transport_view import TransportView
 from pipeline.adapters.web import start_web
@@ -43,6 +44,7 @@ class House:
     partition_counts: dict[str, int]
     configs: Mapping[str, IngestConfig]
     reporters: list[Reporter] = field(default_factory=list)
+    tables: list[RowTable] = field(default_factory=list)
 
     @property
     def names(self) -> dict[str, str]:
@@ -155,7 +157,8 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
     house: House, app: TocsinApp, ledger: Ledger, topic: str, table_name: str, restore: Callable[..., Any], partitions: int
 ) -> StageShell:
     """Return the shell of one stage, with its table and its agent declared."""
-    table = make_table(app, f"{house.settings.app_id}-{table_name}", partitions)
+    table = make_table(app, table_name, partitions)
+    house.tables.append(table)
     shell = StageShell(
         topic=house.names[topic],
         ledger=ledger,
@@ -206,6 +209,7 @@ async def run_worker(settings: Settings, role: Literal["ingest", "analyse", "act
         configs=await _configs(settings) if "ingest" in wanted else {},
     )
     apps = [BUILDERS[each](house) for each in wanted]
+    await ensure_changelogs(settings.connection, house.tables, replication_factor=settings.topics.replication_factor)
     for each in wanted:
         board.starting(each)
     server = await start_web(
