@@ -1,0 +1,243 @@
+"""One contract for Faust's own driver and for ours, reading single messages or batches, on both brokers."""
+
+import asyncio
+
+import pytest
+from faust.types import TP
+
+from pipeline.adapters.brokers import EmbeddedBroker, LocalBroker
+from pipeline.adapters.transport import (
+    assigned,
+    generation,
+    is_caught_up,
+    jumps_by_partition,
+    lag_by_partition,
+    position_by_partition,
+    seek_to_standing,
+    thread,
+)
+from pipeline.adapters.transport.batches import MAX_WAITING, Taken
+from tests.contracts.transport_harness import app_of, committed, new_topic, noting_agent, produce, running, unique, until
+
+VARIANTS = ["stock", "single", "bulk"]
+OURS = ["single", "bulk"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_every_record_is_delivered_once_and_in_order(broker: LocalBroker, variant: str) -> None:
+    topic = await new_topic(broker)
+    await produce(broker, topic, 500)
+    app = app_of(variant, broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: seen.count >= 1_000, "1,000 records came")
+        await asyncio.sleep(0.2)
+
+    assert seen.offsets == {0: list(range(500)), 1: list(range(500))}
+
+
+@pytest.mark.parametrize("variant", OURS)
+async def test_a_paused_partition_loses_nothing(broker: LocalBroker, variant: str) -> None:
+    topic = await new_topic(broker)
+    app = app_of(variant, broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        app.consumer.pause_partitions({TP(topic, 0)})
+        await produce(broker, topic, 200)
+        await until(lambda: len(seen.offsets[1]) == 200, "the other partition came")
+        paused = list(seen.offsets[0])
+        app.consumer.resume_partitions({TP(topic, 0)})
+        await until(lambda: len(seen.offsets[0]) >= 200, "the paused partition came")
+
+    assert paused == []
+    assert seen.offsets[0] == list(range(200))
+
+
+@pytest.mark.parametrize("variant", OURS)
+async def test_what_is_taken_while_a_partition_is_paused_is_delivered_later(broker: LocalBroker, variant: str) -> None:
+    topic = await new_topic(broker)
+    app = app_of(variant, broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        consumer_thread, tp = app.consumer._thread, TP(topic, 0)
+        take = consumer_thread.take
+
+        async def take_then_pause(wanted: frozenset[TP], wait_s: float) -> list[Taken]:
+            taken = await take(wanted, wait_s)
+            if any(run.tp == tp for run in taken):
+                consumer_thread.take = take
+                app.consumer.pause_partitions({tp})
+                asyncio.get_running_loop().call_later(0.3, app.consumer.resume_partitions, {tp})
+            return taken
+
+        consumer_thread.take = take_then_pause
+        await produce(broker, topic, 200)
+        await until(lambda: seen.count >= 400, "all came")
+
+    assert seen.offsets == {0: list(range(200)), 1: list(range(200))}
+
+
+@pytest.mark.parametrize("variant", ["stock", "single"])
+async def test_a_seek_of_single_messages_reads_again_from_there(broker: LocalBroker, variant: str) -> None:
+    topic = await new_topic(broker, 1)
+    await produce(broker, topic, 100, partitions=1)
+    app = app_of(variant, broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: seen.count >= 100, "all came")
+        await app.consumer.seek(TP(topic, 0), 40)
+        await until(lambda: seen.count >= 160, "they came again")
+
+    assert seen.offsets[0] == [*range(100), *range(40, 100)]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_a_restart_goes_on_from_the_commit(broker: LocalBroker, variant: str) -> None:
+    topic, app_id = await new_topic(broker), unique("app")
+    await produce(broker, topic, 300)
+    first = app_of(variant, broker, topic, app_id, stream_wait_empty=True)
+    seen = noting_agent(first, topic)
+    async with running(first):
+        await until(lambda: seen.count >= 600, "600 records came")
+    await produce(broker, topic, 50)
+    second = app_of(variant, broker, topic, app_id)
+
+    seen = noting_agent(second, topic)
+    async with running(second):
+        await until(lambda: seen.count >= 100, "100 more came")
+
+    assert seen.offsets == {0: list(range(300, 350)), 1: list(range(300, 350))}
+
+
+async def test_nothing_is_committed_that_is_not_finished(broker: LocalBroker) -> None:
+    topic, app_id = await new_topic(broker, 1), unique("app")
+    await produce(broker, topic, 100, partitions=1)
+    app = app_of("bulk", broker, topic, app_id)
+    seen = noting_agent(app, topic, finishes=False)
+
+    async with running(app):
+        await until(lambda: seen.count >= 100, "all came")
+        await asyncio.sleep(1.5)
+        before = await committed(broker, app_id, topic)
+        app.bulk.ledger.finish((topic, 0), 70, "a mark")
+    after = await committed(broker, app_id, topic)
+
+    assert before is None
+    assert after == 70
+
+
+@pytest.mark.kafka
+async def test_commit_metadata_comes_back_with_the_partition(kafka_broker: LocalBroker) -> None:
+    topic, app_id = await new_topic(kafka_broker, 1), unique("app")
+    await produce(kafka_broker, topic, 10, partitions=1)
+    first = app_of("bulk", kafka_broker, topic, app_id)
+    seen = noting_agent(first, topic, metadata='{"watermark_ms": 5}')
+    async with running(first):
+        await until(lambda: seen.count >= 10, "all came")
+    second = app_of("bulk", kafka_broker, topic, app_id)
+    noting_agent(second, topic)
+
+    async with running(second):
+        standing = second.bulk.ledger.standing((topic, 0))
+
+    assert standing is not None
+    assert (standing.next_offset, standing.metadata) == (10, '{"watermark_ms": 5}')
+
+
+async def test_an_agent_reads_again_from_where_the_ledger_stands(broker: LocalBroker) -> None:
+    topic = await new_topic(broker, 1)
+    await produce(broker, topic, 100, partitions=1)
+    app = app_of("bulk", broker, topic, unique("app"))
+    seen = noting_agent(app, topic, finishes=False)
+
+    async with running(app):
+        await until(lambda: seen.count >= 100, "all came")
+        app.bulk.ledger.finish((topic, 0), 60)
+        is_mine = await seek_to_standing(app, (topic, 0))
+        await until(lambda: seen.count >= 140, "40 came again")
+        jumps = jumps_by_partition(app)
+
+    assert is_mine
+    assert seen.offsets[0] == [*range(100), *range(60, 100)]
+    assert jumps == {}
+
+
+async def test_a_seek_overtakes_what_is_queued_and_on_its_way(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread, "MAX_RECORDS", 50)
+    topic = await new_topic(broker, 1)
+    await produce(broker, topic, 3_000, partitions=1)
+    app = app_of("bulk", broker, topic, unique("app"))
+    seen = noting_agent(app, topic, finishes=False, pause_s=0.02)
+
+    async with running(app):
+        await until(lambda: seen.count >= 500, "some came")
+        known = seen.count
+        for _ in range(20):
+            await seek_to_standing(app, (topic, 0))
+            await asyncio.sleep(0.03)
+        await until(lambda: seen.offsets[0][-1] == 2_999, "the end came", 25)
+
+    starts = [batch.begins_at for batch in seen.batches[0]]
+    ends = [0, *(batch.next_offset for batch in seen.batches[0])]
+    assert known < 3_000
+    assert all(start in (0, end) for start, end in zip(starts, ends, strict=False))
+
+
+async def test_a_batch_holds_the_records_untouched(broker: LocalBroker) -> None:
+    topic = await new_topic(broker, 1)
+    await produce(broker, topic, 100, partitions=1, compression_type="gzip")
+    app = app_of("bulk", broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: seen.count >= 100, "all came")
+
+    records = [record for batch in seen.batches[0] for record in batch.records]
+    assert [record.value for record in records] == [b"%d" % i for i in range(100)]
+    assert {record.key for record in records} == {b"key"}
+    assert {record.headers for record in records} == {(("h", b"x"),)}
+    assert [record.timestamp_ms for record in records] == [1_000 + i for i in range(100)]
+
+
+async def test_batches_wait_for_a_slow_agent_in_bounded_numbers(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread, "MAX_RECORDS", 50)
+    topic = await new_topic(broker, 1)
+    await produce(broker, topic, 3_000, partitions=1)
+    app = app_of("bulk", broker, topic, unique("app"))
+    seen = noting_agent(app, topic, pause_s=0.05)
+    most = 0
+
+    async with running(app):
+        tp = TP(topic, 0)
+
+        def all_came() -> bool:
+            nonlocal most
+            most = max(most, app.consumer._n_waiting(tp))
+            return seen.count >= 3_000
+
+        await until(all_came, "all came", 25)
+
+    assert 1 <= most <= MAX_WAITING
+    assert seen.offsets[0] == list(range(3_000))
+    assert max(len(batch.records) for batch in seen.batches[0]) == 50
+
+
+async def test_an_app_tells_where_its_partitions_stand(broker: LocalBroker) -> None:
+    topic = await new_topic(broker)
+    await produce(broker, topic, 100)
+    app = app_of("bulk", broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: seen.count >= 200, "all came")
+        await until(lambda: is_caught_up(app, (topic, 0)), "it is caught up")
+        lags, positions, owned, number = lag_by_partition(app), position_by_partition(app), assigned(app), generation(app)
+
+    assert lags == {(topic, 0): 0, (topic, 1): 0}
+    assert positions == {(topic, 0): 100, (topic, 1): 100}
+    assert owned == {(topic, 0), (topic, 1)}
+    assert number >= (0 if isinstance(broker, EmbeddedBroker) else 1)
