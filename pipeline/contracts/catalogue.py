@@ -79,7 +79,7 @@ class Entry:
 NO_HEADERS: Mapping[str, bool] = {}
 REPLAYABLE: Mapping[str, bool] = {dead_letters.REPLAY_HEADER: False}
 CLOUD_EVENT: Mapping[str, bool] = dict.fromkeys(
-    ("content-type", "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject"), True
+    ("content-type", "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "ce_dataschema"), True
 )
 
 TELEMETRY = Family(
@@ -102,6 +102,13 @@ REMEDIATION_REQUEST = Family(
     version=remediation.SCHEMA,
     record=remediation.CloudEvent[remediation.RemediationRequest],
 )
+REMEDIATION_DATA = Family(
+    name="remediation-request",
+    title="A request to a bot: the event's data",
+    version=remediation.SCHEMA,
+    record=remediation.RemediationRequest,
+)
+"""What the ``dataschema`` of a remediation event names; no topic holds it bare."""
 REMEDIATION_RESULT = Family(
     name="remediation-results", title="A bot's report", version=remediation.SCHEMA, record=remediation.RemediationResult
 )
@@ -118,6 +125,7 @@ FAMILIES: tuple[Family, ...] = (
     ALERT_EVENT,
     ALERT,
     REMEDIATION_REQUEST,
+    REMEDIATION_DATA,
     REMEDIATION_RESULT,
     DEAD_LETTER,
     CONFIG,
