@@ -27,6 +27,9 @@ class WindowParams:
         Windows in a row that must have got data after their publication before the service's delay is lengthened.
     max_delay_ms
         Bound of a lengthened delay, ms.
+    refresh_ms
+        A row not written for longer is written again, ms: with a zombie's life less than the changelog's
+        ``min.compaction.lag.ms``, so that compaction never keeps what a zombie wrote last.
 
     """
 
@@ -38,3 +41,4 @@ class WindowParams:
     max_operations: int = 50
     revisions_before_delay: int = 6
     max_delay_ms: int = 30_000
+    refresh_ms: int = 300_000

@@ -1,7 +1,8 @@
 """The rows of one target partition in memory, with the indexes that make a bundle cost only what it touches and closes."""
 
 from collections import Counter, defaultdict
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -75,6 +76,12 @@ class WindowState:
         self.lates_by_source: defaultdict[str, set[LateKey]] = defaultdict(set)
         self.windows_by_rollup: defaultdict[RollupKey, set[WindowKey]] = defaultdict(set)
         self.n_rows: Counter[str] = Counter()
+
+    def rows(self, kind: str) -> Mapping[Any, WindowRow | RollupRow | LateRow | Profile]:
+        """Return the rows of a kind by key."""
+        rows: dict[str, Mapping[Any, WindowRow | RollupRow | LateRow | Profile]]
+        rows = {"window": self.windows, "rollup": self.rollups, "late": self.lates, "profile": self.profiles}
+        return rows[kind]
 
     def delay_ms(self, service: str, start_ms: int) -> int:
         """Return how long a window of a service is waited for, ms."""

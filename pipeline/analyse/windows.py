@@ -1,7 +1,7 @@
 """The window stage: one partition's bundles in, golden signals of every window of every known service out."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.analyse.contributions import LateRow, WindowRow
 from pipeline.analyse.params import WindowParams
@@ -34,9 +34,12 @@ class WindowStage:
 
     def __init__(self, params: WindowParams, directory: Directory, partition: int, state: WindowState) -> None:
         self._params, self._directory, self._partition, self._state = params, directory, partition, state
-        self._changed: dict[str, dict[str, Row | None]] = {kind: {} for kind in ROW_TYPES}
+        self._changed: dict[str, dict[Any, Row | None]] = {kind: {} for kind in ROW_TYPES}
         self._written_applied = state.head.applied
-        self._forgotten = {service for service, profile in state.profiles.items() if profile.is_forgotten}
+        self._gone: dict[str, None] = {}
+        self._now_ms = 0
+        self._written_ms: dict[tuple[str, Any], int | None] = {}  # by (kind, key), the one written longest ago first
+        self._forgotten: set[str] = set()
 
     @property
     def applied(self) -> int:
@@ -74,24 +77,29 @@ class WindowStage:
             offset=record.offset,
             record_ms=record.timestamp_ms,
         )
+        self._now_ms = max(self._now_ms, record.timestamp_ms)
         self._state.apply(changes)
         self._note(changes)
         return outputs
 
     def take_changes(self) -> dict[str, bytes | None]:
-        """Return the rows changed since the last call, in the order of ``ROW_TYPES``, the head last; ``None`` deletes."""
-        rows: dict[str, bytes | None] = {}
-        for service in sorted(self._forgotten):
-            profile = self._state.profiles.get(service)
-            if profile is None or not profile.is_forgotten:
-                self._forgotten.discard(service)
-            elif profile.applied <= self._written_applied:  # the head that vouches for its going is written
-                self._state.put_profile(service, None)
-                self._forgotten.discard(service)
-                rows[_name("profile", service)] = None
-        for changed in self._changed.values():
-            for name, row in changed.items():
-                rows[name] = None if row is None else pack(row.applied, encode(row))
+        """Return the rows changed since the last call, in the order of ``ROW_TYPES``, the head last; ``None`` deletes.
+
+        What is gone is deleted one call later, when the head that vouches for its going is written.
+        """
+        rows: dict[str, bytes | None] = dict.fromkeys(self._gone)
+        self._gone.clear()
+        self._let_profiles_go()
+        self._refresh()
+        for kind, changed in self._changed.items():
+            for key, row in changed.items():
+                name = _name(kind, key)
+                self._written_ms.pop((kind, key), None)
+                if row is None:
+                    self._gone[name] = None
+                else:
+                    self._written_ms[kind, key] = self._now_ms
+                    rows[name] = pack(row.applied, encode(row))
             changed.clear()
         head = self._state.head
         if rows or head.applied > self._written_applied:
@@ -108,20 +116,42 @@ class WindowStage:
         for kind in ("window", "rollup", "late"):  # a rollup is kept while one of its windows is
             for name, row in found[kind].items():
                 if not self._state.take(row):
-                    self._changed[kind][name] = None
+                    self._gone[name] = None
         self._state.let_wait()
+        self._written_ms = {(kind, key): None for kind in ROW_TYPES for key in self._state.rows(kind)}
+
+    def _let_profiles_go(self) -> None:
+        """Drop forgotten profiles whose mark is written, with a head that knows of it."""
+        for service in sorted(self._forgotten):
+            profile = self._state.profiles.get(service)
+            if profile is None or not profile.is_forgotten:
+                self._forgotten.discard(service)
+            elif profile.applied <= self._written_applied:
+                self._state.put_profile(service, None)
+                self._forgotten.discard(service)
+                self._gone[_name("profile", service)] = None
+
+    def _refresh(self) -> None:
+        """Write again what was not written for long, so that it stands behind whatever a zombie wrote meanwhile."""
+        due: list[tuple[str, Any]] = []
+        for place, written_ms in self._written_ms.items():
+            if written_ms is None or written_ms <= self._now_ms - self._params.refresh_ms:  # just restored
+                due.append(place)
+            else:
+                break
+        for kind, key in due:
+            row = self._state.rows(kind).get(key)
+            if self._written_ms.pop((kind, key)) is None:
+                self._written_ms[kind, key] = self._now_ms
+            elif row is not None:
+                self._changed[kind].setdefault(key, row)
 
     def _note(self, changes: Changes) -> None:
-        for key, rollup in changes.rollups.items():
-            self._changed["rollup"][_name("rollup", *key)] = rollup
-        for window_key, window in changes.windows.items():
-            self._changed["window"][_name("window", *window_key)] = window
-        for late_key, late in changes.lates.items():
-            self._changed["late"][_name("late", *late_key)] = late
-        for service, profile in changes.profiles.items():
-            self._changed["profile"][_name("profile", service)] = profile
-            if profile.is_forgotten:
-                self._forgotten.add(service)
+        self._changed["rollup"].update(changes.rollups)
+        self._changed["window"].update(changes.windows)
+        self._changed["late"].update(changes.lates)
+        self._changed["profile"].update(changes.profiles)
+        self._forgotten.update(service for service, profile in changes.profiles.items() if profile.is_forgotten)
 
 
 def restore(params: WindowParams, directory: Directory, partition: int, rows: Mapping[str, bytes]) -> WindowStage:
@@ -156,8 +186,8 @@ def restore(params: WindowParams, directory: Directory, partition: int, rows: Ma
     return stage
 
 
-def _name(kind: str, *parts: str | int) -> str:
-    return "|".join((kind, *map(str, parts)))
+def _name(kind: str, key: str | tuple[str | int, ...]) -> str:
+    return "|".join((kind, key) if isinstance(key, str) else (kind, *map(str, key)))
 
 
 def _read(name: str, row: bytes, row_type: type[T]) -> T:
