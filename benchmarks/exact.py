@@ -43,20 +43,33 @@ class Workers:
     logs: Path
     running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     n_started: int = 0
+    n_revived: int = 0
 
     async def start(self, name: str, role: str) -> None:
         """Start a worker of ``role`` under ``name``."""
         self.n_started += 1
         log = (self.logs / f"{self.n_started:02d}-{name}.log").open("wb")
         self.running[name] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pipeline.cli.main", "worker", "--role", role, "--config", str(self.config),
+            sys.executable, "-m", "pipeline.cli", "worker", "--role", role, "--config", str(self.config),
             stdout=log, stderr=log, cwd=REPOSITORY,
         )  # fmt: skip
         log.close()
 
-    def send(self, name: str, signum: signal.Signals) -> None:
-        """Send a signal to a worker."""
+    async def send(self, name: str, signum: signal.Signals) -> None:
+        """Send a signal to a worker; one that is being started again is waited for."""
+        while self.running[name].returncode is not None:
+            await asyncio.sleep(0.1)
         self.running[name].send_signal(signum)
+
+    async def supervise(self, stop: asyncio.Event) -> None:
+        """Start again whatever base worker ends by itself, as any supervisor does."""
+        while not stop.is_set():
+            for name in ROLES:
+                process = self.running.get(name)
+                if process is not None and process.returncode is not None:
+                    await self.start(name, name)
+                    self.n_revived += 1
+            await asyncio.sleep(0.5)
 
     async def stop(self, name: str, signum: signal.Signals = signal.SIGTERM) -> int:
         """Stop a worker and wait for its end; one that does not go in 20 s is killed."""
@@ -68,13 +81,6 @@ class Workers:
         except TimeoutError:
             process.kill()
             return await process.wait()
-
-    async def revive(self) -> list[str]:
-        """Start again whichever base worker has ended by itself, as a supervisor would; return their names."""
-        ended = [name for name in ROLES if name in self.running and self.running[name].returncode is not None]
-        for name in ended:
-            await self.start(name, name)
-        return ended
 
 
 @dataclass
@@ -107,9 +113,9 @@ class Run:
         role = self.rng.choice(ROLES[:2])
         await self.workers.start("second", role)
         await asyncio.sleep(4)
-        self.workers.send(role, signal.SIGSTOP)
+        await self.workers.send(role, signal.SIGSTOP)
         await asyncio.sleep(SESSION_S + self.rng.uniform(1.5, 4))
-        self.workers.send(role, signal.SIGCONT)
+        await self.workers.send(role, signal.SIGCONT)
         await asyncio.sleep(self.rng.uniform(2, 4))
         await self.workers.stop("second")
 
@@ -203,8 +209,6 @@ async def settle(run: Run, say: Callable[[str], None]) -> None:
         if total == run.truth.sent and not differences(run.truth, run.published):
             await asyncio.sleep(3)  # whoever doubles has time to do so
             return
-        for name in await run.workers.revive():
-            say(f"  {name} had ended by itself and was started again")
         await asyncio.sleep(0.5)
 
 
@@ -212,22 +216,24 @@ async def one(run: Run, say: Callable[[str], None]) -> list[str]:
     """Play one run; return what does not add up."""
     stop_feed, stop_read = asyncio.Event(), asyncio.Event()
     create = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pipeline.cli.main", "topics", "create", "--config", str(run.workers.config),
+        sys.executable, "-m", "pipeline.cli", "topics", "create", "--config", str(run.workers.config),
         stdout=asyncio.subprocess.DEVNULL, cwd=REPOSITORY,
     )  # fmt: skip
     if await create.wait():
         raise RuntimeError("tocsin topics create failed")
     for role in ROLES:
         await run.workers.start(role, role)
-    tasks = [asyncio.create_task(feed(run, stop_feed)), asyncio.create_task(read_outputs(run, stop_read))]
+    tasks = [
+        asyncio.create_task(feed(run, stop_feed)),
+        asyncio.create_task(read_outputs(run, stop_read)),
+        asyncio.create_task(run.workers.supervise(stop_read)),
+    ]
     try:
         await asyncio.sleep(6)
         for kind, fault in schedule(run):
             say(f"  {kind}")
             await fault()
             run.faults[kind] += 1
-            for name in await run.workers.revive():
-                say(f"  {name} had ended by itself and was started again")
             await asyncio.sleep(run.rng.uniform(1, 3))
         stop_feed.set()
         await tasks[0]
@@ -239,6 +245,11 @@ async def one(run: Run, say: Callable[[str], None]) -> list[str]:
         for name in list(run.workers.running):
             await run.workers.stop(name)
     return differences(run.truth, run.published)
+
+
+def clocked(began: float) -> Callable[[str], None]:
+    """Return a print that says how far into the run it is."""
+    return lambda text: print(f"{time.monotonic() - began:6.1f} s{text}", flush=True)
 
 
 async def main(options: argparse.Namespace) -> int:
@@ -256,12 +267,16 @@ async def main(options: argparse.Namespace) -> int:
             folder = kept / f"run-{seed}"
             folder.mkdir()
             topics = write_config(
-                folder / "config", prefix=f"r{seed}-", bootstrap=broker.bootstrap, partitions=PARTITIONS, changed=SMALL
+                folder / "config",
+                prefix=f"r{seed}-",
+                bootstrap=broker.bootstrap,
+                partitions=PARTITIONS,
+                changed={**SMALL, "worker": {"embedded_broker": not broker.is_persistent}},
             )
             run = Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
             print(f"run {number + 1} of {options.runs}, seed {seed}", flush=True)
             began = time.monotonic()
-            wrong = await one(run, lambda text: print(text, flush=True))
+            wrong = await one(run, clocked(began))
             missing, extra = lost_and_doubled(run.truth, run.published)
             exact, lost, doubled = exact + (not wrong), lost + missing, doubled + extra
             faults += run.faults
@@ -277,7 +292,7 @@ async def main(options: argparse.Namespace) -> int:
         broker.stop()
     print(f"\n{'seed':>6} {'sent':>8} {'counted':>8} {'late':>6} {'rejected':>8} {'took':>8}  totals")
     print("\n".join(rows))
-    if exact == options.runs:
+    if exact == options.runs and not options.keep:
         shutil.rmtree(kept)
     else:
         print(f"logs and configuration are kept in {kept}")
@@ -291,4 +306,5 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--broker", choices=["kafka", "embedded"], default="kafka")
+    parser.add_argument("--keep", action="store_true", help="keep the workers' logs")
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -1,5 +1,6 @@
-"""`python -m pipeline.cli`: the same as `tocsin`."""
+"""Makes `python -m pipeline.cli` the same as `tocsin`."""
 
 from pipeline.cli.main import main
 
-main()
+if __name__ == "__main__":
+    main()
