@@ -21,7 +21,7 @@ from pipeline.cli.live_view import Status, event_plain, plain_progress, plain_se
 from pipeline.cli.output import say, say_json
 from pipeline.cli.reading import read
 from pipeline.cli.worker_process import WorkerProcess
-from pipeline.settings import ENVIRONMENT, Settings
+from pipeline.settings import Settings
 from pipeline.simulation.feed import Pace, Progress, send_all
 from pipeline.simulation.live import LiveShop
 from pipeline.simulation.shop import WINDOW_MS, Shop
@@ -124,15 +124,12 @@ class Run:
     @contextlib.asynccontextmanager
     async def _worker(self) -> AsyncIterator[WorkerProcess]:
         """Start the worker with our own settings, and stop it."""
-        variables = {place: variable for variable, place in ENVIRONMENT.items()}
-        environment = {
-            variables[setting, name]: value
-            for (setting, _, name), value in ((key.partition("."), value) for key, value in self._overrides.items())
-        }
         arguments = ["--role", "all", "--broker", self._settings.connection.bootstrap]
+        for key, value in self._overrides.items():
+            arguments += ["--set", f"{key}={value}"]
         if self._config is not None:
             arguments += ["--config", str(self._config)]
-        worker = await WorkerProcess.start(arguments, environment, self._logs / WORKER_LOG)
+        worker = await WorkerProcess.start(arguments, self._logs / WORKER_LOG)
         try:
             yield worker
         finally:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from pipeline.cli.run import Run
 
 INTERRUPTED = 130
+OWN = {"worker.web_port": "0"}
+"""Settings of a worker that `up` starts: a port that is free."""
+EMBEDDED = {
+    "worker.profile": "embedded",
+    "topics.service_partitions": "2",
+    "topics.telemetry_partitions": "2",
+    "ingest.chunk_ms": "600000",
+}
+"""With a broker of our own, which forgets: one small worker has no use for partitions, and each chunk that ends costs a
+round trip, of which a day would be full (2,880 chunks a partition at 30 s)."""
 
 
 def up(
@@ -75,12 +85,12 @@ async def _interruptible(run: "Run") -> tuple["Outcome", bool]:
 def _broker(address: str | None) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Give the address of the broker, a sentence about it, and the settings that go with it."""
     if address is not None:
-        yield address, f"Kafka at {address}", {"worker.web_port": "0"}
+        yield address, f"Kafka at {address}", OWN
         return
     from pipeline.adapters.brokers import EmbeddedBroker  # noqa: PLC0415 - what --help need not wait for
 
     with EmbeddedBroker() as broker:
-        yield broker.bootstrap, broker.announcement, {"worker.web_port": "0", "worker.profile": "embedded"}
+        yield broker.bootstrap, broker.announcement, {**OWN, **EMBEDDED}
 
 
 @contextlib.contextmanager

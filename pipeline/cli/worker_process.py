@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,8 +24,8 @@ class WorkerProcess:
         self.log_file = log_file
 
     @classmethod
-    async def start(cls, arguments: Sequence[str], environment: Mapping[str, str], log_file: Path) -> Self:
-        """Start ``tocsin worker ARGUMENTS`` with ``environment`` over this process's own."""
+    async def start(cls, arguments: Sequence[str], log_file: Path) -> Self:
+        """Start ``tocsin worker ARGUMENTS`` with its log in a file."""
         command = [sys.executable, "-m", "pipeline.cli", "worker", *arguments]
         with log_file.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -33,7 +33,6 @@ class WorkerProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **environment},
                 start_new_session=True,
             )
         return cls(process, log_file)
