@@ -20,7 +20,7 @@ from pipeline.ingest.reduce import PartialKey, fold
 from tests.poison import ABSENT, CHANGES, METRICS, change, gauge, log, request, summary
 
 NOW_MS = 1_767_571_210_000
-CONFIG = IngestConfig(max_message_bytes=20_000, max_records_per_message=50)
+CONFIG = IngestConfig(max_records_per_message=50)
 
 TOPICS = st.sampled_from([METRICS, CHANGES])
 SOUND = [

@@ -25,10 +25,10 @@ def json_records(config: IngestConfig, value: bytes) -> list[object] | Rejection
         parsed = _read_leniently(config, value, problem)
         if isinstance(parsed, Rejection):
             return parsed
-    else:
-        if _may_be_deep(config, value) and _is_deeper(parsed, config.max_depth):
-            return _too_deep(config)
-    return _limited(config, parsed)
+    records = _limited(config, parsed)
+    if not isinstance(records, Rejection) and _may_be_deep(config, value) and _is_deeper(parsed, config.max_depth):
+        return _too_deep(config)
+    return records
 
 
 def is_array(value: bytes) -> bool:
@@ -71,7 +71,7 @@ def _is_deeper(parsed: object, max_depth: int) -> bool:
 
 
 def _read_leniently(config: IngestConfig, value: bytes, problem: orjson.JSONDecodeError) -> object:
-    if _may_be_deep(config, value) and _nesting(value) > config.max_depth:
+    if _may_be_deep(config, value) and _nests_deeper(value, config.max_depth):
         return _too_deep(config)
     try:
         text = value.decode()
@@ -85,17 +85,18 @@ def _read_leniently(config: IngestConfig, value: bytes, problem: orjson.JSONDeco
         return Rejection(reason=RejectReason.INVALID_JSON, detail=f"a message must be JSON: {problem}, at {around}")
 
 
-def _nesting(value: bytes) -> int:
-    """Return how deep brackets nest outside of strings, in one pass over what need not be JSON."""
-    depth = deepest = 0
+def _nests_deeper(value: bytes, max_depth: int) -> bool:
+    """Return whether brackets outside of strings nest too deep in what need not be JSON, in at most one pass."""
+    depth = 0
     for match in _STRING_OR_BRACKET.finditer(value):
         first = match[0][:1]
         if first in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > max_depth:
+                return True
         elif first in b"]}":
             depth -= 1
-    return deepest
+    return False
 
 
 def _too_deep(config: IngestConfig) -> Rejection:
