@@ -1,13 +1,13 @@
 """Brokers start, are frozen, killed and started again; what persists does; and no process is ever left behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -152,27 +152,26 @@ def test_asking_a_stopped_broker_for_its_process_is_an_error() -> None:
 
 @pytest.mark.embedded
 def test_the_broker_dies_with_the_process_that_started_it_even_by_kill_9(tmp_path: Path) -> None:
-    parent = start_in_a_process_of_its_own(tmp_path, "signal.pause()")
-    pid = int(parent.stdout.readline())  # type: ignore[union-attr]
-    alive_before = is_alive(pid)
+    with started_by_another_process(tmp_path, "signal.pause()") as (parent, pid):
+        alive_before = is_alive(pid)
 
-    parent.kill()
-    parent.communicate()
+        parent.kill()
+        parent.wait()
 
-    assert alive_before
-    wait_until(lambda: not is_alive(pid), limit_s=5)
+        assert alive_before
+        wait_until(lambda: not is_alive(pid), limit_s=5)
 
 
 @pytest.mark.embedded
 def test_a_frozen_broker_dies_with_its_parent_too(tmp_path: Path) -> None:
-    parent = start_in_a_process_of_its_own(tmp_path, "broker.freeze(); print('frozen', flush=True); signal.pause()")
-    pid = int(parent.stdout.readline())  # type: ignore[union-attr]
-    parent.stdout.readline()  # type: ignore[union-attr]
+    freezes = "broker.freeze(); print('frozen', flush=True); signal.pause()"
+    with started_by_another_process(tmp_path, freezes) as (parent, pid):
+        line(parent)
 
-    parent.kill()
-    parent.communicate()
+        parent.kill()
+        parent.wait()
 
-    wait_until(lambda: not is_alive(pid), limit_s=5)
+        wait_until(lambda: not is_alive(pid), limit_s=5)
 
 
 @pytest.mark.embedded
@@ -188,23 +187,40 @@ def test_the_broker_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
 
 @pytest.mark.embedded
 def test_ctrl_c_reaches_the_program_and_not_the_broker(tmp_path: Path) -> None:
-    said = "try:\n    signal.pause()\nexcept KeyboardInterrupt:\n    print(broker.is_running, flush=True)"
-    parent = start_in_a_process_of_its_own(tmp_path, said)
-    pid = int(parent.stdout.readline())  # type: ignore[union-attr]
+    waits = "print('waiting', flush=True)\n    signal.pause()"
+    goes_on = f"try:\n    {waits}\nexcept KeyboardInterrupt:\n    {waits.replace('waiting', 'interrupted')}"
+    with started_by_another_process(tmp_path, goes_on) as (parent, pid):
+        line(parent)
+        os.killpg(parent.pid, signal.SIGINT)  # what a terminal does: the whole foreground group
+        said = line(parent)
+        answered = readiness.n_brokers("127.0.0.1", int((tmp_path / "port").read_text()), timeout_s=2)
 
-    os.killpg(parent.pid, signal.SIGINT)  # what a terminal does: the whole foreground group
-    still_running, _ = parent.communicate(timeout=10)
-
-    assert still_running.strip() == "True"
-    wait_until(lambda: not is_alive(pid), limit_s=5)
+        assert said == "interrupted"
+        assert answered == 1
+        assert os.getpgid(pid) != parent.pid
 
 
-def start_in_a_process_of_its_own(folder: Path, then: str) -> subprocess.Popen[str]:
-    """Run a program that starts an embedded broker, prints its process id, and goes on with ``then``."""
+@contextlib.contextmanager
+def started_by_another_process(folder: Path, then: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a program that starts an embedded broker and goes on with ``then``; give it, and the broker's process id."""
     program = (
         "import signal\nfrom pathlib import Path\nfrom pipeline.adapters.brokers import EmbeddedBroker\n"
-        f"broker = EmbeddedBroker(folder=Path({str(folder)!r})).start()\nprint(broker.pid, flush=True)\n"
+        f"broker = EmbeddedBroker(folder=Path({str(folder)!r})).start()\n(broker.folder / 'port').write_text(str(broker.port))\n"
+        f"print(broker.pid, flush=True)\n{then}"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", program + textwrap.dedent(then)], stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
+    pid = 0
+    try:
+        pid = int(line(parent))
+        yield parent, pid
+    finally:
+        with parent:  # waits, and closes its pipe
+            parent.kill()
+        with contextlib.suppress(ProcessLookupError):  # it should be gone by now
+            os.kill(pid or parent.pid, signal.SIGKILL)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that a process says."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()

@@ -138,8 +138,9 @@ class LocalBroker(ABC):
         self._process = None
 
     def freeze(self) -> None:
-        """Stop its process as SIGSTOP does: connections stay open, nothing answers."""
+        """Stop its process as SIGSTOP does, and wait until all its threads stand: connections stay open, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # a busy machine takes its time
 
     def thaw(self) -> None:
         """Let a frozen broker go on; nothing happens to one that is not frozen."""
