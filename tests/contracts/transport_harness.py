@@ -95,7 +95,7 @@ def noting_agent(app: TocsinApp, topic: str, *, finishes: bool = True, metadata:
     seen = Seen()
     if topic in app.bulk.topics:
 
-        @app.agent(bulk_topic(app, topic))
+        @app.agent(bulk_topic(app, topic), name=f"note-{topic}")
         async def note_batches(stream: faust.Stream) -> None:
             async for event in stream.noack().events():
                 batch = event.value
@@ -106,7 +106,7 @@ def noting_agent(app: TocsinApp, topic: str, *, finishes: bool = True, metadata:
                     app.bulk.ledger.finish((batch.topic, batch.partition), batch.next_offset, metadata)
     else:
 
-        @app.agent(app.topic(topic))
+        @app.agent(app.topic(topic), name=f"note-{topic}")
         async def note_records(stream: faust.Stream) -> None:
             async for event in stream.events():
                 seen.offsets[event.message.partition].append(event.message.offset)
