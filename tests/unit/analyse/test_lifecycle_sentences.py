@@ -1,0 +1,167 @@
+"""What alerts say: one sentence, human units, nothing dangerous in it."""
+
+import unicodedata
+
+import msgspec
+import pytest
+
+from pipeline.analyse.lifecycle import AlertingParams, restore
+from pipeline.analyse.lives import begun, counted
+from pipeline.analyse.sentences import sentence, times_expected
+from pipeline.analyse.wording import band, clock, duration, joined, number, plain, quantity
+from pipeline.contracts.alerts import ResolveReason, Transition
+from pipeline.contracts.anomalies import Finding
+from pipeline.contracts.directory import Directory
+from pipeline.contracts.partials import ChangeNote
+from tests.alert_samples import ORIGIN_MS, alert_events, deployment, feed, finding, verdict
+
+
+def said(found: Finding, transition: Transition = Transition.FIRED, reason: ResolveReason | None = None) -> str:
+    """Return the sentence about a finding whose window began at 03:12 UTC, twelve minutes later."""
+    life = counted(begun(found, ORIGIN_MS, ORIGIN_MS + 10_000, is_rollup=False), found, ORIGIN_MS + 720_000)
+    return sentence(environment="prod", service="cart", life=life, transition=transition, at_ms=ORIGIN_MS + 720_000, reason=reason)
+
+
+def test_a_firing_alert_says_what_how_much_since_when_and_what_came_before() -> None:
+    stage = restore(AlertingParams(), Directory(), 0, {})
+
+    fired = alert_events(feed(stage, [verdict(0, "A", changes=[deployment(120_000)]), verdict(1, "A")]))[-1]
+
+    assert fired.sentence == (
+        "cart (prod): latency is 480 ms at p95, 3.1 times what is normal at this hour (120-180 ms), since 03:12 UTC; "
+        "a deployment of 1.4.3 came 2 minutes before."
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            finding("A", "errors", unit="ratio", statistic="", observed=0.124, expected=0.004, lower=0.0, upper=0.009),
+            "error rate is 12 %, 31 times what is normal at this hour (up to 0.9 %), since 03:12 UTC.",
+        ),
+        (
+            finding("A", "traffic", unit="requests/s", statistic="", observed=3.0, expected=30.0, lower=24.0, upper=38.0),
+            "traffic is 3 requests/s, 10 % of what is normal at this hour (24-38 requests/s), since 03:12 UTC.",
+        ),
+        (
+            finding("A", "saturation:cpu", unit="ratio", statistic="", observed=0.98, expected=0.61, lower=None, upper=0.95),
+            "use of cpu is 98 %, 1.6 times what is normal at this hour (up to 95 %), since 03:12 UTC.",
+        ),
+        (
+            finding("A", "silence", unit="requests/s", statistic="", observed=0.0, expected=12.4, lower=None, upper=None),
+            "nothing is heard from it, where 12 requests/s is normal at this hour, since 03:12 UTC.",
+        ),
+        (
+            finding("A", observed=1600.0, expected=0.0, lower=None, upper=None),
+            "latency is 1.6 s at p95, outside of what is normal at this hour, since 03:12 UTC.",
+        ),
+        (
+            finding("A", observed=None, expected=None),
+            "latency is outside of what is normal at this hour (120-180 ms), since 03:12 UTC.",
+        ),
+    ],
+)
+def test_each_signal_is_told_in_its_own_units(found: Finding, words: str) -> None:
+    assert said(found) == f"cart (prod): {words}"
+
+
+@pytest.mark.parametrize(
+    ("transition", "reason", "words"),
+    [
+        (
+            Transition.RESOLVED,
+            ResolveReason.RECOVERED,
+            "latency is normal again (150 ms), after 12 minutes of trouble that began at 03:12 UTC.",
+        ),
+        (Transition.RESOLVED, ResolveReason.RETIRED, "the service was retired, which ends its alert on latency of 03:12 UTC."),
+        (
+            Transition.RESOLVED,
+            ResolveReason.FORGOTTEN,
+            "Tocsin watches too many services and lets go of this one, so its alert on latency of 03:12 UTC ends unconfirmed.",
+        ),
+        (
+            Transition.CANCELLED,
+            ResolveReason.NOT_CONFIRMED,
+            "latency was unusual at 03:12 UTC and did not last, so there is no alert.",
+        ),
+        (
+            Transition.CANCELLED,
+            ResolveReason.RETIRED,
+            "latency was unusual at 03:12 UTC, which was not followed up because the service was retired.",
+        ),
+    ],
+)
+def test_each_end_is_told_with_its_reason(transition: Transition, reason: ResolveReason, words: str) -> None:
+    assert said(finding("N"), transition, reason) == f"cart (prod): {words}"
+
+
+def test_text_from_telemetry_is_short_and_harmless_in_the_sentence() -> None:
+    evil = "\x1b[2J\u202egnp\u200b.exe\n\r" + "x" * 10_000
+    found = finding("A", f"saturation:{evil}", unit=evil, statistic=evil)
+    life = counted(begun(found, ORIGIN_MS, ORIGIN_MS + 10_000, is_rollup=False), found, ORIGIN_MS + 10_000)
+    life = msgspec.structs.replace(life, change=ChangeNote(type=evil, time_ms=0, version=evil))
+
+    told = sentence(
+        environment=evil,
+        service=evil,
+        life=life,
+        transition=Transition.FIRED,
+        at_ms=ORIGIN_MS + 10_000,
+        others=[evil, evil],
+    )
+
+    assert len(told) < 800
+    assert not [char for char in told if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")]
+
+
+@pytest.mark.parametrize(
+    ("observed", "expected", "times"),
+    [(480.0, 160.0, 3.0), (1.0, 0.0, None), (None, 1.0, None), (1.0, None, None), (1e300, 1e-300, None), (0.0, 2.0, 0.0)],
+)
+def test_times_expected_is_told_only_where_it_makes_sense(
+    observed: float | None, expected: float | None, times: float | None
+) -> None:
+    assert times_expected(finding("A", observed=observed, expected=expected)) == times
+
+
+def test_numbers_keep_the_digits_that_matter() -> None:
+    shown = [number(value) for value in (0, 0.00004, 0.0123, 0.999, 1.04, 9.94, 9.96, 99.6, 999.6, 1e6, -48.2)]
+
+    assert shown == ["0", "4e-05", "0.012", "1", "1", "9.9", "10", "100", "1,000", "1,000,000", "-48"]
+
+
+def test_quantities_change_their_unit_with_their_size() -> None:
+    assert [quantity(value, "ms") for value in (0.42, 999.4, 999.6, 90_000, 150_000)] == [
+        "0.42 ms",
+        "999 ms",
+        "1 s",
+        "90 s",
+        "2.5 min",
+    ]
+    assert (quantity(0.25, "s"), quantity(3.0, "")) == ("250 ms", "3")
+
+
+def test_bands_read_as_a_person_would_say_them() -> None:
+    assert band(0.001, 0.02, "ratio") == "0.1-2 %"
+    assert band(-3.0, 180.0, "ms") == "up to 180 ms"
+    assert band(None, None, "ms") == ""
+    assert band(3.0, 5.0, "") == "3-5"
+
+
+def test_times_and_lengths_of_time_are_rounded_to_one_unit() -> None:
+    assert [duration(ms) for ms in (0, 1_000, 59_999, 119 * 60_000, 7_200_000, 172_799_999, 10**12)] == [
+        "0 seconds",
+        "1 second",
+        "60 seconds",
+        "119 minutes",
+        "2 hours",
+        "48 hours",
+        "11574 days",
+    ]
+    assert clock(10**18, 0) == "9999-12-31 23:59 UTC"
+
+
+def test_names_are_joined_and_cut() -> None:
+    assert (joined([]), joined(["a", "b"])) == ("", "a and b")
+    assert plain("é" * 90) == "é" * 77 + "..."
