@@ -197,10 +197,10 @@ def test_people_read_lines_without_json_and_without_control_characters() -> None
     out = io.StringIO()
     configure_logs(clock_ms=lambda: 0, stream=out, is_human=True)
 
-    structlog.get_logger("pipeline.app").info("alert", service_key="prod/\x1b[31mcart\nfake line")
+    structlog.get_logger("pipeline.app").info("alert of \x1b[31mcart\nfake line", service_key="prod/\x1b[31mcart\nfake line")
 
     assert "service_key=" in out.getvalue()
-    assert "\\x1b[31mcart" in out.getvalue()
+    assert "alert of \\x1b[31mcart\\nfake line" in out.getvalue()
     assert "\x1b" not in out.getvalue()
     assert len(out.getvalue().splitlines()) == 1
 
