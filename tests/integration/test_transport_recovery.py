@@ -1,0 +1,93 @@
+"""A table is the same after a restart as it was, and a run of apps ends as it should."""
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import faust
+import pytest
+
+from pipeline.adapters.brokers import LocalBroker
+from pipeline.adapters.faust_apps import FaustAppSettings, TocsinApp, make_app
+from pipeline.adapters.faust_run import AppCrashed, run_apps
+from pipeline.adapters.tables import make_table, rows_of, write_rows
+from pipeline.adapters.transport import bulk_topic
+from pipeline.contracts.rows import HEAD, pack
+from pipeline.errors import BrokerError
+from tests.contracts.transport_harness import app_of, new_topic, noting_agent, produce, running, unique, until
+
+ROWS = {**{f"row {i}": pack(7, b"x" * 50) for i in range(500)}, HEAD: pack(7, b"the head")}
+
+
+def writing_agent(app: TocsinApp, topic: str, table: Any, written: list[int]) -> None:
+    @app.agent(bulk_topic(app, topic))
+    async def write(stream: faust.Stream) -> None:
+        async for event in stream.noack().events():
+            await write_rows(table, event, event.value.partition, ROWS)
+            written.append(event.value.partition)
+
+
+async def test_a_restart_recovers_every_row_to_the_last(broker: LocalBroker) -> None:
+    topic, app_id = await new_topic(broker, 1), unique("app")
+    await produce(broker, topic, 1, partitions=1)
+    first = app_of("bulk", broker, topic, app_id)
+    written: list[int] = []
+    writing_agent(first, topic, make_table(first, "rows", 1), written)
+    async with running(first):
+        await until(lambda: bool(written), "the rows were acknowledged")
+
+    second = app_of("bulk", broker, topic, app_id)
+    table = make_table(second, "rows", 1)
+    noting_agent(second, topic)
+    async with running(second):
+        recovered = rows_of(table, 0)
+
+    assert recovered == ROWS
+
+
+async def test_apps_run_together_until_they_are_told_to_stop(broker: LocalBroker) -> None:
+    topic = await new_topic(broker)
+    await produce(broker, topic, 10)
+    apps = [app_of("bulk", broker, topic, unique("app")) for _ in range(3)]
+    seen = [noting_agent(app, topic) for app in apps]
+    stop, clock = asyncio.Event(), asyncio.get_running_loop().time
+
+    async def stop_when_all_came() -> None:
+        await until(lambda: [one.count for one in seen] == [20, 20, 20], "each app got all")
+        told_at.append(clock())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    told_at: list[float] = []
+    stopper: list[asyncio.Task[None]] = []
+
+    async def on_ready() -> None:
+        stopper.append(asyncio.ensure_future(stop_when_all_came()))
+
+    await run_apps(apps, stop=stop, on_ready=on_ready)
+
+    assert stop.is_set()
+    assert clock() - told_at[0] < 2
+
+
+async def test_an_agent_that_crashes_ends_the_run_with_its_error(broker: LocalBroker) -> None:
+    topic = await new_topic(broker)
+    await produce(broker, topic, 1)
+    app, other = (app_of("bulk", broker, topic, unique("app")) for _ in range(2))
+    noting_agent(other, topic)
+
+    @app.agent(bulk_topic(app, topic))
+    async def crash(stream: faust.Stream) -> None:
+        async for _ in stream.noack().events():
+            raise ValueError("a bug")
+
+    with pytest.raises(AppCrashed, match="a bug"):
+        await run_apps([app, other], stop=asyncio.Event())
+
+
+async def test_a_run_without_a_broker_says_where_it_looked() -> None:
+    app = make_app(FaustAppSettings(bootstrap="127.0.0.1:1", profile="test"), app_id=unique("app"), bulk_topics=["t"])
+    noting_agent(app, "t")
+
+    with pytest.raises(BrokerError, match=r"no broker at 127\.0\.0\.1:1"):
+        await run_apps([app], stop=asyncio.Event())
