@@ -132,18 +132,16 @@ class WindowStage:
                 self._gone[_name("profile", service)] = None
 
     def _refresh(self) -> None:
-        """Write again what was not written for long, so that it stands behind whatever a zombie wrote meanwhile."""
+        """Write again what this owner never wrote, or not for long: then it stands behind whatever a zombie wrote."""
         due: list[tuple[str, Any]] = []
         for place, written_ms in self._written_ms.items():
-            if written_ms is None or written_ms <= self._now_ms - self._params.refresh_ms:  # just restored
-                due.append(place)
-            else:
+            if written_ms is not None and written_ms > self._now_ms - self._params.refresh_ms:
                 break
+            due.append(place)
         for kind, key in due:
+            del self._written_ms[kind, key]
             row = self._state.rows(kind).get(key)
-            if self._written_ms.pop((kind, key)) is None:
-                self._written_ms[kind, key] = self._now_ms
-            elif row is not None:
+            if row is not None:
                 self._changed[kind].setdefault(key, row)
 
     def _note(self, changes: Changes) -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import msgspec
 import pytest
-from window_world import T0, Rules, World
+from tests.properties.window_world import T0, Rules, World
 
 from pipeline.analyse import window_step
 from pipeline.analyse.contributions import WindowRow
@@ -12,6 +12,7 @@ from pipeline.analyse.overlay import Overlay
 from pipeline.analyse.watermarks import Head
 from pipeline.contracts.codec import decode
 from pipeline.contracts.signals import LateCount, Notice, Signals, SignalsRecord
+from pipeline.errors import StateError
 from pipeline.ingest import source as source_module
 from pipeline.ingest.source import SourceReader
 
@@ -103,3 +104,103 @@ def run(seed: int, rules: Rules | None = None) -> dict[str, int]:
     world = World(seed, rules or Rules())
     world.run()
     return check(world)
+
+
+SEEDS = range(12)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_window_is_exact_whatever_crashes_and_whoever_goes_on_as_a_zombie(seed: int) -> None:
+    seen = run(seed)
+    assert seen["records"] > 100
+    assert seen["crashes"] > 10
+
+
+def ignore_chunk_order(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    monkeypatch.setattr(Head, "refuses", lambda _head, _bundle: False)
+    return Rules()
+
+
+def add_instead_of_replace(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    def put(row: WindowRow, new: object) -> WindowRow:
+        return msgspec.structs.replace(row, newest=(*row.newest, new))
+
+    monkeypatch.setattr(WindowRow, "put", put)
+    return Rules()
+
+
+def replace_across_chunks(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    def put(row: WindowRow, new: object) -> WindowRow:
+        return msgspec.structs.replace(row, newest=(*(c for c in row.newest if c.source != new.source), new))
+
+    monkeypatch.setattr(WindowRow, "put", put)
+    return Rules()
+
+
+def forget_what_is_applied_in_rows(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    monkeypatch.setattr(Overlay, "is_ahead", lambda _overlay, _key: False)
+    monkeypatch.setattr(window_step._Step, "_is_done", lambda _step, _service: False)
+    return Rules()
+
+
+def forget_that_a_profile_is_ahead(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    monkeypatch.setattr(window_step._Step, "_is_done", lambda _step, _service: False)
+    return Rules()
+
+
+def drop_windows_at_grace(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    monkeypatch.setattr(Head, "is_finished", lambda _head, _source, _chunk: True)
+    return Rules()
+
+
+def let_the_watermark_go_back(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    advanced = window_step.advanced
+    monkeypatch.setattr(window_step, "advanced", lambda head, b, **t: advanced(msgspec.structs.replace(head, low_ms=None), b, **t))
+    return Rules()
+
+
+def flush_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    flush = SourceReader._flush
+
+    def patched(reader: SourceReader, *args: object, **header: object) -> object:
+        outputs = flush(reader, *args, **header)
+        reader._partials.clear()
+        return outputs
+
+    monkeypatch.setattr(SourceReader, "_flush", patched)
+    return Rules()
+
+
+def cut_chunks_where_the_reading_ends(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    calls = iter(range(10**9))
+    monkeypatch.setattr(source_module, "ends_before", lambda _config, *, n_records, **_: n_records > 5 and next(calls) % 17 == 0)
+    return Rules()
+
+
+BROKEN = {
+    "chunks of any order are taken": ignore_chunk_order,
+    "contributions are added": add_instead_of_replace,
+    "a later chunk replaces an earlier one": replace_across_chunks,
+    "rows forget what is applied": forget_what_is_applied_in_rows,
+    "a profile ahead of its time is used": forget_that_a_profile_is_ahead,
+    "windows are dropped with open contributions": drop_windows_at_grace,
+    "the watermark goes back": let_the_watermark_go_back,
+    "flushes are not cumulative": flush_only_what_is_new,
+    "chunks are cut where reading ends": cut_chunks_where_the_reading_ends,
+    "progress is committed before the acks": lambda _: Rules(commits_after_acks=False),
+    "chunks are cut when their owner goes": lambda _: Rules(commits_at_chunk_ends_only=False),
+    "the head is written first": lambda _: Rules(head_is_written_last=False),
+    "kinds of rows are written the other way round": lambda _: Rules(rows_are_written_in_order=False),
+    "the row written last is recovered": lambda _: Rules(recovery_takes_highest_applied=False),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_without_any_one_rule_of_the_protocol_windows_are_wrong(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = BROKEN[rule](monkeypatch)
+    for seed in range(40):
+        try:
+            run(seed, rules)
+        except (AssertionError, StateError):
+            return
+    pytest.fail(f"nothing went wrong in 40 runs although {rule}")

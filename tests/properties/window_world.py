@@ -136,21 +136,22 @@ class World:
             self.zombies.append([self.rng.randint(5, 60), self.running[actor]])
         self.running.pop(actor, None)
 
-    def crash(self) -> None:
+    def crash(self, actor: tuple[str, str | int]) -> None:
         self.n_crashes += 1
-        if self.rng.random() < 0.6:
-            source = self.rng.choice(SOURCES)
+        kind, name = actor
+        if kind == "ingest":
+            source = name
             if not self.rules.commits_at_chunk_ends_only:
                 self.owners[source].cut()
             self.leave(("ingest", source))
             self.take_over(source)
         else:
-            target = self.rng.randrange(TARGETS)
+            target = name
             self.leave(("windows", target))
             self.windows[target] = WindowShell(self, target)
 
     def run(self) -> None:
-        self.running: dict[tuple[str, str | int], Iterator[None]] = {}
+        self.running: dict[tuple[str, str | int], Iterator[str]] = {}
         self.zombies: list[list] = []
         actors = [("ingest", source) for source in SOURCES] + [("windows", target) for target in range(TARGETS)]
         rng = self.rng
@@ -159,14 +160,17 @@ class World:
             self.now += int(rng.expovariate(20) * 1000) + (400 if is_over else 0)
             self.moves += 1
             if self.now < self.end + 60_000 and rng.random() < 0.02:
-                self.crash()
+                self.crash(rng.choice(actors))
             self.recreate()
             actor = rng.choice(actors)
             if actor not in self.running:
                 kind, name = actor
                 self.running[actor] = self.owners[name].work() if kind == "ingest" else self.windows[name].work()
-            if next(self.running[actor], "end") == "end":
+            step = next(self.running[actor], "end")
+            if step == "end":
                 del self.running[actor]
+            elif step == "delicate" and self.now < self.end + 60_000 and rng.random() < 0.03:
+                self.crash(actor)
             for zombie in list(self.zombies):
                 zombie[0] -= 1
                 if zombie[0] < 0 or next(zombie[1], "end") == "end":
@@ -225,7 +229,7 @@ class IngestShell:
             n_targets=TARGETS,
         )
 
-    def work(self) -> Iterator[None]:
+    def work(self) -> Iterator[str]:
         rng, position = self.world.rng, self.reader.position
         visible = [record for time, record in self.log.records if record.offset >= position and time <= self.world.now]
         if not visible:
@@ -238,23 +242,23 @@ class IngestShell:
             end = outcome.chunk_end
             if end is not None and not self.world.rules.commits_after_acks:
                 self.commit((end.epoch, end.next_offset, end.watermark_ms))
-                yield
-            yield from self.send(outcome.outputs)
+                yield "delicate"
+            yield from self.send(outcome.outputs, step="sent" if end is None else "delicate")
             if end is not None:
                 self.commit((end.epoch, end.next_offset, end.watermark_ms))
-                yield
+                yield "delicate"
                 self.reader.begin_chunk(CONFIG)
             batch = batch[outcome.n_read :]
         yield from self.tick(is_caught_up=False)
 
-    def tick(self, *, is_caught_up: bool) -> Iterator[None]:
+    def tick(self, *, is_caught_up: bool) -> Iterator[str]:
         through = self.reader.position - 1
         outputs = self.reader.tick(self.owner(is_caught_up=is_caught_up))
         yield from self.send(outputs)
         if outputs:
             self.acked_through = through
 
-    def send(self, outputs: list[OutRecord]) -> Iterator[None]:
+    def send(self, outputs: list[OutRecord], step: str = "sent") -> Iterator[str]:
         for output in outputs:
             assert output.value is not None
             if output.topic == "partials":
@@ -262,7 +266,7 @@ class IngestShell:
                 self.world.partials[output.partition].append(output.value)
             else:
                 self.world.dead_letters.append(output)
-            yield
+            yield step
 
     def commit(self, progress: tuple[int, int, int | None]) -> None:
         if progress[:2] > self.world.committed[self.source][:2]:
@@ -284,7 +288,7 @@ class WindowShell:
         self.position = world.window_commits[target]
         self.stage: WindowStage = restore(world.rules.params, Directory(), target, world.stored_rows(target))
 
-    def work(self) -> Iterator[None]:
+    def work(self) -> Iterator[str]:
         world = self.world
         for _ in range(world.rng.randint(1, 12)):
             if self.position >= len(world.partials[self.target]):
@@ -293,12 +297,12 @@ class WindowShell:
                 value = world.partials[self.target][self.position]
                 for output in self.stage.step(InRecord(self.position, world.now, None, value), world.now):
                     world.signals.append(output)
-                    yield
+                    yield "sent"
             self.position += 1
             if world.rng.random() < 0.1:
                 yield from self.checkpoint()
 
-    def checkpoint(self) -> Iterator[None]:
+    def checkpoint(self) -> Iterator[str]:
         world = self.world
         changes = list(self.stage.take_changes().items())
         if not world.rules.rows_are_written_in_order:
@@ -307,8 +311,8 @@ class WindowShell:
             changes = [*changes[-1:], *changes[:-1]]
         for name, row in changes:
             world.changelogs[self.target].append((world.moves, name, row))
-            yield
+            yield "delicate"
         assert not changes or HEAD in dict(changes)
         if world.windows.get(self.target) is self:  # the group refuses a zombie's commit
             world.window_commits[self.target] = max(world.window_commits[self.target], self.position)
-        yield
+        yield "committed"
