@@ -6,8 +6,8 @@ from statistics import NormalDist
 TAIL_FROM = 2.5
 """Scores above it are the tail that is learned, standard deviations."""
 _EXCESS_CAP = 5.0
-_PRIOR_WEIGHT, _PRIOR_TAIL = 1000.0, 6.2
-"""The normal law has 0.62 % of its mass above 2.5; trusted like a thousand independent windows."""
+_NORMAL_RATE = 0.0062
+"""The normal law has 0.62 % of its mass above 2.5 ..."""
 _PRIOR_N, _PRIOR_EXCESS = 6.0, 1.9
 """... with a mean excess of 0.32; trusted like six tail values."""
 
@@ -19,6 +19,8 @@ class TailThreshold:
     ----------
     memory
         Windows after which a score counts 1/e.
+    prior_windows
+        Like how many independent windows the normal law is trusted at first.
 
     Notes
     -----
@@ -36,9 +38,10 @@ class TailThreshold:
 
     """
 
-    __slots__ = ("_cached", "_fade", "excess", "n_tail", "weight")
+    __slots__ = ("_cached", "_fade", "_prior_windows", "excess", "n_tail", "weight")
 
-    def __init__(self, memory: float) -> None:
+    def __init__(self, memory: float, prior_windows: float = 1000.0) -> None:
+        self._prior_windows = prior_windows
         self._fade = 1 - 1 / memory
         self.restart()
 
@@ -67,7 +70,7 @@ class TailThreshold:
         """
         found = self._cached.get(probability)
         if found is None:
-            rate = (self.n_tail + _PRIOR_TAIL) / (self.weight + _PRIOR_WEIGHT)
+            rate = (self.n_tail + self._prior_windows * _NORMAL_RATE) / (self.weight + self._prior_windows)
             mean_excess = (self.excess + _PRIOR_EXCESS) / (self.n_tail + _PRIOR_N)
             normal = normal_threshold(probability)
             found = self._cached[probability] = max(normal, TAIL_FROM + mean_excess * math.log(max(rate / probability, 1.0)))

@@ -27,10 +27,7 @@ def count_score(count: float, expected: float, variability: float) -> float:
     (0.0, 3.74, -6.93)
 
     """
-    if count > expected:
-        y = max(count - 0.5, expected)
-    else:
-        y = min(count + 0.5, expected)
+    y = max(count - 0.5, expected) if count > expected else min(count + 0.5, expected)
     near = y * math.log(y / expected) if y > 0 else 0.0
     if variability * expected < 1e-9:
         deviance = 2 * (near - (y - expected))

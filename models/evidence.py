@@ -12,6 +12,9 @@ from models.variability import Variability
 
 BLOCK = 6
 """Scales above it are made of whole blocks of so many windows, and judged when a block is full."""
+_LEAST_SUMS = 20
+"""A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
+_OUT_OF_REACH = 1e6
 _SETTLED = 2.0
 """Standard deviations below which the short scales are taken for usual again."""
 Item = tuple[float, ...]
@@ -102,8 +105,8 @@ class Scale:
 class Evidence:
     """Sums over the newest 1, 6, 30 ... windows of one signal, judged against what is usual on that scale.
 
-    One window alone is only half a proof: its tail is that of the smaller of two neighbours, because an alert needs
-    both. The six-window sum leaves out its most fault-like window, so that one spike is no alarm.
+    With ``needs_two`` one window alone is only half a proof: its tail is that of the smaller of two neighbours, because
+    an alert needs both. The six-window sum leaves out its most fault-like window, so that one spike is no alarm.
 
     Notes
     -----
@@ -111,11 +114,13 @@ class Evidence:
 
     """
 
-    def __init__(self, scorer: Scorer, scales: Sequence[Scale], width: int) -> None:
+    def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, width: int, needs_two: bool) -> None:
         self._scorer = scorer
+        self._needs_two = needs_two
         self._scales = tuple(scales)
         self._width = width
         self._longest = max(scale.k for scale in scales)
+        self._n_learned = 0
         self._fresh()
 
     def _fresh(self) -> None:
@@ -137,16 +142,10 @@ class Evidence:
             sums = self._sums(scale.k, item)
             if sums is not None:
                 z = self._scorer.z(sums, scale.variability.value)
-                found.append(
-                    ScaleScore(
-                        scale.k,
-                        z,
-                        self._scorer.effect(sums),
-                        sums,
-                        scale.tail.threshold(scale.p),
-                        scale.tail.threshold(scale.p_page),
-                    )
-                )
+                known = self._n_learned >= _LEAST_SUMS * scale.k
+                threshold = scale.tail.threshold(scale.p) if known else _OUT_OF_REACH
+                page_threshold = scale.tail.threshold(scale.p_page) if known else _OUT_OF_REACH
+                found.append(ScaleScore(scale.k, z, self._scorer.effect(sums), sums, threshold, page_threshold))
             elif scale.k in self._held:
                 found.append(self._held[scale.k])
         return found
@@ -181,6 +180,7 @@ class Evidence:
             self._filling, self._phase = (0.0,) * self._width, 0
 
     def _learn(self, scores: Sequence[ScaleScore]) -> None:
+        self._n_learned += 1
         by_k = {scale.k: scale for scale in self._scales}
         for score in scores:
             if score.k > BLOCK and self._phase != BLOCK - 1:
@@ -190,10 +190,12 @@ class Evidence:
             squared, sampling = self._scorer.moments(score.sums)
             if sampling < math.inf:
                 scale.variability.learn(squared, sampling, step / score.k)
-            scale.tail.learn(min(score.z, self._previous_z) if score.k == 1 else score.z, step / score.k)
+            is_half = score.k == 1 and self._needs_two
+            scale.tail.learn(min(score.z, self._previous_z) if is_half else score.z, step / score.k)
 
     def forget_learning(self) -> None:
         """Start the learned variabilities and tails again; what was seen lately stays."""
+        self._n_learned = 0
         for scale in self._scales:
             scale.variability.restart()
             scale.tail.restart()
@@ -208,6 +210,7 @@ class Evidence:
             "kind": "evidence",
             "v": 1,
             "scales": [[scale.k, scale.variability.to_state(), scale.tail.to_state()] for scale in self._scales],
+            "n_learned": self._n_learned,
             "recent": [list(item) for item in self._recent],
             "blocks": [list(item) for item in self._blocks],
             "filling": list(self._filling),
@@ -228,7 +231,7 @@ class Evidence:
         self._recent.extend(tuple(item) for item in state["recent"])
         self._blocks.extend(tuple(item) for item in state["blocks"])
         self._filling, self._phase = tuple(state["filling"]), state["phase"]
-        self._previous_z = state["previous_z"]
+        self._previous_z, self._n_learned = state["previous_z"], state["n_learned"]
         for k, z, effect, sums, threshold, page_threshold in state["held"]:
             self._held[k] = ScaleScore(k, z, effect, tuple(sums), threshold, page_threshold)
         return self

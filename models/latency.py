@@ -43,7 +43,9 @@ class LatencyDetector:
         self._effects = effects
         self._level = FadingMean(tuning.windows(tuning.level_s))
         self._request_variance = FadingMean(tuning.windows(tuning.level_s))
-        self._evidence = Evidence(MeanScorer(), tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), width=3)
+        self._evidence = Evidence(
+            MeanScorer(), tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), width=3, needs_two=tuning.needs_two
+        )
 
     @property
     def n_seen(self) -> int:

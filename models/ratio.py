@@ -42,7 +42,7 @@ class RatioDetector:
         self._bad = FadingMean(tuning.windows(86_400.0))
         self._requests = FadingMean(tuning.windows(86_400.0))
         self._prior_ratio = prior_ratio
-        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), width=3)
+        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), width=3, needs_two=True)
 
     @property
     def n_seen(self) -> int:

@@ -90,7 +90,7 @@ class SilenceDetector:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
 
-    def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
+    def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:  # noqa: ARG002 - all detectors take the same
         """Make ``x`` the newest evidence; learn the share, and from a run when it has ended without an alarm."""
         is_silent = x["is_silent"] > 0
         if is_normal:

@@ -36,7 +36,9 @@ class TrafficDetector:
         self._tuning = tuning
         self._effects = effects
         self._profile = DayProfile(tuning.window_s)
-        self._evidence = Evidence(CountScorer(-1), tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), width=2)
+        self._evidence = Evidence(
+            CountScorer(-1), tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), width=2, needs_two=True
+        )
 
     @property
     def n_seen(self) -> int:

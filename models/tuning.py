@@ -28,6 +28,8 @@ class Tuning:
         Among how many tests the budget is shared, at least 1.
     level_s, variability_s, tail_s
         Memory of levels, of learned variability and of score tails, seconds, above 0.
+    alone_s
+        A window at least so long is a proof by itself, seconds.
 
     """
 
@@ -40,6 +42,7 @@ class Tuning:
     level_s: float = 8 * 3600.0
     variability_s: float = 2 * DAY_S
     tail_s: float = 7 * DAY_S
+    alone_s: float = 60.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -62,6 +65,11 @@ class Tuning:
         """Return how many windows a duration is, at least 1."""
         return max(1.0, seconds / self.window_s)
 
+    @property
+    def needs_two(self) -> bool:
+        """Whether one window is too short to be a proof by itself."""
+        return self.window_s < self.alone_s
+
     def make_scales(self, ks: Sequence[int], prior: float, floor: float) -> list[Scale]:
         """Return fresh scales, each with its share of the budget: longer ones are judged less often."""
         share = self.window_s / DAY_S / self.n_tests
@@ -71,7 +79,7 @@ class Tuning:
                 min(0.01, self.false_alarms_per_day * share * k),
                 min(0.01, self.false_pages_per_day * share * k),
                 Variability(self.windows(self.variability_s), prior, floor),
-                TailThreshold(self.windows(self.tail_s)),
+                TailThreshold(self.windows(self.tail_s), prior_windows=min(1000.0, self.windows(DAY_S))),
             )
             for k in ks
         ]

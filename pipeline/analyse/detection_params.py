@@ -21,6 +21,8 @@ class LatencyParams:
     ----------
     short, long
         Over less than ``long_s`` seconds, and over more.
+    p95
+        As ``long``, of a 95th percentile that arrived ready-made.
     page
         From here on it is a page.
     long_s
@@ -31,7 +33,8 @@ class LatencyParams:
     """
 
     short: AboveOne = 1.6
-    long: AboveOne = 1.25
+    long: AboveOne = 1.15
+    p95: AboveOne = 1.3
     page: AboveOne = 1.8
     long_s: Positive = 300.0
     tail_times: AboveOne = 2.0
@@ -123,7 +126,7 @@ class DetectionParams:
     level_s: Positive = 8 * 3600.0
     variability_s: Positive = 2 * 86_400.0
     tail_s: Positive = 7 * 86_400.0
-    quiet_windows: Annotated[int, Field(ge=1)] = 6
+    quiet_windows: Annotated[int, Field(ge=1)] = 3
     quiet_windows_max: Annotated[int, Field(ge=1)] = 30
     max_alarm_s: Positive = 8 * 3600.0
     latency: LatencyParams = field(default_factory=LatencyParams)

@@ -63,3 +63,11 @@ def latency_features(signals: Signals, bounds: tuple[float, float]) -> dict[str,
         return {"n": 0.0, "mean_log": 0.0, "var_log": 0.0}
     # one number stands for all: what it wanders by is learned as variability, not as sampling error
     return {"n": 1.0, "mean_log": math.log(max(value, _SMALLEST_MS)), "var_log": 0.0}
+
+
+def slow_features(signals: Signals) -> dict[str, float] | None:
+    """Return the same of a 95th percentile that arrived ready-made; ``None`` where there is none, or a histogram."""
+    latency = signals.latency
+    if signals.histogram is not None or latency is None or not latency.p95_ms or not signals.traffic.requests:
+        return None
+    return {"n": 1.0, "mean_log": math.log(max(latency.p95_ms, _SMALLEST_MS)), "var_log": 0.0}

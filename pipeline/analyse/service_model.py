@@ -17,12 +17,16 @@ from models.traffic import TrafficDetector, TrafficEffects
 from models.tuning import Tuning
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.features import latency_features, n_slower
+from pipeline.analyse.features import latency_features, n_slower, slow_features
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.signals import Signals
 
 AnyDetector = LatencyDetector | RatioDetector | TrafficDetector | SaturationDetector | SilenceDetector | TailDetector
 Features = dict[str, float]
+_LATENCY = ("latency", "tail", "slow")
+"""Detectors that speak for the condition ``latency``: the mean, the slowest few, and a p95 that arrived ready-made."""
+_N_FIXED = 3 + len(_LATENCY)
+_SLOW_WHOLE_SD = 3.0
 
 
 class ServiceModel:
@@ -50,9 +54,7 @@ class ServiceModel:
             variability_s=params.variability_s,
             tail_s=params.tail_s,
         )
-        self._detectors: dict[str, AnyDetector] = {
-            name: self._fresh(name) for name in ("silence", "traffic", "errors", "latency", "tail")
-        }
+        self._detectors: dict[str, AnyDetector] = {name: self._fresh(name) for name in ("silence", "traffic", "errors", *_LATENCY)}
         self._spikes = SpikeTrain(self._tuning)
         self._alarms: dict[str, Alarm] = {}
         self.last_start_ms = -1
@@ -72,6 +74,10 @@ class ServiceModel:
             case "latency":
                 return LatencyDetector(
                     tuning, LatencyEffects(short=latency.short, long=latency.long, page=latency.page, long_s=latency.long_s)
+                )
+            case "slow":
+                return LatencyDetector(
+                    tuning, LatencyEffects(short=latency.short, long=latency.p95, page=latency.page, long_s=latency.long_s)
                 )
             case "tail":
                 least = RatioEffects(times=latency.tail_times, plus=0.0, page_times=math.inf, page_plus=0.0)
@@ -98,6 +104,8 @@ class ServiceModel:
         self.last_start_ms = signals.window_start_ms
         features = self._features(signals)
         assessed = {name: self._detectors[name].assess(x) for name, x in features.items()}
+        if "tail" in assessed and assessed["latency"].scores[0].z > _SLOW_WHOLE_SD:
+            del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._opinions(assessed)
         is_anomalous = any(opinion.is_anomalous for opinion in opinions.values())
         is_normal = not is_anomalous and not any(alarm.is_open for alarm in self._alarms.values())
@@ -121,6 +129,8 @@ class ServiceModel:
             "errors": {"bad": float(signals.errors.count), "requests": requests},
             "latency": latency_features(signals, latency.bounds),
         }
+        if (slow := slow_features(signals)) is not None:
+            features["slow"] = slow
         tail = self._detectors["tail"]
         if signals.histogram is not None and latency.is_ready and isinstance(tail, TailDetector):
             bad = n_slower(signals.histogram, latency.level + tail.offset_sd * latency.sd_log)
@@ -128,7 +138,7 @@ class ServiceModel:
         for resource, usage in signals.saturation.items():
             name = f"saturation:{resource}"
             if name not in self._detectors:
-                if len(self._detectors) - 5 >= self._params.saturation.max_resources:
+                if len(self._detectors) - _N_FIXED >= self._params.saturation.max_resources:
                     continue
                 self._detectors[name] = self._fresh(name)
             features[name] = {"utilization": usage.mean}
@@ -137,15 +147,21 @@ class ServiceModel:
     def _opinions(self, assessed: Mapping[str, Assessment]) -> dict[str, Assessment]:
         """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out."""
         opinions = {name: one for name, one in assessed.items() if name.startswith("saturation") or self._detectors[name].is_ready}
-        tail = opinions.pop("tail", None)
+        tail, slow = opinions.pop("tail", None), opinions.pop("slow", None)
         latency = opinions.get("latency")
         if latency is None:
             return opinions
-        if tail is not None and tail.is_anomalous and not latency.is_anomalous:
+        if slow is not None and slow.is_anomalous and not latency.is_anomalous:
+            opinions["latency"] = replace(slow, is_page=False, terms=_named("p95", slow))
+        elif tail is not None and tail.is_anomalous and not latency.is_anomalous:
             opinions["latency"] = replace(latency, is_anomalous=True, is_slow=True, score=tail.score, terms=_named("tail", tail))
         elif self._spikes.is_unusual and not latency.is_anomalous:
             terms = {"spikes_last_hour": float(self._spikes.n_recent), "usual_spikes_per_day": self._spikes.rate_per_day}
             opinions["latency"] = replace(latency, is_anomalous=True, is_slow=True, is_quiet=False, score=5.0, terms=terms)
+        alarm = self._alarms.get("latency")
+        if not self._tuning.needs_two and alarm is not None and alarm.run == 1 and not alarm.is_open:
+            # a long window is a proof by itself: the life cycle, which asks for two, gets it twice
+            opinions["latency"] = replace(opinions["latency"], is_anomalous=True)
         return opinions
 
     def _take_spike(self, latency: Assessment | None, *, is_normal: bool) -> None:
@@ -165,7 +181,7 @@ class ServiceModel:
             quiet_least=params.quiet_windows,
             quiet_most=params.quiet_windows_max,
         )
-        names = ("latency", "tail") if condition == "latency" else (condition,)
+        names = _LATENCY if condition == "latency" else (condition,)
         if closed:
             for name in names:
                 self._detectors[name].clear()
@@ -177,7 +193,7 @@ class ServiceModel:
             alarm.reset()
 
     def _conditions(self) -> list[str]:
-        return [name for name in self._detectors if name != "tail"]
+        return [name for name in self._detectors if name not in ("tail", "slow")]
 
     def _finding(self, condition: str, opinion: Assessment | None) -> Finding:
         """Return the finding on one condition; without an opinion it is not ready, or had no data."""
