@@ -271,7 +271,10 @@ def _wrong_requests(now_ms: int) -> list[Poison]:
     not_finite = {
         f"duration is {text}": raw.replace(b"12345", text.encode()) for text in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999")
     }
-    surrogate = {"lone surrogate in a service": raw.replace(b"poisoned", b"poi\\ud800soned")}
+    surrogate = {
+        f"lone surrogate {code} in a service": raw.replace(b"poisoned", rf"poi\u{code}soned".encode())
+        for code in ("d800", "dc00", "dfff")
+    }
     beside = b"[" + _json(request(now_ms)) + b"," + raw.replace(b"12345", b"NaN") + b"," + _json(request(now_ms)) + b"]"
     return [
         *_of_kind(request, wrong_by_reason, now_ms),

@@ -104,6 +104,16 @@ def test_a_value_lies_in_its_bucket(value: float, scale: int) -> None:
     assert math.log2(value) <= (index + 1) * width + 1e-9
 
 
+@pytest.mark.parametrize("scale", range(-3, 6))
+def test_a_power_of_two_is_the_inclusive_upper_bound_of_its_bucket(scale: int) -> None:
+    period = 1 << max(0, -scale)  # of powers of two in one bucket
+    for exponent in range(-8 * period, 8 * period, period):
+        below, above = bucket_index(2.0**exponent, scale), bucket_index(math.nextafter(2.0**exponent, math.inf), scale)
+
+        assert (below + 1) * 2.0**-scale == exponent
+        assert above == below + 1
+
+
 HISTOGRAMS = st.builds(
     lambda values, scale, zeros: merged([histogram_of([*values, *([0.0] * zeros)]), Histogram(scale=scale)]),
     st.lists(LATENCIES, max_size=30),
@@ -198,6 +208,16 @@ def test_an_explicit_histogram_is_off_by_no_more_than_it_states(values: list[flo
     assert taken.count == len(values)
     assert worst_error(taken, values) <= taken.relative_error
     assert taken.mean == pytest.approx(sum(values) / len(values))
+
+
+def test_at_its_bounds_an_explicit_bucket_is_off_by_no_more_than_it_states() -> None:
+    bounds = [math.pow(1.37, i) for i in range(40)]
+    for i in range(1, len(bounds)):
+        counts = [int(at == i) for at in range(len(bounds) + 1)]
+        taken = from_explicit(bounds=bounds, counts=counts, total_sum=bounds[i])
+
+        assert worst_error(taken, [math.nextafter(bounds[i - 1], math.inf)], [0.5]) <= taken.relative_error
+        assert worst_error(taken, [bounds[i]], [0.5]) <= taken.relative_error
 
 
 @pytest.mark.parametrize("counts", [[1, 0, 0], [0, 0, 1], [1, 5, 1]])
