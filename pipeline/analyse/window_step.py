@@ -1,5 +1,7 @@
 """What one bundle does to a partition's windows: (state, bundle) -> (changes, outputs). Pure; docs/adr/0001 has the reasons."""
 
+import heapq
+
 import msgspec
 
 from pipeline.analyse import notices
@@ -22,8 +24,6 @@ from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
 from pipeline.errors import StateError
 
 HOUR_MS = 3_600_000
-MAX_LOOKED_AT = 64
-"""Services looked at, least recently used first, when one is to be forgotten."""
 
 
 def step(
@@ -320,16 +320,19 @@ class _Step:
 
     def _forget_services(self) -> None:
         """Forget, past the bound, the services not heard of for longest that have no open rows."""
-        state = self._state
-        n_over = len(state.profiles.keys() | self._profiles.keys()) - self._params.max_services
-        if n_over <= 0:
+        known = self._state.profiles
+        n_over = len(known.keys() | self._profiles.keys()) - self._params.max_services
+        if n_over <= 0 or self._profiles.keys() <= known.keys():  # it is looked for when a service comes, not at every bundle
             return
-        looked_at = [service for service, _ in zip(state.profiles, range(MAX_LOOKED_AT), strict=False)]
-        idle = [s for s in looked_at if s not in self._profiles and not state.n_rows[s] and not state.profiles[s].is_forgotten]
-        for service in idle[:n_over]:
-            if not self._is_done(service):
-                profile = state.profiles[service]
-                self._profiles[service] = Profile(environment=profile.environment, service=profile.service, is_forgotten=True)
+        open_rows = {key[0] for rows in (self._windows, self._rollups, self._lates) for key in rows.changed}
+        idle = [
+            (profile.touched_end_ms or 0, service)
+            for service, profile in known.items()
+            if not (self._state.n_rows[service] or service in open_rows or profile.is_forgotten or self._is_done(service))
+        ]
+        for _, service in heapq.nsmallest(n_over, idle):
+            gone = known[service]
+            self._profiles[service] = Profile(environment=gone.environment, service=gone.service, is_forgotten=True)
         low_ms = self._after.low_ms or 0
         hour = low_ms // HOUR_MS
         if hour > self._before.over_limit_hour:

@@ -87,9 +87,9 @@ class WindowStage:
 
         What is gone is deleted one call later, when the head that vouches for its going is written.
         """
+        self._let_profiles_go()
         rows: dict[str, bytes | None] = dict.fromkeys(self._gone)
         self._gone.clear()
-        self._let_profiles_go()
         self._refresh()
         for kind, changed in self._changed.items():
             for key, row in changed.items():

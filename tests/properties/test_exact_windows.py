@@ -4,7 +4,6 @@ from collections import defaultdict
 
 import msgspec
 import pytest
-from tests.properties.window_world import T0, Rules, World
 
 from pipeline.analyse import window_step
 from pipeline.analyse.contributions import WindowRow
@@ -15,6 +14,7 @@ from pipeline.contracts.signals import LateCount, Notice, Signals, SignalsRecord
 from pipeline.errors import StateError
 from pipeline.ingest import source as source_module
 from pipeline.ingest.source import SourceReader
+from tests.properties.window_world import T0, Rules, World
 
 Place = tuple[str, int, int]
 
@@ -91,13 +91,19 @@ def check_rollups(final: dict[tuple[Place, bool], tuple[int, int]]) -> None:
             assert rollups.get(key) == n, ("rollup", key, rollups.get(key), n)
 
 
-def check_no_gaps(final: dict[tuple[Place, bool], tuple[int, int]], retired: set[str], widened: dict[str, list[tuple[int, int]]]) -> None:
+def check_no_gaps(
+    final: dict[tuple[Place, bool], tuple[int, int]], retired: set[str], widened: dict[str, list[tuple[int, int]]]
+) -> None:
     starts: dict[str, set[int]] = defaultdict(set)
     for (service, start, _), is_rollup in final:
         if not is_rollup and service not in retired and service not in widened:
             starts[service].add(start)
     for service, own in starts.items():
-        assert own == set(range(min(own), max(own) + 1, 10_000)), ("a window is missing", service, sorted((start - T0) // 1000 for start in own))
+        assert own == set(range(min(own), max(own) + 1, 10_000)), (
+            "a window is missing",
+            service,
+            sorted((start - T0) // 1000 for start in own),
+        )
 
 
 def run(seed: int, rules: Rules | None = None) -> dict[str, int]:

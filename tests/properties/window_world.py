@@ -20,7 +20,7 @@ TARGETS = 2
 SERVICES = 6
 CONFIG = IngestConfig(chunk_records=40, chunk_ms=15_000)
 PARAMS = WindowParams(grace_ms=20_000, refresh_ms=2_000)
-LAG = 400  # changelog entries younger than this many moves are not compacted: a zombie's life and a refresh
+LAG = 1_500  # moves before the changelog is compacted: a zombie's life, and the time to the next whole checkpoint
 
 
 @dataclass
@@ -274,7 +274,9 @@ class IngestShell:
 
     def cut(self) -> None:
         """What must not be done: end the chunk because the owner goes."""
-        outputs = self.reader._flush(self.owner(is_caught_up=False), through=self.reader.position - 1, watermark_ms=None, idle=False)
+        outputs = self.reader._flush(
+            self.owner(is_caught_up=False), through=self.reader.position - 1, watermark_ms=None, idle=False
+        )
         for _ in self.send(outputs):
             pass
         self.commit((self.epoch, self.reader.position, None))

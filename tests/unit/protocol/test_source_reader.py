@@ -1,0 +1,157 @@
+import json
+
+import pytest
+
+from pipeline.contracts.codec import decode
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.dead_letters import HEADER, DeadLetter
+from pipeline.contracts.keys import partition_for
+from pipeline.contracts.partials import Bundle
+from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.ingest.source import Owner, SourceParams, SourceReader
+
+T0 = 1_700_000_100_000
+SOURCE = "telemetry.metrics/3"
+
+
+def record(offset: int, at_ms: int, service: str = "cart", value: bytes | None = None) -> InRecord:
+    request = {"kind": "request", "service": service, "time": T0 + at_ms, "duration_ms": 5, "status": 200}
+    return InRecord(offset, T0 + at_ms, None, value or json.dumps(request).encode(), (("trace", b"1"),))
+
+
+def owner(now_ms: int, *, is_caught_up: bool = False, heard_ms: int = 0, n_targets: int = 1) -> Owner:
+    return Owner(
+        now_ms=T0 + now_ms,
+        generation=7,
+        is_caught_up=is_caught_up,
+        heard_ms=T0 + heard_ms,
+        partitions={"telemetry.metrics": 4},
+        n_targets=n_targets,
+    )
+
+
+def reader(config: IngestConfig | None = None, **params: int) -> SourceReader:
+    return SourceReader(
+        config=config or IngestConfig(), params=SourceParams(**params), source=SOURCE, epoch=2, position=10, watermark_ms=None
+    )
+
+
+def bundles(outputs: list[OutRecord]) -> list[Bundle]:
+    return [decode(o.value or b"", Bundle) for o in outputs if o.topic == "partials"]
+
+
+def test_a_chunk_ends_before_the_record_that_is_too_many_and_the_rest_waits() -> None:
+    source = reader(IngestConfig(chunk_records=2))
+
+    outcome = source.read([record(10, 0), record(14, 10), record(15, 20)], owner(5_000))
+
+    assert outcome.n_read == 2
+    assert outcome.chunk_end is not None
+    assert (outcome.chunk_end.next_offset, outcome.chunk_end.watermark_ms, outcome.chunk_end.epoch) == (15, T0 + 10, 2)
+    (bundle,) = bundles(outcome.outputs)
+    assert (bundle.chunk, bundle.through, bundle.partials[0].readings) == (10, 14, 2)
+    with pytest.raises(ValueError, match="begin the next one"):
+        source.read([record(15, 20)], owner(5_000))
+
+
+def test_a_chunk_ends_by_record_time_wherever_the_batches_are_cut() -> None:
+    records = [record(10 + i, i * 400) for i in range(12)]
+    config = IngestConfig(chunk_ms=1_000)
+
+    def cuts(batch: int) -> list[int]:
+        source, left, ends = reader(config), records, []
+        while left:
+            outcome = source.read(left[:batch], owner(60_000))
+            left = left[outcome.n_read :]
+            if outcome.chunk_end is not None:
+                ends.append(outcome.chunk_end.next_offset)
+                source.begin_chunk(config)
+        return ends
+
+    assert cuts(1) == cuts(5) == cuts(12) == [13, 16, 19]
+
+
+def test_a_flush_carries_all_that_its_chunk_holds_of_what_was_touched() -> None:
+    source = reader()
+    source.read([record(10, 0, "cart"), record(11, 0, "shop")], owner(100))
+
+    source.read([record(12, 50, "cart")], owner(200))
+    (bundle,) = bundles(source.tick(owner(1_200)))
+
+    assert [(p.service, p.readings) for p in bundle.partials] == [("cart", 2)]
+    assert (bundle.chunk, bundle.through) == (10, 12)
+
+
+def test_every_target_hears_the_header_at_least_once_a_second() -> None:
+    source = reader()
+    source.tick(owner(0, n_targets=3))
+
+    assert source.tick(owner(999, n_targets=3)) == []
+    assert [o.partition for o in source.tick(owner(1_000, n_targets=3))] == [0, 1, 2]
+
+
+def test_a_source_is_idle_only_when_caught_up_and_its_header_then_carries_the_time_since() -> None:
+    source = reader()
+    source.read([record(10, 0)], owner(0))
+
+    (busy,) = bundles(source.tick(owner(6_000, is_caught_up=False, heard_ms=0)))
+    (idle,) = bundles(source.tick(owner(7_000, is_caught_up=True, heard_ms=0)))
+
+    assert (busy.idle, busy.watermark_ms) == (False, T0)
+    assert (idle.idle, idle.watermark_ms) == (True, T0 + 7_000)
+
+
+def test_a_record_from_the_future_does_not_move_the_watermark_past_the_clock() -> None:
+    source = reader()
+
+    source.read([record(10, 0), record(11, 20_000, value=b"[]")], owner(500))
+    (bundle,) = bundles(source.tick(owner(2_000)))
+
+    assert bundle.watermark_ms == T0 + 500
+
+
+def test_a_bundle_that_grows_too_large_is_split_with_the_new_watermark_in_the_last_part() -> None:
+    source = reader(max_bundle_bytes=900)
+    source.read([record(10, 0)], owner(0))
+
+    source.read([record(11 + i, 100, f"service-{i}") for i in range(9)], owner(200))
+    parts = bundles(source.tick(owner(1_200)))
+
+    assert len(parts) > 1
+    assert {part.watermark_ms for part in parts[:-1]} == {T0}
+    assert parts[-1].watermark_ms == T0 + 100
+    assert sorted(p.service for part in parts for p in part.partials) == [f"service-{i}" for i in range(9)]
+
+
+def test_partials_go_to_the_partition_of_their_service() -> None:
+    source = reader()
+    source.tick(owner(0, n_targets=4))
+
+    source.read([record(10 + i, 0, f"s{i}") for i in range(20)], owner(10, n_targets=4))
+    outputs = source.tick(owner(1_000, n_targets=4))
+
+    for output in outputs:
+        for partial in decode(output.value or b"", Bundle).partials:
+            assert partition_for(f"default/{partial.service}", 4) == output.partition
+
+
+def test_a_rejected_record_becomes_the_same_dead_letter_whenever_it_is_read() -> None:
+    bad = record(10, 0, value=b"[" + b",".join([b'{"kind": 1}'] * 150) + b"]")
+
+    first = reader().read([bad], owner(0))
+    again = reader().read([bad], owner(9_000))
+
+    (letter,) = [o for o in first.outputs if o.topic == "dead-letters"]
+    assert [letter] == [o for o in again.outputs if o.topic == "dead-letters"]
+    assert (letter.key, letter.value, letter.headers[0]) == ("telemetry.metrics/3/10", bad.value, ("trace", b"1"))
+    told = decode(dict(letter.headers)[HEADER] or b"", DeadLetter)
+    assert (told.n_rejected, len(told.rejections), told.n_records) == (150, 100, 150)
+    assert sum(first.counts.n_rejected_by_reason.values()) == 150
+
+
+def test_a_record_below_the_position_is_passed_over() -> None:
+    source = reader()
+
+    outcome = source.read([record(8, 0), record(10, 0)], owner(0))
+
+    assert (outcome.n_read, outcome.counts.n_records, source.position) == (2, 1, 11)
