@@ -213,6 +213,16 @@ def test_rows_come_back_from_the_changelog_and_gone_ones_stay_gone() -> None:
     assert [out.key for out in later] == ["prod/other/latency"]
 
 
+def test_a_restored_stage_knows_how_late_it_is() -> None:
+    stage = new_stage()
+    feed_live(stage, [event(service="other", at_ms=ORIGIN_MS + 8 * DAY_MS)])
+    rows = {name: row for name, row in stage.take_changes().items() if row is not None}
+
+    outputs = feed_live(restore(PARAMS, REMEDIATION, 0, rows), [event(Transition.RESOLVED)], first_offset=1)
+
+    assert [(out.key, out.value is None) for out in outputs] == [("prod/cart/latency", False), ("prod/cart/latency", True)]
+
+
 def test_past_the_bound_the_alert_heard_of_longest_ago_goes() -> None:
     stage = new_stage(ActParams(max_alerts=2))
     moments = [event(Transition.RESOLVED, service="a"), event(service="b"), event(service="c"), event(service="d")]

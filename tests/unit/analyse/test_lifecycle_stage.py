@@ -150,6 +150,12 @@ def test_only_a_change_shortly_before_or_as_it_began_is_told(change: ChangeNote,
     assert events[-1].recent_change == words
 
 
+def test_a_deployment_while_all_was_well_is_remembered_for_the_problem_that_follows() -> None:
+    events = alert_events(feed(new_stage(), [verdict(0, "N", changes=[deployment(0)]), verdict(1, "N"), verdict(2, "A")]))
+
+    assert [event.recent_change for event in events] == ["deployment of 1.4.3 20 seconds before"]
+
+
 def test_a_change_that_was_published_late_is_still_told() -> None:
     events = alert_events(feed(new_stage(), [verdict(0, "A"), verdict(1, "A", changes=[deployment(5_000)])]))
 
