@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test setup lint types imports unit doctest integration format schemas clean check-compose \
+.PHONY: help run test setup lint types imports unit doctest integration format schemas config-docs clean \
         bench-exact bench-shop bench-petshop
 
 help: ## what can be made
@@ -19,8 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tocsin needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . 2>/dev/null \
-	  || $(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . >/dev/null 2>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
 	@touch $@
 
 setup: $(STAMP) ## install everything into .venv
@@ -54,6 +53,9 @@ integration: $(STAMP) ## tests against both brokers
 
 schemas: $(STAMP) ## write config/schemas and the AsyncAPI document from the contracts
 	@$(RUN)/tocsin schemas write
+
+config-docs: $(STAMP) ## write docs/configuration.md from the parameter classes
+	@$(RUN)/python -c "from pathlib import Path; from pipeline.cli.config_docs import render; Path('docs/configuration.md').write_text(render())"
 
 bench-exact: $(STAMP) ## exactness under kills: RUNS=n SEED=s BROKER=kafka|embedded
 	@$(RUN)/python -m benchmarks.exact --runs $(or $(RUNS),3) --seed $(or $(SEED),1) --broker $(or $(BROKER),kafka)

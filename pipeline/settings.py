@@ -188,12 +188,8 @@ def load_settings(
     return Settings(**sections)
 
 
-def known_keys() -> dict[str, dict[str, Any]]:
-    """Return every setting's keys with their defaults, for the documentation: setting -> key -> default."""
-    return {setting: _keys(kind) for setting, (_, _, kind) in SECTIONS.items()}
-
-
-def _keys(kind: type[Any]) -> dict[str, Any]:
+def defaults(kind: type[Any]) -> dict[str, Any]:
+    """Return the keys of a parameter class with their defaults, ``"(required)"`` where there is none."""
     found: dict[str, Any] = {}
     for entry in dataclasses.fields(kind):
         if entry.default is not dataclasses.MISSING:

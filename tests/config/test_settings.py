@@ -45,7 +45,11 @@ def test_every_problem_of_every_file_is_reported_at_once(folder: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         load_settings(folder, env={})
 
-    assert {Path(problem.split(":")[0]).name for problem in refused.value.problems} >= {"tocsin.yaml", "services.yaml", "alerting.yaml"}
+    assert {Path(problem.split(":")[0]).name for problem in refused.value.problems} >= {
+        "tocsin.yaml",
+        "services.yaml",
+        "alerting.yaml",
+    }
 
 
 def test_the_environment_goes_over_the_file_and_the_caller_over_both() -> None:
