@@ -26,10 +26,8 @@ class Board:
     ----------
     windows
         The newest windows by service key, oldest first, highest revision each; at most 30 a service.
-    newest_end_ms
-        End of the newest window of any service, UTC epoch ms.
     first_live_at_ms
-        Clock time at which the first window of the live time was seen.
+        Clock time at which a window of the live time had been seen of every service.
     firing
         Alerts that fire now, by dedup key.
     events, requests
@@ -41,7 +39,6 @@ class Board:
 
     live_from_ms: int
     windows: dict[str, deque[Signals]] = field(default_factory=dict)
-    newest_end_ms: int | None = None
     first_live_at_ms: int | None = None
     firing: dict[str, AlertEvent] = field(default_factory=dict)
     events: deque[AlertEvent] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
@@ -53,6 +50,11 @@ class Board:
     n_dead_letters: int = 0
     n_unreadable: int = 0
     _seen: set[str] = field(default_factory=set)
+
+    @property
+    def seen_through_ms(self) -> int | None:
+        """Time up to which windows of every service were seen, UTC epoch ms; ``None`` before the first."""
+        return min((windows[-1].window_end_ms for windows in self.windows.values()), default=None)
 
     def apply(self, topic: str, value: bytes | None, now_ms: int) -> None:
         """Take a record of one of the watched topics in; an unreadable one is counted."""
@@ -71,9 +73,6 @@ class Board:
         if not isinstance(record, Signals) or record.rollup:
             return
         windows = self.windows.setdefault(service_key(record.environment, record.service), deque(maxlen=RECENT_WINDOWS))
-        self.newest_end_ms = max(record.window_end_ms, self.newest_end_ms or 0)
-        if record.window_start_ms >= self.live_from_ms and self.first_live_at_ms is None:
-            self.first_live_at_ms = now_ms
         for i, known in enumerate(windows):
             if known.id == record.id:
                 if record.revision > known.revision:
@@ -81,6 +80,8 @@ class Board:
                 return
         if not windows or record.window_start_ms > windows[-1].window_start_ms:
             windows.append(record)
+        if self.first_live_at_ms is None and (self.seen_through_ms or 0) > self.live_from_ms:
+            self.first_live_at_ms = now_ms
 
     def _event(self, value: bytes, _now_ms: int) -> None:
         event = decode(value, AlertEvent)

@@ -40,9 +40,9 @@ class Status:
     def learned_share(self, board: Board) -> float:
         """Return how much of the history has come out as signals, in [0, 1]."""
         span = max(1, board.live_from_ms - self.history_start_ms)
-        if board.newest_end_ms is None:
+        if board.seen_through_ms is None:
             return 0.0
-        return min(1.0, max(0.0, (board.newest_end_ms - self.history_start_ms) / span))
+        return min(1.0, max(0.0, (board.seen_through_ms - self.history_start_ms) / span))
 
 
 def render(board: Board, status: Status, now_ms: int) -> RenderableType:
@@ -67,7 +67,7 @@ def plain_progress(board: Board, status: Status) -> str:
     """Return one line on the history, for where there is no terminal."""
     return (
         f"history: {status.history_share:.0%} sent ({status.records:,} records), "
-        f"{status.learned_share(board):.0%} learned, now at {moment(board.newest_end_ms, with_date=True)}"
+        f"{status.learned_share(board):.0%} learned, now at {moment(board.seen_through_ms, with_date=True)}"
     )
 
 
@@ -92,8 +92,8 @@ def _headline(board: Board, status: Status, now_ms: int) -> Text:
     line.append(f"  {status.broker}", style="dim")
     line.append(f"\nup for {duration(now_ms - status.set_up_at_ms)}", style="dim")
     line.append(f"  {status.records:,} records sent", style="dim")
-    if board.first_live_at_ms is not None and board.newest_end_ms is not None:
-        line.append(f"  newest window {duration(max(0, now_ms - board.newest_end_ms))} ago", style="dim")
+    if board.first_live_at_ms is not None and board.seen_through_ms is not None:
+        line.append(f"  newest window {duration(max(0, now_ms - board.seen_through_ms))} ago", style="dim")
     if board.n_old_news:
         line.append(f"  {board.n_old_news} alerts of the history, recorded only", style="dim")
     if board.n_dead_letters:

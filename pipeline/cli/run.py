@@ -29,7 +29,8 @@ from pipeline.simulation.shop import WINDOW_MS, Shop
 VIEW_EVERY_S = 0.25
 PLAIN_EVERY_MS = 5_000
 SERVICES_EVERY_MS = 30_000
-WORKER_LOG = "worker.log"
+ROLES = ("ingest", "analyse", "act")
+"""A worker each: a process runs on one core, and the history is to be learned soon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +82,16 @@ class Run:
         self._stop.set()
 
     async def until_done(self) -> Outcome:
-        """Set up, run, and stop feed, worker and readers in this order; return what was seen.
+        """Set up, run, and stop feed, readers and workers in this order; return what was seen.
 
         Raises
         ------
         BrokerError
-            If the broker cannot be used, or the worker ends by itself.
+            If the broker cannot be used, or a worker ends by itself.
 
         """
         await topics.create(self._settings.connection, self._settings.topics)
-        async with self._worker() as worker:
+        async with self._workers() as workers:
             set_up_ms = now_ms()
             status = Status(
                 broker=self._announcement, set_up_at_ms=set_up_ms, history_start_ms=self._live_from_ms - self._plan.history_ms
@@ -99,7 +100,7 @@ class Run:
                 asyncio.create_task(self._feed(status), name="feed"),
                 asyncio.create_task(self._watch(), name="watch"),
                 asyncio.create_task(self._view(status), name="view"),
-                asyncio.create_task(worker.ended(), name="worker"),
+                *(asyncio.create_task(worker.ended(), name="worker") for worker in workers),
                 asyncio.create_task(self._wait(), name="stop"),
             ]
             try:
@@ -122,18 +123,22 @@ class Run:
         )
 
     @contextlib.asynccontextmanager
-    async def _worker(self) -> AsyncIterator[WorkerProcess]:
-        """Start the worker with our own settings, and stop it."""
-        arguments = ["--role", "all", "--broker", self._settings.connection.bootstrap]
+    async def _workers(self) -> AsyncIterator[list[WorkerProcess]]:
+        """Start a worker for each role with our own settings, and stop them, the first of the pipeline first."""
+        arguments = ["--broker", self._settings.connection.bootstrap]
         for key, value in self._overrides.items():
             arguments += ["--set", f"{key}={value}"]
         if self._config is not None:
             arguments += ["--config", str(self._config)]
-        worker = await WorkerProcess.start(arguments, self._logs / WORKER_LOG)
+        workers: list[WorkerProcess] = []
         try:
-            yield worker
+            for role in ROLES:
+                log_file = self._logs / f"{role}.log"
+                workers.append(await WorkerProcess.start(["--role", role, *arguments], log_file))
+            yield workers
         finally:
-            await worker.stop()
+            for worker in workers:
+                await worker.stop()
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -187,7 +192,7 @@ class Run:
 
     def _is_current(self) -> bool:
         """Whether the signals have caught up with the present."""
-        newest_ms = self._board.newest_end_ms
+        newest_ms = self._board.seen_through_ms
         return newest_ms is not None and now_ms() - newest_ms < 2 * WINDOW_MS
 
 

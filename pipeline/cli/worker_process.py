@@ -47,7 +47,7 @@ class WorkerProcess:
 
         """
         code = await self._process.wait()
-        raise BrokerError(f"the worker ended by itself with exit code {code}; its log, {self.log_file}, ends:\n{self.log_tail()}")
+        raise BrokerError(f"a worker ended by itself with exit code {code}; its log, {self.log_file}, ends:\n{self.log_tail()}")
 
     async def stop(self) -> None:
         """Ask it to end, and wait; make it after 15 s."""

@@ -50,15 +50,9 @@ SERVICES = (
         cpu_per_rps=0.005,
         operations=(
             Operation(
-                name="GET /",
-                visits=1.0,
-                median_ms=18,
-                calls=(Call(service="catalog", operation="list", share=1.0),),
-            ),
-            Operation(
                 name="GET /product",
-                visits=0.9,
-                median_ms=14,
+                visits=1.8,
+                median_ms=16,
                 calls=(
                     Call(service="catalog", operation="item", share=1.0),
                     Call(service="inventory", operation="stock", share=0.5),
@@ -92,8 +86,7 @@ SERVICES = (
         cpu_per_rps=0.012,
         memory=0.47,
         operations=(
-            Operation(name="read", visits=0.4, median_ms=6),
-            Operation(name="add", visits=0.35, median_ms=9, calls=(Call(service="inventory", operation="stock", share=0.6),)),
+            Operation(name="read", visits=0.7, median_ms=8, calls=(Call(service="inventory", operation="stock", share=0.3),)),
         ),
     ),
     Service(
@@ -106,7 +99,7 @@ SERVICES = (
         name="catalog",
         cpu_per_rps=0.005,
         memory=0.66,
-        operations=(Operation(name="list", median_ms=22), Operation(name="item", median_ms=8)),
+        operations=(Operation(name="item", median_ms=14),),
     ),
     Service(
         name="inventory",
