@@ -12,9 +12,19 @@ from pipeline.contracts.config import PARAMS
 class ServiceEntry:
     """What people know about a service (or a family of them).
 
-    ``match`` is a shell pattern on ``environment/service``. ``latency_threshold_ms``: a slower request counts as an
-    implicit error (``None``: no such rule). ``actions`` maps a condition or a signal to the suggested first action, one
-    sentence. In ``runbook``, ``{condition}`` stands for the kind of condition: ``latency``, ``saturation``, ``silence`` ...
+    Attributes
+    ----------
+    match
+        Shell pattern on ``environment/service``.
+    owner
+        Who is called.
+    runbook
+        Where it says what to do, a link or a path; ``{condition}`` in it stands for ``latency``, ``saturation`` ...
+    latency_threshold_ms
+        A slower request counts as an implicit error, ms; ``None``: no such rule.
+    actions
+        Suggested first action, one sentence, by condition or signal.
+
     """
 
     match: str
@@ -26,7 +36,14 @@ class ServiceEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class Directory:
-    """All entries of config/services.yaml; the first that matches counts."""
+    """All entries of config/services.yaml.
+
+    Attributes
+    ----------
+    services
+        In order: the first whose pattern matches counts.
+
+    """
 
     services: tuple[ServiceEntry, ...] = ()
 
