@@ -8,7 +8,10 @@ from pipeline.contracts.alerts import ResolveReason, Transition
 from pipeline.contracts.anomalies import Finding
 from pipeline.contracts.partials import ChangeNote
 
-SILENCE = "silence"
+SILENCE, WINDOWS = "silence", "windows"
+"""The condition that nothing is heard, and the unit in which it is told how long."""
+MAX_WINDOWS = 1_000_000
+"""A longer silence is told as this one."""
 _SUBJECTS = {"latency": "latency", "traffic": "traffic", "errors": "error rate", "silence": "silence"}
 
 
@@ -70,8 +73,10 @@ def change_words(change: ChangeNote, since_ms: int) -> str:
 
 
 def _going_on(life: Life, transition: Transition, at_ms: int) -> str:
-    since = clock(life.since_ms, at_ms)
-    parts = [f"{_observation(life.finding, life.condition)}, since {since}"]
+    if life.condition == SILENCE:
+        parts = [_silence(life, at_ms)]
+    else:
+        parts = [f"{_observation(life.finding, life.condition)}, since {clock(life.since_ms, at_ms)}"]
     if life.change is not None:
         name = _change_name(life.change)
         article = "an" if name[:1].lower() in "aeiou" else "a"
@@ -87,14 +92,24 @@ def _going_on(life: Life, transition: Transition, at_ms: int) -> str:
 
 def _observation(finding: Finding, condition: str) -> str:
     """Return what is seen and how that compares: ``latency is 480 ms at p95, 3.1 times what is normal ...``."""
-    if condition == SILENCE:
-        usual = "" if not finding.expected else f", where {quantity(finding.expected, finding.unit)} is normal at this hour"
-        return f"nothing is heard from it{usual}"
     if finding.observed is None:
         return f"{subject(condition)} is outside of what is normal at this hour{_band(finding)}"
     at = f" at {plain(finding.statistic, 20)}" if finding.statistic else ""
     seen = f"{subject(condition)} is {_shown(finding.observed, finding)}{at}"
     return f"{seen}, {_comparison(finding)}{_band(finding)}"
+
+
+def _silence(life: Life, at_ms: int) -> str:
+    """Return since when nothing is heard: silence is told in windows, and began some before it was anomalous."""
+    finding, size_ms = life.finding, life.first_end_ms - life.since_ms
+    if finding.unit != WINDOWS or finding.observed is None:
+        return f"nothing is heard from it since {clock(life.since_ms, at_ms)}"
+    length_ms = round(min(finding.observed, MAX_WINDOWS) * size_ms)
+    told = f"nothing is heard from it since {clock(life.judged_ms - length_ms, at_ms)}, for {duration(length_ms)}"
+    if finding.upper is None:
+        return told
+    usual_ms = round(min(finding.upper, MAX_WINDOWS) * size_ms)
+    return f"{told}, where at most {duration(usual_ms)} is normal"
 
 
 def _comparison(finding: Finding) -> str:

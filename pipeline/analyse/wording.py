@@ -7,7 +7,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999
 """The year 9999 ends; a later time is written as this one."""
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
-RATIO_UNITS = frozenset({"ratio", "share", "1"})
+RATIO_UNITS = frozenset({"ratio", "share", "utilization", "1"})
 """Units whose numbers are shown as per cent."""
 
 

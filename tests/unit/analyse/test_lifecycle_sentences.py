@@ -45,12 +45,20 @@ def test_a_firing_alert_says_what_how_much_since_when_and_what_came_before() -> 
             "traffic is 3 requests/s, 10 % of what is normal at this hour (24-38 requests/s), since 03:12 UTC.",
         ),
         (
-            finding("A", "saturation:cpu", unit="ratio", statistic="", observed=0.98, expected=0.61, lower=None, upper=0.95),
+            finding("A", "saturation:cpu", unit="utilization", statistic="", observed=0.98, expected=0.61, lower=None, upper=0.95),
             "use of cpu is 98 %, 1.6 times what is normal at this hour (up to 95 %), since 03:12 UTC.",
         ),
         (
-            finding("A", "silence", unit="requests/s", statistic="", observed=0.0, expected=12.4, lower=None, upper=None),
-            "nothing is heard from it, where 12 requests/s is normal at this hour, since 03:12 UTC.",
+            finding("A", "silence", unit="windows", statistic="", observed=12.0, expected=0.0, lower=0.0, upper=1.0),
+            "nothing is heard from it since 03:22 UTC, for 2 minutes, where at most 10 seconds is normal.",
+        ),
+        (
+            finding("A", "silence", unit="windows", statistic="", observed=1e300, expected=0.0, lower=0.0, upper=None),
+            "nothing is heard from it since 2025-10-09 09:37 UTC, for 116 days.",
+        ),
+        (
+            finding("A", "silence", unit="", statistic="", observed=None),
+            "nothing is heard from it since 03:12 UTC.",
         ),
         (
             finding("A", observed=1600.0, expected=0.0, lower=None, upper=None),
