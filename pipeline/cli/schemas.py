@@ -4,17 +4,45 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import typer
 import yaml
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from pipeline.cli.options import AsJson, ConfigDir, examples
+from pipeline.cli.output import say, say_json
 from pipeline.contracts.asyncapi import asyncapi
 from pipeline.contracts.catalogue import CATALOGUE
 from pipeline.contracts.schemas import json_schemas
 from pipeline.contracts.topics import Topics
+from pipeline.errors import ConfigError
 
+app = typer.Typer(help="Write the schemas from the contracts, or check them.", no_args_is_help=True)
 DOCUMENT = "asyncapi.json"
 BEGIN = "<!-- Made by `tocsin schemas` from pipeline/contracts and config/topics.yaml. -->"
 END = "<!-- End of what is made. -->"
+
+
+@app.command("write", epilog=examples("tocsin schemas write"))
+def write_all(*, config: ConfigDir = None) -> None:
+    """Write config/schemas, the AsyncAPI document and the table of docs/topics.md."""
+    folder = (config or _config_dir()) / "schemas"
+    write(folder)
+    say(f"{len(generated(folder))} files are as the contracts say")
+
+
+@app.command("check", epilog=examples("tocsin schemas check --json"))
+def check_all(*, config: ConfigDir = None, as_json: AsJson = False) -> None:
+    """Say which generated files are not as the contracts say; exit code 1 when there are any."""
+    problems = check((config or _config_dir()) / "schemas")
+    if as_json:
+        say_json({"ok": not problems, "problems": problems})
+    else:
+        for problem in problems:
+            say(problem)
+        if not problems:
+            say("the schemas are as the contracts say")
+    if problems:
+        raise typer.Exit(1)
 
 
 def write(folder: Path) -> None:
@@ -58,6 +86,12 @@ def generated(folder: Path) -> dict[Path, str]:
     return files
 
 
+def _config_dir() -> Path:
+    from pipeline.settings import default_config_dir  # noqa: PLC0415 - takes a second, which --help need not wait for
+
+    return default_config_dir()
+
+
 def _stray(folder: Path, files: Mapping[Path, str]) -> list[Path]:
     return [path for path in sorted(folder.glob("*.json")) if path not in files]
 
@@ -67,8 +101,19 @@ def _pretty(document: object) -> str:
 
 
 def read_topics(config_dir: Path) -> Topics:
-    """Return the topics of topics.yaml."""
-    return TypeAdapter(Topics).validate_python(yaml.safe_load((config_dir / "topics.yaml").read_text(encoding="utf-8")))
+    """Return the topics of topics.yaml, without asking for the rest of the configuration.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be read.
+
+    """
+    path = config_dir / "topics.yaml"
+    try:
+        return TypeAdapter(Topics).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as problem:
+        raise ConfigError([f"{path}: {problem}"]) from problem
 
 
 def with_table(page: str, topics: Topics) -> str:

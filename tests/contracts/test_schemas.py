@@ -12,16 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
 from msgspec import inspect
+from typer.testing import CliRunner
 
 from pipeline.act.cloud_events import request_record
 from pipeline.act.remediation import RemediationPolicy
-from pipeline.cli.schemas import check, read_topics, table, write
+from pipeline.cli.schemas import app, check, read_topics, table, write
 from pipeline.contracts import alerts, anomalies, config, dead_letters, partials, remediation, schemas, signals, telemetry
 from pipeline.contracts.asyncapi import asyncapi
 from pipeline.contracts.catalogue import CATALOGUE, FAMILIES, REMEDIATION_DATA, Family
 from pipeline.contracts.codec import encode
 from pipeline.contracts.schemas import json_schemas, references
 from pipeline.contracts.topics import Topics
+from pipeline.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "config" / "schemas"
@@ -130,6 +132,25 @@ def test_missing_and_stray_files_are_noticed_and_mended(folder: Path) -> None:
 
     assert noticed == [f"{folder / 'golden-signals.json'} is made from no contract", f"{folder / 'signals.json'} is missing"]
     assert check(folder) == []
+
+
+def test_the_command_checks_writes_and_says_so(folder: Path) -> None:
+    (folder / "signals.json").write_text("{}")
+    config = ["--config", str(folder.parent)]
+
+    refused = CliRunner().invoke(app, ["check", "--json", *config])
+    written = CliRunner().invoke(app, ["write", *config])
+    accepted = CliRunner().invoke(app, ["check", *config])
+
+    assert (refused.exit_code, written.exit_code, accepted.exit_code) == (1, 0, 0)
+    assert msgspec.json.decode(refused.stdout)["problems"] == [f"{folder / 'signals.json'} differs from the contracts"]
+
+
+def test_topics_that_cannot_be_read_are_a_clear_error(folder: Path) -> None:
+    (folder.parent / "topics.yaml").write_text("topics: 5")
+
+    with pytest.raises(ConfigError, match=r"topics\.yaml: "):
+        check(folder)
 
 
 @pytest.mark.parametrize("name", NAMED)
