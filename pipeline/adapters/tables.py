@@ -17,8 +17,9 @@ from pipeline.errors import BrokerError, StateError
 SEGMENT_MS = 600_000
 """Faust leaves the broker's 7 days, in which a changelog hardly compacts; only closed segments are compacted."""
 MIN_CLEANABLE_RATIO = 0.2
-MIN_COMPACTION_LAG_MS = 300_000
-"""Longer than a zombie lives (session timeout, 30 s in production): until then recovery must see every row."""
+MIN_COMPACTION_LAG_MS = 900_000
+"""Longer than rows stay unrefreshed (300 s) plus a zombie's life (a session, 30 s in production) plus a checkpoint: see
+docs/adr/0001; until then recovery must see every row."""
 MAX_ROW_BYTES = 4 * 1024 * 1024
 
 CHANGELOG_CONFIG = {

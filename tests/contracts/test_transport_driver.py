@@ -166,25 +166,50 @@ async def test_an_agent_reads_again_from_where_the_ledger_stands(broker: LocalBr
     assert jumps == {}
 
 
-async def test_a_seek_overtakes_what_is_queued_and_on_its_way(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_seek_overtakes_what_is_queued(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thread, "MAX_RECORDS", 50)
     topic = await new_topic(broker, 1)
     await produce(broker, topic, 3_000, partitions=1)
     app = app_of("bulk", broker, topic, unique("app"))
     seen = noting_agent(app, topic, finishes=False, pause_s=0.02)
+    sought_at: list[int] = []
 
     async with running(app):
         await until(lambda: seen.count >= 500, "some came")
-        known = seen.count
-        for _ in range(20):
+        for _ in range(10):
             await seek_to_standing(app, (topic, 0))
-            await asyncio.sleep(0.03)
-        await until(lambda: seen.offsets[0][-1] == 2_999, "the end came", 25)
+            sought_at.append(len(seen.batches[0]))
+            await asyncio.sleep(0.1)
+        await until(lambda: seen.offsets[0][-1] == 2_999, "the end came")
 
     starts = [batch.begins_at for batch in seen.batches[0]]
     ends = [0, *(batch.next_offset for batch in seen.batches[0])]
-    assert known < 3_000
     assert all(start in (0, end) for start, end in zip(starts, ends, strict=False))
+    assert all(0 in starts[n : n + 2] for n in sought_at)  # the agent may have had one in hand
+
+
+@pytest.mark.parametrize("variant", OURS)
+async def test_a_seek_overtakes_what_is_taken_but_not_delivered(broker: LocalBroker, variant: str) -> None:
+    topic = await new_topic(broker, 1)
+    app = app_of(variant, broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        consumer_thread, take = app.consumer._thread, app.consumer._thread.take
+
+        async def take_then_seek(wanted: frozenset[TP], wait_s: float) -> list[Taken]:
+            taken = await take(wanted, wait_s)
+            if taken:
+                consumer_thread.take = take
+                await app.consumer.seek(TP(topic, 0), 0)
+            return taken
+
+        consumer_thread.take = take_then_seek
+        await produce(broker, topic, 100, partitions=1)
+        await until(lambda: seen.count >= 100, "all came")
+        await asyncio.sleep(0.5)
+
+    assert seen.offsets[0] == list(range(100))
 
 
 async def test_a_batch_holds_the_records_untouched(broker: LocalBroker) -> None:

@@ -16,8 +16,8 @@ from pipeline.adapters.transport.consumer import BulkConsumer
 from pipeline.contracts.rows import applied_of, pack
 from tests.contracts.transport_harness import Seen, app_of, new_topic, noting_agent, produce, running, unique, until
 
-SEEK_DELAY_S = 0.4
-RECOVERED, WAITING, SLOW = 100, 6_000, 400
+SEEK_DELAY_S = 0.8
+RECOVERED, WAITING, SLOW = 100, 6_000, 1_000
 
 
 def table_agent(app: TocsinApp, topic: str) -> Seen:
@@ -58,21 +58,21 @@ async def restart_with_late_seeks(
         await until(lambda: first_seen.count >= 2 * RECOVERED, "the first records came")
     await produce(broker, topic, WAITING)
     delay_seeks(monkeypatch, consumer)
-    app = app_of(variant, broker, topic, app_id)
+    app = app_of(variant, broker, topic, app_id, stream_buffer_maxsize=500)  # so that the seek finds some on their way
     seen = table_agent(app, topic)
     async with running(app):
         counts = [-1, 0]
         while counts[-1] != counts[-2] or counts[-1] == 0:  # until nothing more comes
             await asyncio.sleep(1)
             counts.append(seen.count)
-    return {partition: sorted(set(offsets)) for partition, offsets in seen.offsets.items()}
+    return dict(seen.offsets)
 
 
 @pytest.mark.embedded
 async def test_as_shipped_a_late_seek_loses_records(embedded_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = await restart_with_late_seeks("stock", embedded_broker, monkeypatch, Consumer)
 
-    assert sum(map(len, seen.values())) < 2 * WAITING
+    assert sum(len(set(offsets)) for offsets in seen.values()) < 2 * WAITING
 
 
 async def test_a_late_seek_loses_nothing(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
