@@ -130,7 +130,7 @@ def restore(params: ActParams, remediation: RemediationParams, partition: int, r
 class ActStage:
     """Alert events in; current alerts and remediation requests out. One partition of `tocsin.alert-events`.
 
-    A row per dedup key (about 2 KB, at most ``max_alerts``) and one per service that something was asked for
+    A row per dedup key (about 1 KB, at most ``max_alerts``) and one per service that something was asked for
     (at most ``max_services``). Events that come twice are ignored. A re-run after a crash publishes the same
     records, unless so much time went by that the news is old: then a request may follow with the same id and a later
     expiry.

@@ -124,7 +124,7 @@ class LifecycleStage:
     """Verdicts in, alert events out; one partition of `tocsin.anomalies`.
 
     A row per service that was ever in trouble or changed, at most ``max_services``, each with at most
-    ``max_conditions`` lives of about 1 KB. A verdict of a calm service changes nothing, and writes no row.
+    ``max_conditions`` lives of about 0.5 KB. A verdict of a calm service changes nothing, and writes no row.
     Verdicts that come twice are ignored, so events are never told in contradiction.
 
     Attributes
