@@ -85,7 +85,7 @@ class Demo:
             case Phase.FAULT:
                 return self._watch(seen, now_ms)
             case Phase.RECOVERING:
-                return self._recover(seen)
+                return self._recover(seen, now_ms)
 
     @property
     def service(self) -> str:
@@ -138,20 +138,27 @@ class Demo:
             said.append(f"Demo: mending {self.service}")
         return said
 
-    def _recover(self, seen: Seen) -> list[str]:
+    def _recover(self, seen: Seen, now_ms: int) -> list[str]:
         own = self._own(seen.events)
         fired = {event.alert_id for event in own if event.transition is Transition.FIRED}
         resolved = {event.alert_id for event in own if event.transition is Transition.RESOLVED}
-        if not fired or fired - resolved:
+        is_over = bool(fired) and not fired - resolved
+        if not is_over and now_ms < self.faults[0].end_ms + self._patience_ms(has_fired=bool(fired)):
             return []
-        if self.scene == 0:
-            self.is_resolved = True
-        self._quiet_since_ms = max(event.at_ms for event in own)
-        said = [f"Demo: {self.service} is well again, its alerts are resolved"]
+        if is_over:
+            said = [f"Demo: {self.service} is well again, its alerts are resolved"]
+            self.is_resolved = self.is_resolved or self.scene == 0
+        else:
+            said = ["Demo: its alerts still fire" if fired else "Demo: Tocsin did not notice"]
+        self._quiet_since_ms = now_ms
         self.scene += 1
         self.phase = Phase.WAITING
         self._announced.clear()
         return said
+
+    def _patience_ms(self, *, has_fired: bool) -> int:
+        """Return how long after the fault's end an answer is waited for."""
+        return self.params.pause_ms if has_fired else self.params.most_fault_ms
 
     def _own(self, events: Iterable[AlertEvent]) -> list[AlertEvent]:
         return [event for event in events if event.service == self.service and event.at_ms > self.start_ms]

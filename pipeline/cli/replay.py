@@ -22,6 +22,7 @@ from pipeline.simulation.replay import lines, messages, ndjson_files, times
 from pipeline.simulation.times import to_ms
 
 MAX_SPEED = "max"
+WINDOW_MS = 10_000
 
 
 class Format(StrEnum):
@@ -117,7 +118,8 @@ def shift_of(span: Span, *, now: int, shift_to_now: bool, shift_s: float | None,
     if shift_s is not None:
         return int(shift_s * 1000)
     if shift_to_now:
-        return now - (span.first_ms if is_paced else span.last_ms)
+        shift_ms = now - (span.first_ms if is_paced else span.last_ms)
+        return shift_ms - shift_ms % WINDOW_MS  # what reported whole windows still does
     if start_at is None:
         return 0
     start_ms = to_ms(float(start_at) if start_at.replace(".", "", 1).isdigit() else start_at)
