@@ -19,6 +19,7 @@ class Overlay(Generic[K, R]):
         self._stored: Mapping[K, R] = stored
         self._offset = offset
         self.changed: dict[K, R | None] = {}
+        self._last: dict[K, R] = {}
 
     def get(self, key: K) -> R | None:
         """Return a row as it is by now."""
@@ -27,6 +28,13 @@ class Overlay(Generic[K, R]):
     def __setitem__(self, key: K, row: R | None) -> None:
         self.changed[key] = row
 
+    def drop(self, key: K) -> None:
+        """Let a row go; what it was at last is kept for the checkpoint."""
+        row = self.get(key)
+        if row is not None:
+            self._last[key] = self._stamp(row) if key in self.changed else row
+            self.changed[key] = None
+
     def is_ahead(self, key: K) -> bool:
         """Return whether a row was written, before a crash, with this bundle in it: then it stays as it is."""
         row = self._stored.get(key)
@@ -34,6 +42,11 @@ class Overlay(Generic[K, R]):
 
     def stamped(self) -> dict[K, R | None]:
         """Return the changes, each row with the offset that is now applied in it."""
-        return {
-            key: None if row is None else msgspec.structs.replace(row, applied=self._offset) for key, row in self.changed.items()
-        }
+        return {key: None if row is None else self._stamp(row) for key, row in self.changed.items()}
+
+    def dropped(self) -> dict[K, R]:
+        """Return what the rows that go were at last."""
+        return self._last
+
+    def _stamp(self, row: R) -> R:
+        return msgspec.structs.replace(row, applied=self._offset)

@@ -48,13 +48,14 @@ class Timetable(Generic[K]):
 
 
 class Changes(msgspec.Struct):
-    """What one step changes: new rows by key, ``None`` where a row goes."""
+    """What one step changes: new rows by key, ``None`` where a row goes; ``last`` is what it was, by kind."""
 
     head: Head
     windows: dict[WindowKey, WindowRow | None]
     rollups: dict[RollupKey, RollupRow | None]
     lates: dict[LateKey, LateRow | None]
     profiles: dict[str, Profile]
+    last: dict[str, Mapping[Any, WindowRow | RollupRow | LateRow]]
 
 
 class WindowState:

@@ -39,7 +39,7 @@ def step(
     """Return what a bundle changes, and what is to be published before the state may forget it. ``state`` stays as it is."""
     if state.head.refuses(bundle):
         head = msgspec.structs.replace(state.head, applied=offset)
-        return Changes(head, {}, {}, {}, {}), []
+        return Changes(head, {}, {}, {}, {}, {}), []
     return _Step(
         params=params,
         directory=directory,
@@ -279,7 +279,7 @@ class _Step:
             service, *_, epoch, chunk = key
             if not self._after.is_finished(source, (epoch, chunk)):
                 continue
-            self._lates[key] = None
+            self._lates.drop(key)
             profile = self._profile(service)
             if profile is not None and not self._is_done(service):
                 readings = self._state.lates[key].readings
@@ -293,9 +293,9 @@ class _Step:
             candidates |= self._state.waiting_by_source.get(source, set())
         for key in sorted(candidates):
             row = self._windows.get(key)
-            if row is None or self._windows.is_ahead(key) or not self._is_gone(key, row):
+            if row is None or not self._is_gone(key, row):
                 continue
-            self._windows[key] = None
+            self._windows.drop(key)
             rollup_at = rollup_key(*key)
             rollup = None if rollup_at is None else self._rollups.get(rollup_at)
             if rollup_at is None or rollup is None:
@@ -312,11 +312,11 @@ class _Step:
     def _drop_rollups(self) -> None:
         for key in {*self._state.old_rollups.until(self._after.low_ms), *self._touched_rollups}:
             row = self._rollups.get(key)
-            if row is None or self._rollups.is_ahead(key) or self._windows_of(key):
+            if row is None or self._windows_of(key):
                 continue
             gone_ms = row.end_ms + self._delay_ms(key[0], row.end_ms - 1) + self._params.grace_ms
             if self._after.has_passed(gone_ms):
-                self._rollups[key] = None
+                self._rollups.drop(key)
 
     def _forget_services(self) -> None:
         """Forget, past the bound, the services not heard of for longest that have no open rows."""
@@ -400,4 +400,5 @@ class _Step:
                 for service, profile in self._profiles.items()
                 if profile != self._state.profiles.get(service)
             },
+            last={"window": self._windows.dropped(), "rollup": self._rollups.dropped(), "late": self._lates.dropped()},
         )

@@ -37,6 +37,7 @@ class WindowStage:
         self._changed: dict[str, dict[Any, Row | None]] = {kind: {} for kind in ROW_TYPES}
         self._written_applied = state.head.applied
         self._gone: dict[str, None] = {}
+        self._last: dict[str, Row] = {}
         self._now_ms = 0
         self._written_ms: dict[tuple[str, Any], int | None] = {}  # by (kind, key), the one written longest ago first
         self._forgotten: set[str] = set()
@@ -94,13 +95,18 @@ class WindowStage:
         for kind, changed in self._changed.items():
             for key, row in changed.items():
                 name = _name(kind, key)
+                rows.pop(name, None)
                 self._written_ms.pop((kind, key), None)
                 if row is None:
                     self._gone[name] = None
+                    last = self._last[name]
+                    if last.applied > self._written_applied:  # as any row that has changed; a second run must find it
+                        rows[name] = pack(last.applied, encode(last))
                 else:
                     self._written_ms[kind, key] = self._now_ms
                     rows[name] = pack(row.applied, encode(row))
             changed.clear()
+        self._last.clear()
         head = self._state.head
         if rows or head.applied > self._written_applied:
             rows[HEAD] = pack(head.applied, encode(head))
@@ -149,6 +155,9 @@ class WindowStage:
         self._changed["window"].update(changes.windows)
         self._changed["late"].update(changes.lates)
         self._changed["profile"].update(changes.profiles)
+        for kind, rows in changes.last.items():
+            for key, row in rows.items():
+                self._last[_name(kind, key)] = row
         self._forgotten.update(service for service, profile in changes.profiles.items() if profile.is_forgotten)
 
 

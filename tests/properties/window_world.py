@@ -5,6 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.analyse.windows import WindowParams, WindowStage, restore
 from pipeline.contracts.config import IngestConfig
@@ -130,13 +131,13 @@ class World:
         self.leave(("ingest", source))
         self.take_over(source)
 
-    def leave(self, actor: tuple[str, str | int]) -> None:
+    def leave(self, actor: tuple[str, Any]) -> None:
         """The owner dies in the middle of what it does, or goes on for a while beside its successor."""
         if actor in self.running and self.rng.random() < 0.5:
             self.zombies.append([self.rng.randint(5, 60), self.running[actor]])
         self.running.pop(actor, None)
 
-    def crash(self, actor: tuple[str, str | int]) -> None:
+    def crash(self, actor: tuple[str, Any]) -> None:
         self.n_crashes += 1
         kind, name = actor
         if kind == "ingest":
@@ -151,9 +152,11 @@ class World:
             self.windows[target] = WindowShell(self, target)
 
     def run(self) -> None:
-        self.running: dict[tuple[str, str | int], Iterator[str]] = {}
-        self.zombies: list[list] = []
-        actors = [("ingest", source) for source in SOURCES] + [("windows", target) for target in range(TARGETS)]
+        self.running: dict[tuple[str, Any], Iterator[str]] = {}
+        self.zombies: list[list[Any]] = []
+        actors: list[tuple[str, Any]] = [("ingest", source) for source in SOURCES] + [
+            ("windows", target) for target in range(TARGETS)
+        ]
         rng = self.rng
         while self.now < self.end + 420_000 or self.zombies or self.recreated:
             is_over = self.now > self.end + 90_000 and not self.recreated

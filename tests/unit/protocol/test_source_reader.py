@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def owner(now_ms: int, *, is_caught_up: bool = False, heard_ms: int = 0, n_targe
     )
 
 
-def reader(config: IngestConfig | None = None, **params: int) -> SourceReader:
+def reader(config: IngestConfig | None = None, **params: Any) -> SourceReader:
     return SourceReader(
         config=config or IngestConfig(), params=SourceParams(**params), source=SOURCE, epoch=2, position=10, watermark_ms=None
     )

@@ -1,11 +1,13 @@
 """One partition's windows, bundle by bundle. Times are seconds from T0, which is a multiple of five minutes."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.analyse.windows import WindowParams, WindowStage, restore
-from pipeline.contracts.codec import decode, encode
+from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.partials import Bundle, ChangeNote, OperationPartial, Partial
 from pipeline.contracts.records import InRecord
@@ -41,18 +43,18 @@ class Desk:
     def __post_init__(self) -> None:
         self.stage: WindowStage = restore(self.params, Directory(), 0, {})
 
-    def send(self, source: str, watermark: float | None, *partials: Partial, **header: object) -> list[SignalsRecord]:
+    def send(self, source: str, watermark: float | None, *partials: Partial, **header: Any) -> list[SignalsRecord]:
         self.offset += 1
         at_ms = header.pop("at_ms", T0)
-        told = {"chunk": 0, "through": self.offset, "generation": 1, "partitions": TOPICS} | header
+        told: dict[str, Any] = {"chunk": 0, "through": self.offset, "generation": 1, "partitions": TOPICS} | header
         watermark_ms = None if watermark is None else T0 + int(watermark * 1000)
         bundle = Bundle(source=source, watermark_ms=watermark_ms, partials=list(partials), **told)
         outputs = self.stage.step(InRecord(self.offset, at_ms, None, encode(bundle)), 0)
-        said = [decode(o.value or b"", SignalsRecord) for o in outputs]
+        said: list[SignalsRecord] = [msgspec.json.decode(o.value or b"", type=SignalsRecord) for o in outputs]
         self.said += said
         return said
 
-    def both(self, watermark: float, *partials: Partial, **header: object) -> list[SignalsRecord]:
+    def both(self, watermark: float, *partials: Partial, **header: Any) -> list[SignalsRecord]:
         return self.send("t/0", watermark, *partials, **header) + self.send("t/1", watermark, **header)
 
     def restart(self) -> None:

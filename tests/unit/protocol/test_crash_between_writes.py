@@ -1,0 +1,112 @@
+"""A checkpoint cut off between any two of its writes: what runs a second time says the same, row by row."""
+
+import random
+
+import msgspec
+import pytest
+
+from pipeline.analyse import window_step
+from pipeline.analyse.overlay import Overlay
+from pipeline.analyse.windows import WindowParams, WindowStage, restore
+from pipeline.contracts.codec import encode
+from pipeline.contracts.directory import Directory
+from pipeline.contracts.partials import Bundle, ChangeNote, OperationPartial, Partial
+from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.rows import HEAD, applied_of
+
+T0 = 1_700_000_100_000
+PARAMS = WindowParams(grace_ms=20_000, silence_max_ms=60_000, revisions_before_delay=2)
+EVERY = 9
+
+
+def bundles(seed: int) -> list[InRecord]:
+    """Two sources whose chunks hold a few services each: in time, late, wide, retiring."""
+    rng, at, chunk = random.Random(seed), 0, [0, 0]
+    made: list[InRecord] = []
+    totals: list[dict[tuple[str, int, int], int]] = [{}, {}]
+    for offset in range(81):
+        source = rng.randrange(2)
+        at += rng.choice([1_000, 3_000, 6_000])
+        if rng.random() < 0.2:
+            chunk[source], totals[source] = offset, {}
+        partials: list[Partial] = []
+        for _ in range(rng.randint(0, 3)):
+            size = rng.choice([10_000] * 12 + [60_000, 300_000])
+            start = max(0, T0 + at - rng.choice([0, 0, 0, 10_000, 30_000, 60_000])) // size * size
+            key = (rng.choice("ab"), start, size)
+            n = totals[source][key] = totals[source].get(key, 0) + 1
+            changes = [ChangeNote(type="retirement", time_ms=start)] if rng.random() < 0.03 else []
+            operations = {"": OperationPartial(requests=n)}
+            partial = Partial(
+                environment="p", service=key[0], start_ms=start, size_ms=size, readings=n, operations=operations, changes=changes
+            )
+            if key not in {(p.service, p.start_ms, p.size_ms) for p in partials}:
+                partials.append(partial)
+        bundle = Bundle(
+            source=f"t/{source}",
+            chunk=chunk[source],
+            through=offset,
+            watermark_ms=T0 + at,
+            generation=1,
+            partitions={"t": 2},
+            partials=partials,
+        )
+        made.append(InRecord(offset, T0, None, encode(bundle)))
+    return made
+
+
+def identity(output: OutRecord) -> tuple[str, int]:
+    value = msgspec.json.decode(output.value or b"")
+    return value["id"], value.get("revision", value.get("through", 0))
+
+
+def second_run(records: list[InRecord], rows: dict[str, bytes], said: list[list[OutRecord]], written: int) -> None:
+    """Run on from what is stored; up to the cut checkpoint a part of the first run may be said, after it all of it."""
+    stage = restore(PARAMS, Directory(), 0, rows)
+    for record in records[stage.applied + 1 :]:
+        again = stage.step(record, 0)
+        if record.offset > written:
+            assert again == said[record.offset], ("after the checkpoint", record.offset)
+            continue
+        first = {identity(output): output for output in said[record.offset]}
+        for output in again:
+            assert first.get(identity(output)) == output, ("said something else", record.offset)
+
+
+def every_cut(seed: int) -> int:
+    records = bundles(seed)
+    stage: WindowStage = restore(PARAMS, Directory(), 0, {})
+    said: list[list[OutRecord]] = []
+    stored: dict[str, bytes] = {}
+    cuts: list[tuple[dict[str, bytes], int]] = []
+    for record in records:
+        said.append(stage.step(record, 0))
+        if record.offset % EVERY == EVERY - 1:
+            for name, row in stage.take_changes().items():
+                if row is not None:  # recovery disregards deletions
+                    stored[name] = row
+                if name != HEAD:
+                    cuts.append((dict(stored), record.offset))
+    for rows, written in cuts:
+        second_run(records, rows, said, written)
+    assert applied_of(stored[HEAD]) == records[-1].offset
+    return len(cuts)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_checkpoint_cut_off_after_any_write_leads_to_the_same_signals(seed: int) -> None:
+    assert every_cut(seed) > 50
+
+
+def test_the_cuts_find_a_profile_that_is_used_ahead_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_step._Step, "_is_done", lambda _step, _service: False)
+
+    with pytest.raises(AssertionError):
+        [every_cut(seed) for seed in range(4)]
+
+
+def test_the_cuts_find_a_row_that_is_changed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Overlay, "is_ahead", lambda _overlay, _key: False)
+
+    with pytest.raises(AssertionError):
+        [every_cut(seed) for seed in range(4)]
