@@ -17,7 +17,6 @@ from pipeline.cli.story import COLUMNS, Evidence, Story, find_alert, name_of, te
 from pipeline.contracts.alerts import Alert, AlertEvent
 from pipeline.contracts.anomalies import Verdict
 from pipeline.contracts.codec import decode
-from pipeline.contracts.keys import partition_for
 from pipeline.contracts.remediation import CloudEvent, RemediationRequest, RemediationResult
 from pipeline.contracts.signals import Signals
 from pipeline.errors import RecordInvalid, UsageError
@@ -56,7 +55,7 @@ async def _explain(settings: "Settings", name: str) -> Story:
     if "/" not in name and not any(key.partition("/")[2] == name for key in services):
         services |= await _recent_services(settings)
     key = name_of(alert) if alert is not None else _service_key(name, services)
-    of_service = await _records(settings, BY_SERVICE, partition_for(key, settings.topics.service_partitions))
+    of_service = await _records(settings, BY_SERVICE, key)
     own = [record for record in of_service if record.key == key.encode()]
     evidence = Evidence(
         key=key,
@@ -92,12 +91,11 @@ async def _recent_services(settings: "Settings") -> set[str]:
     }
 
 
-async def _records(settings: "Settings", topics: tuple[str, ...], partition: int | None) -> "list[Stored]":
+async def _records(settings: "Settings", topics: tuple[str, ...], key: str | None) -> "list[Stored]":
     from pipeline.cli.reading import read  # noqa: PLC0415 - what --help need not wait for
 
     names = settings.topics.names()
-    partitions = None if partition is None else {topic: [partition] for topic in topics}
-    stored = read(settings.connection, {topic: names[topic] for topic in topics}, partitions=partitions)
+    stored = read(settings.connection, {topic: names[topic] for topic in topics}, key=key)
     return [record async for record in stored]
 
 

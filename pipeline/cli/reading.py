@@ -1,13 +1,14 @@
 """Reads topics for people, outside any consumer group: from where, up to where, without missing the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.adapters.clock import monotonic_ms
 from pipeline.adapters.kafka import Connection, client_settings, partition_counts, speaking_to
+from pipeline.contracts.keys import partition_for
 from pipeline.contracts.topics import Topics
 from pipeline.errors import UsageError
 
@@ -46,7 +47,7 @@ async def read(
     *,
     last: int | None = None,
     follow: bool = False,
-    partitions: Mapping[str, Sequence[int]] | None = None,
+    key: str | None = None,
 ) -> AsyncIterator[Stored]:
     """Yield the records of topics: those that there are now, and with ``follow`` what comes, without end.
 
@@ -60,8 +61,8 @@ async def read(
         Begin so many records before each partition's end; ``None``: at its beginning.
     follow
         Go on when the end is reached.
-    partitions
-        By logical name, those to read; others whole.
+    key
+        Read only the partition of each topic where records of this key are.
 
     Raises
     ------
@@ -78,9 +79,8 @@ async def read(
     logical = {real: name for name, real in names.items()}
     wanted = [
         TopicPartition(real, partition)
-        for name, real in names.items()
-        for partition in (partitions or {}).get(name, range(counts[real]))
-        if partition < counts[real]
+        for real in names.values()
+        for partition in (range(counts[real]) if key is None else [partition_for(key, counts[real])])
     ]
     async with speaking_to(connection):
         consumer = AIOKafkaConsumer(

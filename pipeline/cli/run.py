@@ -29,8 +29,8 @@ from pipeline.simulation.shop import WINDOW_MS, Shop
 VIEW_EVERY_S = 0.25
 PLAIN_EVERY_MS = 5_000
 SERVICES_EVERY_MS = 30_000
-ROLES = ("ingest", "analyse", "act")
-"""A worker each: a process runs on one core, and the history is to be learned soon."""
+ROLES = ("ingest", "analyse", "analyse", "act")
+"""A worker each: a process runs on one core, and the history is to be learned soon; learning takes the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +132,8 @@ class Run:
             arguments += ["--config", str(self._config)]
         workers: list[WorkerProcess] = []
         try:
-            for role in ROLES:
-                log_file = self._logs / f"{role}.log"
+            for i, role in enumerate(ROLES):
+                log_file = self._logs / f"{role}-{i}.log"
                 workers.append(await WorkerProcess.start(["--role", role, *arguments], log_file))
             yield workers
         finally:
