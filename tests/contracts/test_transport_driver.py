@@ -17,7 +17,17 @@ from pipeline.adapters.transport import (
     thread,
 )
 from pipeline.adapters.transport.batches import MAX_WAITING, Taken
-from tests.contracts.transport_harness import app_of, committed, new_topic, noting_agent, produce, running, unique, until
+from tests.contracts.transport_harness import (
+    app_of,
+    committed,
+    consumer_of,
+    new_topic,
+    noting_agent,
+    produce,
+    running,
+    unique,
+    until,
+)
 
 VARIANTS = ["stock", "single", "bulk"]
 OURS = ["single", "bulk"]
@@ -62,7 +72,7 @@ async def test_what_is_taken_while_a_partition_is_paused_is_delivered_later(brok
     seen = noting_agent(app, topic)
 
     async with running(app):
-        consumer_thread, tp = app.consumer._thread, TP(topic, 0)
+        consumer_thread, tp = consumer_of(app)._thread, TP(topic, 0)
         take = consumer_thread.take
 
         async def take_then_pause(wanted: frozenset[TP], wait_s: float) -> list[Taken]:
@@ -71,7 +81,7 @@ async def test_what_is_taken_while_a_partition_is_paused_is_delivered_later(brok
                 consumer_thread.take = take
                 app.consumer.pause_partitions({tp})
                 asyncio.get_running_loop().call_later(0.3, app.consumer.resume_partitions, {tp})
-            return taken
+            return list(taken)
 
         consumer_thread.take = take_then_pause
         await produce(broker, topic, 200)
@@ -80,11 +90,10 @@ async def test_what_is_taken_while_a_partition_is_paused_is_delivered_later(brok
     assert seen.offsets == {0: list(range(200)), 1: list(range(200))}
 
 
-@pytest.mark.parametrize("variant", ["stock", "single"])
-async def test_a_seek_of_single_messages_reads_again_from_there(broker: LocalBroker, variant: str) -> None:
+async def test_a_seek_of_single_messages_reads_again_from_there(broker: LocalBroker) -> None:  # Faust's refuses some, at times
     topic = await new_topic(broker, 1)
     await produce(broker, topic, 100, partitions=1)
-    app = app_of(variant, broker, topic, unique("app"))
+    app = app_of("single", broker, topic, unique("app"))
     seen = noting_agent(app, topic)
 
     async with running(app):
@@ -195,14 +204,14 @@ async def test_a_seek_overtakes_what_is_taken_but_not_delivered(broker: LocalBro
     seen = noting_agent(app, topic)
 
     async with running(app):
-        consumer_thread, take = app.consumer._thread, app.consumer._thread.take
+        consumer_thread, take = consumer_of(app)._thread, consumer_of(app)._thread.take
 
         async def take_then_seek(wanted: frozenset[TP], wait_s: float) -> list[Taken]:
             taken = await take(wanted, wait_s)
             if taken:
                 consumer_thread.take = take
                 await app.consumer.seek(TP(topic, 0), 0)
-            return taken
+            return list(taken)
 
         consumer_thread.take = take_then_seek
         await produce(broker, topic, 100, partitions=1)
@@ -241,7 +250,7 @@ async def test_batches_wait_for_a_slow_agent_in_bounded_numbers(broker: LocalBro
 
         def all_came() -> bool:
             nonlocal most
-            most = max(most, app.consumer._n_waiting(tp))
+            most = max(most, consumer_of(app)._n_waiting(tp))
             return seen.count >= 3_000
 
         await until(all_came, "all came", 25)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -96,7 +95,7 @@ def noting_agent(app: TocsinApp, topic: str, *, finishes: bool = True, metadata:
     if topic in app.bulk.topics:
 
         @app.agent(bulk_topic(app, topic), name=f"note-{topic}")
-        async def note_batches(stream: faust.Stream) -> None:
+        async def note_batches(stream: Any) -> None:
             async for event in stream.noack().events():
                 batch = event.value
                 await asyncio.sleep(pause_s)
@@ -107,11 +106,16 @@ def noting_agent(app: TocsinApp, topic: str, *, finishes: bool = True, metadata:
     else:
 
         @app.agent(app.topic(topic), name=f"note-{topic}")
-        async def note_records(stream: faust.Stream) -> None:
+        async def note_records(stream: Any) -> None:
             async for event in stream.events():
                 seen.offsets[event.message.partition].append(event.message.offset)
 
     return seen
+
+
+def consumer_of(app: TocsinApp) -> Any:
+    """Return the consumer, whose inside tests look into and replace."""
+    return app.consumer
 
 
 @contextlib.asynccontextmanager
@@ -129,6 +133,7 @@ async def committed(broker: LocalBroker, group: str, topic: str, partition: int 
     consumer.assign([TopicPartition(topic, partition)])
     await consumer.start()
     try:
-        return await consumer.committed(TopicPartition(topic, partition))
+        offset: int | None = await consumer.committed(TopicPartition(topic, partition))
+        return offset
     finally:
         await consumer.stop()
