@@ -1,7 +1,7 @@
 """The live stages without Kafka, at full speed: telemetry in, alert events out."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +131,7 @@ class Chain:
             self._severity.pop(event.alert_id, None)
 
 
-def message(records: list[Mapping[str, Any]]) -> bytes:
+def message(records: Sequence[Mapping[str, Any]]) -> bytes:
     """Return one message that holds the records as an array."""
     return json.dumps(records, separators=(",", ":")).encode()
 

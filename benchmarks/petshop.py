@@ -1,4 +1,4 @@
-"""PetShop: real issues after a day of quiet, through the live stages; was the alarmed node alerted in time?
+"""PetShop: real issues after a day of quiet, through the live stages; the alarmed node should be alerted in time.
 
     python -m benchmarks.petshop --data ../shared/data/petshop --split train
 

@@ -9,12 +9,14 @@ from models.errors import read_state
 N_BINS = 288
 _DAY_S = 86_400
 _BIN_S = _DAY_S // N_BINS
+_LEAST_WINDOWS = 24.0
+"""A mean of fewer windows is mostly noise, whatever their length."""
 _STEP = 0.3
 """A bin moves by at most this much of log traffic a time."""
 
 
 class DayProfile:
-    """Expected count of a window: before a day was seen a 20-minute mean, from then on ``exp(profile + level)``.
+    """Expected count of a window: before a day was seen a mean of 20 minutes (at least 24 windows), from then on ``exp(profile + level)``.
 
     Parameters
     ----------
@@ -30,8 +32,8 @@ class DayProfile:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._recent_memory = max(4.0, 1200 / window_s)
-        self._level_memory = max(4.0, 5400 / window_s)
+        self._recent_memory = max(_LEAST_WINDOWS, 1200 / window_s)
+        self._level_memory = max(_LEAST_WINDOWS, 5400 / window_s)
         self.n = 0
         self._recent = 0.0
         self._level = 0.0

@@ -12,7 +12,7 @@ from models.variability import Variability
 
 BLOCK = 6
 """Scales above it are made of whole blocks of so many windows, and judged when a block is full."""
-_LEAST_SUMS = 20
+_LEAST_SUMS = 50
 """A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
 _OUT_OF_REACH = 1e6
 _SETTLED = 2.0

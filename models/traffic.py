@@ -10,6 +10,9 @@ from models.errors import read_state
 from models.evidence import CountScorer, Evidence, ScaleScore, settled
 from models.tuning import Tuning
 
+_LEAST_RISE = 50
+"""Requests; fewer are no rush, however rare requests are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficEffects:
@@ -57,7 +60,9 @@ class TrafficDetector:
         scores = self._evidence.scores(item)
         # a rise is only judged on the shortest scales: a day that is busier than the last is no alarm
         drops = [s for s in scores if s.z > s.threshold and s.effect * self._effects.drop <= 1]
-        rises = [s for s in scores if s.k <= 6 and -s.z > s.threshold and s.effect >= self._effects.rise]
+        rises = [
+            s for s in scores if s.k <= 6 and -s.z > s.threshold and s.effect >= self._effects.rise and s.sums[0] >= _LEAST_RISE
+        ]
         pages = [s for s in drops if s.z > s.page_threshold and s.effect * self._effects.page_drop <= 1]
         hits = drops or rises
         top: ScaleScore = max(hits or scores, key=lambda s: abs(s.z) - s.threshold)
