@@ -128,7 +128,7 @@ def _services(board: Board) -> Table:
             amount(None if latency is None else latency.p95_ms, "ms"),
             amount(newest.errors.ratio, "ratio"),
             Text(_constrained(newest)),
-            sparkline([None if w.latency is None else w.latency.p95_ms for w in list(windows)[-TREND_WINDOWS:]]),
+            sparkline([None if w.latency is None else w.latency.p95_ms for w in list(windows)[-TREND_WINDOWS:]], low=0.0),
             Text(state, style=style),
         )
     return table

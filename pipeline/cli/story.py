@@ -101,7 +101,7 @@ def _seen(signals: Sequence[Signals], alert: AlertEvent | None) -> list[str]:
         values = [read(window) for window in signals]
         known = [value for value in values if value is not None]
         if known:
-            said.append(f"{name:<10} {sparkline(values)}  {amount(min(known), unit)} to {amount(max(known), unit)}")
+            said.append(f"{name:<10} {sparkline(values, low=0.0)}  {amount(min(known), unit)} to {amount(max(known), unit)}")
     silent = sum(window.is_silent for window in signals)
     if silent:
         said.append(f"In {silent} of them nothing at all was heard of it.")

@@ -109,19 +109,24 @@ def duration(span_ms: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
-def sparkline(values: Sequence[float | None]) -> str:
-    """Return the values as a row of blocks from their lowest to their highest; a gap where there is none.
+def sparkline(values: Sequence[float | None], low: float | None = None) -> str:
+    """Return the values as a row of blocks, from ``low`` (their lowest, if none is given) to their highest.
+
+    A value that is missing is a gap. With 0 as ``low``, chance looks as small as it is.
 
     Examples
     --------
     >>> sparkline([0, 1, None, 7])
     '▁▂·█'
+    >>> sparkline([80, 84, 160], low=0)
+    '▅▅█'
 
     """
     known = [value for value in values if value is not None]
     if not known:
         return GAP * len(values)
-    low, span = min(known), (max(known) - min(known)) or 1.0
+    low = min(known) if low is None else min(low, *known)
+    span = (max(known) - low) or 1.0
     top = len(BLOCKS) - 1
     return "".join(GAP if value is None else BLOCKS[round((value - low) / span * top)] for value in values)
 
