@@ -141,8 +141,8 @@ class ActStage:
         Offset of the last event folded in.
     stream_ms
         Latest event time seen, -1 at first.
-    n_invalid, n_forgotten
-        Records that are no alert event; alerts dropped for want of room before they ended.
+    n_forgotten
+        Alerts dropped for want of room before they ended.
 
     """
 
@@ -155,7 +155,6 @@ class ActStage:
     ) -> None:
         self.applied = -1
         self.stream_ms = -1
-        self.n_invalid = 0
         self.n_forgotten = 0
         self._params = params
         self._remediation = remediation
@@ -167,11 +166,7 @@ class ActStage:
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:
         """Fold one event in; ``now_ms`` decides only what is old news, and what has expired."""
         self.applied = record.offset
-        try:
-            event = decode(record.value or b"", AlertEvent)
-        except RecordInvalid:
-            self.n_invalid += 1
-            return []
+        event = decode(record.value or b"", AlertEvent)
         self.stream_ms = max(self.stream_ms, event.at_ms)
         name = ALERT_ROW + event.dedup_key
         before = self._alerts.get(name)

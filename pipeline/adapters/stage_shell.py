@@ -8,8 +8,11 @@ from typing import Any, Protocol
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.transport import Batch
+from pipeline.contracts.dead_letters import dead_letter
+from pipeline.contracts.readings import Rejection, RejectReason
+from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.stage import Stage
-from pipeline.errors import StateError
+from pipeline.errors import RecordInvalid, StateError
 
 YIELD_EVERY = 64
 """Records between two moments in which the event loop may do something else."""
@@ -176,7 +179,7 @@ class StageShell:
         stage, now_ms = owned.stage, self._now_ms()
         for i, record in enumerate(batch.records):
             if record.offset > stage.applied:
-                outputs = stage.step(record, now_ms)
+                outputs = self._stepped(stage, batch, record, now_ms)
                 await owned.outbox.send(outputs)
                 for output in outputs:
                     self._observer.published(output.topic, output.value)
@@ -184,6 +187,15 @@ class StageShell:
                 await asyncio.sleep(0)
         owned.position = batch.next_offset
         self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
+
+    def _stepped(self, stage: Stage, batch: Batch, record: InRecord, now_ms: int) -> list[OutRecord]:
+        """Return what a stage says of a record; what does not belong on the topic becomes a dead letter."""
+        try:
+            return stage.step(record, now_ms)
+        except RecordInvalid as problem:
+            rejection = Rejection(reason=RejectReason.BROKEN_CONTRACT, detail=str(problem)[:500])
+            letter = dead_letter(topic=batch.topic, partition=batch.partition, record=record, rejections=[rejection], n_records=1)
+            return [letter]
 
     async def _checkpoint(self, partition: int, owned: _Owned) -> None:
         began_ms, position = self._monotonic_ms(), owned.position

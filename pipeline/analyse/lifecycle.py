@@ -131,14 +131,13 @@ class LifecycleStage:
     ----------
     applied
         Offset of the last verdict folded in.
-    n_invalid, n_forgotten, n_not_opened
-        Records that are no verdict; services dropped for want of room; conditions not opened for want of room.
+    n_forgotten, n_not_opened
+        Services dropped for want of room; conditions not opened for want of room.
 
     """
 
     def __init__(self, params: AlertingParams, directory: Directory, rows: BoundedRows[ServiceRow], applied: int) -> None:
         self.applied = applied
-        self.n_invalid = 0
         self.n_forgotten = 0
         self.n_not_opened = 0
         self._params = params
@@ -148,11 +147,7 @@ class LifecycleStage:
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - event time decides everything here
         """Fold one verdict in; return the alert events that it causes, in the order of its findings."""
         self.applied = record.offset
-        try:
-            verdict = decode(record.value or b"", Verdict)
-        except RecordInvalid:
-            self.n_invalid += 1
-            return []
+        verdict = decode(record.value or b"", Verdict)
         key = service_key(verdict.environment, verdict.service)
         before = self._rows.get(key) or _NEW
         if self._rows.applied(key) >= record.offset or _is_repeated(before, verdict) or _is_calm(before, verdict):

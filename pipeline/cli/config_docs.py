@@ -14,7 +14,7 @@ INTRODUCTION = """# Configuration
 Made from the parameter classes by `make config-docs`, and held against them by a test.
 
 All settings are in the YAML files of one folder: `--config DIR`, else `TOCSIN_CONFIG`, else `./config`. The environment goes over
-the files, `--broker` and `--set SETTING.KEY=VALUE` go over both. Unknown keys, wrong types, keys that stand twice and names of things
+the files, `--broker` and `--set SETTING.KEY=VALUE` go over both. Unknown keys, wrong types, keys that stand twice, names of things
 that are not there are refused at start-up, all problems at once; `tocsin check-config` says the same without starting anything.
 Secrets are not in these files: the SASL password comes from an environment variable or a file.
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import typer
 
-from pipeline.cli import dead_letters, topics
+from pipeline.cli import dead_letters, schemas, topics
 from pipeline.cli.check_config import check_config
 from pipeline.cli.explain import explain
 from pipeline.cli.options import examples
@@ -58,6 +58,7 @@ app.command(
 )(explain)
 app.command(name="check-config", epilog=examples("tocsin check-config --config /etc/tocsin"))(check_config)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(schemas.app, name="schemas")
 app.command(epilog=examples("tocsin version --json"))(version)
 
 

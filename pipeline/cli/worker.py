@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.adapters.clock import monotonic_ms
+from pipeline.adapters.logs import configure_logs
 from pipeline.cli.options import AsJson, Broker, ConfigDir, settings_of
 from pipeline.errors import UsageError
 
@@ -32,6 +34,7 @@ def worker(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C; its logs are JSON lines on stderr. Topics must exist."""
     settings = settings_of(config, broker, _overrides(set_ or []))
+    configure_logs(clock_ms=monotonic_ms)
     from pipeline.app import run_worker  # noqa: PLC0415 - Faust takes a second, which --help need not wait for
 
     asyncio.run(run_worker(settings, role.value))

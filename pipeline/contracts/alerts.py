@@ -9,6 +9,7 @@ from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.partials import ChangeNote
 
 SCHEMA = 1
+"""Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -75,7 +76,7 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     id: str
     alert_id: str
     dedup_key: str
@@ -125,7 +126,7 @@ class Delivery(StrEnum):
 class Alert(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Current state of one dedup key on the compacted `tocsin.alerts`: its last event, and whether people were told."""
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     environment: str
     service: str
     version: str

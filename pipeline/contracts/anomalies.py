@@ -8,6 +8,7 @@ import msgspec
 from pipeline.contracts.partials import ChangeNote
 
 SCHEMA = 1
+"""Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -77,7 +78,7 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     ``retired`` says that the service's silence is over for good: by a change event, or after the stated time.
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     id: str
     environment: str
     service: str

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.contracts.ids import content_id
 
 SCHEMA = 1
+"""Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 PARAMS = ConfigDict(extra="forbid", validate_default=True)
 """For every parameter dataclass: unknown keys are refused, defaults are checked too."""
 
@@ -69,7 +70,7 @@ class IngestConfig:
 class ConfigRecord(msgspec.Struct, kw_only=True, frozen=True):
     """One configuration in use, keyed by its hash; ``environment`` and ``version`` are of the Tocsin that wrote it."""
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     hash: str
     environment: str
     version: str

@@ -10,6 +10,7 @@ import msgspec
 from pipeline.contracts.histogram import Histogram, merged
 
 SCHEMA = 1
+"""Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 OTHER = "other"
 """Where what is over a cardinality limit is counted."""
 
@@ -100,7 +101,7 @@ class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     source: str
     epoch: Count = 0
     chunk: Count

@@ -6,6 +6,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 
 SCHEMA = 1
+"""Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 EVENT_TYPE = "io.tocsin.remediation.requested.v1"
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 
@@ -27,7 +28,7 @@ class RemediationRequest(msgspec.Struct, kw_only=True, frozen=True, omit_default
     the policy that asked (``policy``). ``reason`` is the alert's sentence.
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     idempotency_key: str
     action: Action
     environment: str
@@ -58,7 +59,7 @@ class ResultStatus(StrEnum):
 class RemediationResult(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What a bot reports of a request; key as in the request."""
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     idempotency_key: str
     status: ResultStatus
     environment: str

@@ -9,6 +9,7 @@ from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import ChangeNote
 
 SCHEMA = 1
+"""Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -81,7 +82,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
     ``rollup`` marks five-minute sums of whole base windows. ``histogram`` is that of all requests' latencies.
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     id: str
     environment: str
     service: str
@@ -122,7 +123,7 @@ class LateCount(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, t
     and different ids add up.
     """
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     id: str
     environment: str
     service: str
@@ -153,7 +154,7 @@ class NoticeKind(StrEnum):
 class Notice(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind", tag="notice"):
     """Something about a service or a source that people should know once; ``text`` is a sentence."""
 
-    schema: int = SCHEMA
+    schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     id: str
     notice: NoticeKind
     at_ms: int

@@ -12,7 +12,7 @@ from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.window_times import BASE_SIZE_MS
 from pipeline.ingest.bundles import bundle_records
 from pipeline.ingest.chunks import ends_before
-from pipeline.ingest.dead_letters import dead_letter
+from pipeline.ingest.dead_letters import letter_of
 from pipeline.ingest.decoders import decode
 from pipeline.ingest.reduce import PartialKey, fold
 
@@ -219,7 +219,10 @@ class SourceReader:
         for reading in decoded.readings:
             self._dirty[fold(self._partials, reading, self._config)] = None
         if decoded.rejections:
-            outputs.append(dead_letter(source=self._source, record=record, decoded=decoded, config_hash=self._config_hash))
+            letter = letter_of(
+                source=self._source, record=record, decoded=decoded, config=self._config, config_hash=self._config_hash
+            )
+            outputs.append(letter)
 
     def _capped(self, time_ms: int, now_ms: int) -> int:
         return min(time_ms, now_ms) if self._params.caps_watermark else time_ms

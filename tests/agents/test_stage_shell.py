@@ -11,7 +11,7 @@ from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.stage_shell import StageShell
 from pipeline.adapters.transport import Batch
 from pipeline.contracts.records import InRecord, OutRecord
-from pipeline.errors import StateError
+from pipeline.errors import RecordInvalid, StateError
 
 
 class Adding:
@@ -21,6 +21,8 @@ class Adding:
         self.total, self.applied = (int(part) for part in rows.get("head", b"0,-1").split(b","))
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the contract's
+        if record.value == b"garbage":
+            raise RecordInvalid("not a sum")
         self.total += len(record.value or b"")
         self.applied = record.offset
         return [OutRecord(topic="sums", key="k", value=str(self.total).encode())]
@@ -88,7 +90,7 @@ class House:
             ledger=self.ledger,
             checkpoints=self.broker,
             restore=lambda _partition, rows: Adding(rows),
-            outbox=lambda: Outbox(lambda: self.broker, {"sums": "sums"}),
+            outbox=lambda: Outbox(lambda: self.broker, {"sums": "sums", "dead-letters": "letters"}),
             seek=seek,
             now_ms=lambda: 0,
             monotonic_ms=lambda: self.clock_ms,
@@ -153,6 +155,12 @@ async def test_a_restored_stage_skips_what_its_rows_hold(house: House) -> None:
     await again.on_batch("event", batch(0, b"a", b"bb", b"ccc"))
 
     assert house.broker.sent == [b"1", b"3", b"6"]
+
+
+async def test_what_does_not_belong_on_the_topic_becomes_a_dead_letter_and_the_stage_goes_on(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a", b"garbage", b"bb"))
+
+    assert house.broker.sent == [b"1", b"garbage", b"3"]
 
 
 async def test_a_batch_that_does_not_go_on_is_sought_again_and_not_folded(house: House) -> None:

@@ -14,7 +14,7 @@ from pipeline.contracts.codec import decode
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.remediation import Action
 from pipeline.contracts.rows import pack
-from pipeline.errors import StateError
+from pipeline.errors import RecordInvalid, StateError
 from tests.alert_samples import ORIGIN_MS, event, record
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
@@ -256,11 +256,13 @@ def test_a_crash_between_the_two_rows_does_not_hold_a_request_back_by_itself() -
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"7", b'{"id": "x"}', b"\xff"])
-def test_a_record_that_is_no_alert_event_is_counted_and_passed_over(value: bytes | None) -> None:
+def test_a_record_that_is_no_alert_event_is_refused_and_counts_as_read(value: bytes | None) -> None:
     stage = new_stage()
 
-    assert stage.step(record(3, value), 0) == []
-    assert (stage.n_invalid, stage.applied) == (1, 3)
+    with pytest.raises(RecordInvalid):
+        stage.step(record(3, value), 0)
+
+    assert stage.applied == 3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pipeline.contracts.directory import Directory, ServiceEntry
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.partials import ChangeNote
 from pipeline.contracts.rows import pack
-from pipeline.errors import StateError
+from pipeline.errors import RecordInvalid, StateError
 from tests.alert_samples import ORIGIN_MS, alert_events, deployment, feed, record, verdict
 
 PARAMS = AlertingParams(
@@ -236,11 +236,13 @@ def test_the_first_rule_that_matches_a_condition_counts() -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"[]", b'{"id": 7}', b"\xff\xfe"])
-def test_a_record_that_is_no_verdict_is_counted_and_passed_over(value: bytes | None) -> None:
+def test_a_record_that_is_no_verdict_is_refused_and_counts_as_read(value: bytes | None) -> None:
     stage = new_stage()
 
-    assert stage.step(record(3, value), 0) == []
-    assert (stage.n_invalid, stage.applied) == (1, 3)
+    with pytest.raises(RecordInvalid):
+        stage.step(record(3, value), 0)
+
+    assert stage.applied == 3
 
 
 def test_a_row_written_before_a_crash_takes_its_record_only_once() -> None:
