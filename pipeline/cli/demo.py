@@ -40,8 +40,8 @@ class DemoParams:
 
     """
 
-    settle_ms: int = 15_000
-    least_fault_ms: int = 30_000
+    settle_ms: int = 5_000
+    least_fault_ms: int = 20_000
     most_fault_ms: int = 60_000
     pause_ms: int = 240_000
 

@@ -57,13 +57,13 @@ def request(service: str) -> RemediationRequest:
 
 def broken() -> Demo:
     """A demonstration whose fault has begun."""
-    demo = Demo(params=DemoParams())
+    demo = Demo(params=DemoParams(settle_ms=15_000, least_fault_ms=30_000))
     demo.step(BEFORE, LIVE_MS + 15_000)
     return demo
 
 
 def test_nothing_breaks_before_live_signals_have_come_for_a_while() -> None:
-    demo = Demo(params=DemoParams())
+    demo = Demo(params=DemoParams(settle_ms=15_000, least_fault_ms=30_000))
 
     assert demo.step(Seen(events=[], requests=[], live_since_ms=None), LIVE_MS + 900_000) == []
     assert demo.step(BEFORE, LIVE_MS + 14_999) == []
