@@ -1,11 +1,13 @@
 """From a budget of false alarms to a threshold: the normal law, corrected by the tail that was really seen."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 TAIL_FROM = 2.5
 """Scores above it are the tail that is learned, standard deviations."""
 _EXCESS_CAP = 5.0
+_REFRESH = 64
 _NORMAL_RATE = 0.0062
 """The normal law has 0.62 % of its mass above 2.5 ..."""
 _PRIOR_N, _PRIOR_EXCESS = 6.0, 1.9
@@ -13,10 +15,12 @@ _PRIOR_N, _PRIOR_EXCESS = 6.0, 1.9
 
 
 class TailThreshold:
-    """Learns how often, and how far, a score exceeds 2.5, and states the score exceeded with a given probability.
+    """Learns how often, and how far, a score exceeds 2.5, and holds the scores exceeded with given probabilities.
 
     Parameters
     ----------
+    probabilities
+        Of exceeding each threshold when all is well, each in ``(0, 0.5)``.
     memory
         Windows after which a score counts 1/e.
     prior_windows
@@ -25,32 +29,32 @@ class TailThreshold:
     Notes
     -----
     Memory O(1); time O(1). See detection.md section 5 ("threshold from a false-alarm budget"): an exponential tail.
+    Thresholds are computed anew with every tail value, and every 64th score.
 
     Examples
     --------
-    >>> tail = TailThreshold(60_000)
-    >>> round(tail.threshold(1e-6), 2)
+    >>> tail = TailThreshold((1e-6,), memory=60_000)
+    >>> round(tail.thresholds[0], 2)
     5.27
     >>> for _ in range(1000):
     ...     tail.learn(4.0, 1.0)
-    >>> tail.threshold(1e-6) > 10
+    >>> tail.thresholds[0] > 10
     True
 
     """
 
-    __slots__ = ("_cached", "_fade", "_prior_windows", "excess", "n_tail", "weight")
+    __slots__ = ("_fade", "_prior_windows", "_probabilities", "excess", "n_tail", "since", "thresholds", "weight")
 
-    def __init__(self, memory: float, prior_windows: float = 1000.0) -> None:
+    def __init__(self, probabilities: Sequence[float], *, memory: float, prior_windows: float = 1000.0) -> None:
+        self._probabilities = tuple(probabilities)
         self._prior_windows = prior_windows
         self._fade = 1 - 1 / memory
         self.restart()
 
     def restart(self) -> None:
         """Go back to the normal law."""
-        self.weight = 0.0
-        self.n_tail = 0.0
-        self.excess = 0.0
-        self._cached: dict[float, float] = {}
+        self.weight = self.n_tail = self.excess = 0.0
+        self._refresh()
 
     def learn(self, score: float, weight: float) -> None:
         """Count a score; ``weight`` is 1 for independent scores, 1/K for sums over K windows that overlap."""
@@ -58,32 +62,30 @@ class TailThreshold:
         self.weight = self.weight * fade + weight
         self.n_tail *= fade
         self.excess *= fade
+        self.since += 1
         if score > TAIL_FROM:
             self.n_tail += weight
             self.excess += weight * min(score - TAIL_FROM, _EXCESS_CAP)
-            self._cached.clear()
+            self._refresh()
+        elif self.since >= _REFRESH:
+            self._refresh()
 
-    def threshold(self, probability: float) -> float:
-        """Return the score that is exceeded with ``probability`` (in ``(0, 0.5)``) when all is well.
-
-        Between two tail values it moves so slowly that the last answer stands.
-        """
-        found = self._cached.get(probability)
-        if found is None:
-            rate = (self.n_tail + self._prior_windows * _NORMAL_RATE) / (self.weight + self._prior_windows)
-            mean_excess = (self.excess + _PRIOR_EXCESS) / (self.n_tail + _PRIOR_N)
-            normal = normal_threshold(probability)
-            found = self._cached[probability] = max(normal, TAIL_FROM + mean_excess * math.log(max(rate / probability, 1.0)))
-        return found
+    def _refresh(self) -> None:
+        rate = (self.n_tail + self._prior_windows * _NORMAL_RATE) / (self.weight + self._prior_windows)
+        mean_excess = (self.excess + _PRIOR_EXCESS) / (self.n_tail + _PRIOR_N)
+        self.thresholds = tuple(
+            max(normal_threshold(p), TAIL_FROM + mean_excess * math.log(max(rate / p, 1.0))) for p in self._probabilities
+        )
+        self.since = 0
 
     def to_state(self) -> list[float]:
-        """Return [weight, n_tail, excess] and what was last answered."""
-        return [self.weight, self.n_tail, self.excess, *(x for item in sorted(self._cached.items()) for x in item)]
+        """Return [weight, n_tail, excess, scores since the thresholds were computed, thresholds ...]."""
+        return [self.weight, self.n_tail, self.excess, self.since, *self.thresholds]
 
     def from_state(self, state: list[float]) -> "TailThreshold":
         """Take it over."""
-        self.weight, self.n_tail, self.excess = state[:3]
-        self._cached = dict(zip(state[3::2], state[4::2], strict=True))
+        self.weight, self.n_tail, self.excess, since = state[:4]
+        self.since, self.thresholds = int(since), tuple(state[4:])
         return self
 
 

@@ -93,13 +93,12 @@ def settled(scores: Sequence[ScaleScore]) -> bool:
 
 
 class Scale:
-    """One time scale: its learned variability and tail, and its share of the false-alarm budget."""
+    """One time scale: its learned variability, and its tail with the thresholds of ticket and page."""
 
-    __slots__ = ("k", "p", "p_page", "tail", "variability")
+    __slots__ = ("k", "tail", "variability")
 
-    def __init__(self, k: int, p: float, p_page: float, variability: Variability, tail: TailThreshold) -> None:
-        self.k, self.p, self.p_page = k, p, p_page
-        self.variability, self.tail = variability, tail
+    def __init__(self, k: int, variability: Variability, tail: TailThreshold) -> None:
+        self.k, self.variability, self.tail = k, variability, tail
 
 
 class Evidence:
@@ -143,8 +142,7 @@ class Evidence:
             if sums is not None:
                 z = self._scorer.z(sums, scale.variability.value)
                 known = self._n_learned >= _LEAST_SUMS * scale.k
-                threshold = scale.tail.threshold(scale.p) if known else _OUT_OF_REACH
-                page_threshold = scale.tail.threshold(scale.p_page) if known else _OUT_OF_REACH
+                threshold, page_threshold = scale.tail.thresholds if known else (_OUT_OF_REACH, _OUT_OF_REACH)
                 found.append(ScaleScore(scale.k, z, self._scorer.effect(sums), sums, threshold, page_threshold))
             elif scale.k in self._held:
                 found.append(self._held[scale.k])

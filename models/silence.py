@@ -54,7 +54,9 @@ class SilenceDetector:
     def needed_run(self) -> float:
         """Empty windows in a row that make an alert; infinite for a sparse service."""
         share = max(self._share.value, 1 / (self._tuning.ready_windows + self.n_seen))
-        by_chance = math.log(_CHANCE) / math.log(share) if share < 0.999 else math.inf
+        if share >= 0.999:
+            return math.inf
+        by_chance = math.log(_CHANCE) / math.log(share)
         needed = max(float(self._least_run), 2 * self._longest_harmless if self._longest_harmless > 1 else 0.0)
         if self._share.value > 0.002:  # empty windows are part of its life, so chance has a say
             needed = max(needed, math.ceil(by_chance))

@@ -76,10 +76,12 @@ class Tuning:
         return [
             Scale(
                 k,
-                min(0.01, self.false_alarms_per_day * share * k),
-                min(0.01, self.false_pages_per_day * share * k),
                 Variability(self.windows(self.variability_s), prior, floor),
-                TailThreshold(self.windows(self.tail_s), prior_windows=min(1000.0, self.windows(DAY_S))),
+                TailThreshold(
+                    [min(0.01, budget * share * k) for budget in (self.false_alarms_per_day, self.false_pages_per_day)],
+                    memory=self.windows(self.tail_s),
+                    prior_windows=min(1000.0, self.windows(DAY_S)),
+                ),
             )
             for k in ks
         ]

@@ -1,0 +1,298 @@
+"""The detection stage: a verdict for every closed window, once, and a state that survives."""
+
+import random
+
+import pytest
+
+from pipeline.analyse.detection import DetectionParams, DetectionStage, restore
+from pipeline.contracts.anomalies import Finding, Judgement, Severity, Verdict
+from pipeline.contracts.codec import decode, encode
+from pipeline.contracts.histogram import Histogram
+from pipeline.contracts.records import InRecord
+from pipeline.contracts.rows import HEAD, pack
+from pipeline.contracts.signals import (
+    Completeness,
+    Errors,
+    Latency,
+    LateCount,
+    Notice,
+    NoticeKind,
+    Saturation,
+    Signals,
+    Traffic,
+)
+from pipeline.errors import RecordInvalid, StateError
+
+START_MS = 1_767_571_200_000
+PARAMS = DetectionParams(ready_windows=60)
+
+
+def signals(
+    i: int,
+    *,
+    service: str = "cart",
+    requests: int = 50,
+    errors: int = 0,
+    ms: float = 100.0,
+    cpu: float = 0.4,
+    silent: bool = False,
+    revision: int = 1,
+    rollup: bool = False,
+    size_ms: int = 10_000,
+    histogram: bool = True,
+) -> Signals:
+    draw = random.Random(f"{service}{i}")
+    latencies = Histogram()
+    for _ in range(0 if silent else requests):
+        latencies.add(ms * draw.lognormvariate(0, 0.4))
+    n = 0 if silent else requests
+    return Signals(
+        id="x",
+        environment="prod",
+        service=service,
+        version="1.0",
+        window_start_ms=START_MS + i * size_ms,
+        window_end_ms=START_MS + (i + 1) * size_ms,
+        revision=revision,
+        rollup=rollup,
+        latency=Latency(count=n, mean_ms=latencies.mean, p95_ms=latencies.quantile(0.95)) if n else None,
+        traffic=Traffic(requests=n, requests_per_second=n * 1000 / size_ms),
+        errors=Errors(count=0 if silent else errors),
+        saturation={} if silent else {"cpu": Saturation(mean=cpu, max=cpu)},
+        completeness=Completeness(readings=0 if silent else n + 1, late=0, sources=1, delay_ms=3000),
+        histogram=latencies if n and histogram else None,
+    )
+
+
+class Feed:
+    """Feeds a stage as the shell does, with offsets that count up."""
+
+    def __init__(self, stage: DetectionStage) -> None:
+        self.stage = stage
+        self.offset = stage.applied + 1
+
+    def __call__(self, record: Signals | Notice | LateCount) -> Verdict | None:
+        outputs = self.stage.step(InRecord(offset=self.offset, timestamp_ms=0, key=None, value=encode(record)), now_ms=0)
+        self.offset += 1
+        if not outputs:
+            return None
+        (output,) = outputs
+        assert output.value is not None
+        return decode(output.value, Verdict)
+
+
+def trained(n: int = 400) -> Feed:
+    feed = Feed(restore(PARAMS, 3, {}))
+    for i in range(n):
+        feed(signals(i))
+    return feed
+
+
+def finding(verdict: Verdict | None, condition: str) -> Finding:
+    assert verdict is not None
+    return next(one for one in verdict.findings if one.condition == condition)
+
+
+def test_every_first_publication_gets_one_verdict_and_revisions_and_rollups_get_none() -> None:
+    feed = Feed(restore(PARAMS, 3, {}))
+
+    first, revised, again, rollup, empty = (
+        feed(signals(0)),
+        feed(signals(0, revision=2)),
+        feed(signals(0)),
+        feed(signals(1, rollup=True)),
+        feed(signals(1, silent=True)),
+    )
+
+    assert first is not None
+    assert empty is not None
+    assert (revised, again, rollup) == (None, None, None)
+
+
+def test_a_verdict_goes_to_the_same_partition_and_has_a_reproducible_id() -> None:
+    record = InRecord(offset=0, timestamp_ms=0, key=None, value=encode(signals(0)))
+
+    (one,) = restore(PARAMS, 3, {}).step(record, now_ms=0)
+    (other,) = restore(PARAMS, 3, {}).step(record, now_ms=99)
+
+    assert (one.topic, one.key, one.partition) == ("anomalies", "prod/cart", 3)
+    assert one == other
+
+
+def test_nothing_is_judged_before_enough_was_seen() -> None:
+    feed = Feed(restore(PARAMS, 3, {}))
+
+    verdict = feed(signals(0, requests=500, errors=500))
+
+    assert finding(verdict, "errors").judgement is Judgement.NOT_READY
+    assert finding(verdict, "errors").score is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "fault"),
+    [
+        ("latency", {"ms": 400.0}),
+        ("errors", {"errors": 15}),
+        ("traffic", {"requests": 2}),
+        ("saturation:cpu", {"cpu": 0.99}),
+        ("silence", {"silent": True}),
+    ],
+)
+def test_a_hard_fault_is_a_page_in_its_first_window(condition: str, fault: dict[str, float]) -> None:
+    feed = trained()
+
+    verdict = feed(signals(400, **fault))  # type: ignore[arg-type]
+
+    found = finding(verdict, condition)
+    assert found.judgement is Judgement.ANOMALOUS
+    assert found.severity is Severity.PAGE
+    assert not found.is_recovered
+    assert found.observed is not None
+    assert found.explanation
+
+
+def test_quiet_days_bring_no_finding() -> None:
+    feed, n_anomalous = trained(), 0
+
+    for i in range(400, 1400):
+        verdict = feed(signals(i))
+        assert verdict is not None
+        n_anomalous += any(one.judgement is Judgement.ANOMALOUS for one in verdict.findings)
+
+    assert n_anomalous <= 1
+
+
+def test_what_happens_in_an_outage_is_not_learned() -> None:
+    feed = trained()
+    for i in range(400, 700):
+        during = feed(signals(i, ms=400.0))
+    for i in range(700, 760):
+        after = feed(signals(i))
+    again = feed(signals(760, ms=400.0))
+
+    assert finding(during, "latency").judgement is Judgement.ANOMALOUS
+    assert finding(after, "latency").is_recovered
+    assert finding(again, "latency").judgement is Judgement.ANOMALOUS
+
+
+def test_an_alarm_that_never_ends_becomes_the_new_normal() -> None:
+    params = DetectionParams(ready_windows=60, max_alarm_s=600)
+    feed = Feed(restore(params, 0, {}))
+    for i in range(400):
+        feed(signals(i))
+
+    for i in range(400, 700):
+        verdict = feed(signals(i, ms=400.0))
+
+    assert finding(verdict, "latency").judgement is Judgement.NORMAL
+
+
+def test_a_silent_window_says_nothing_of_latency() -> None:
+    verdict = trained()(signals(400, silent=True))
+
+    assert finding(verdict, "latency").judgement is Judgement.NO_DATA
+
+
+def test_five_minute_windows_without_a_histogram_are_judged_too() -> None:
+    feed = Feed(restore(PARAMS, 3, {}))
+    for i in range(200):
+        feed(signals(i, size_ms=300_000, histogram=False, requests=400))
+
+    verdict = feed(signals(200, size_ms=300_000, histogram=False, requests=400, ms=250.0, errors=60))
+
+    assert finding(verdict, "latency").judgement is Judgement.ANOMALOUS
+    assert finding(verdict, "errors").judgement is Judgement.ANOMALOUS
+
+
+def test_a_service_that_went_over_to_wider_windows_starts_again_and_stragglers_are_skipped() -> None:
+    feed = trained()
+
+    wide = feed(signals(100, size_ms=60_000))
+    straggler = feed(signals(401))
+
+    assert finding(wide, "latency").judgement is Judgement.NOT_READY
+    assert straggler is None
+
+
+def test_a_retired_service_is_told_and_forgotten() -> None:
+    feed = trained()
+    notice = Notice(id="n", notice=NoticeKind.SERVICE_RETIRED, at_ms=START_MS, text="gone", environment="prod", service="cart")
+    feed.stage.take_changes()
+
+    verdict = feed(notice)
+
+    assert verdict is not None
+    assert verdict.retired
+    assert feed.stage.take_changes()["prod/cart"] is None
+
+
+def test_over_its_limit_the_service_heard_of_least_recently_goes() -> None:
+    feed = Feed(restore(DetectionParams(max_services=2), 0, {}))
+
+    for i, name in enumerate(["a", "b", "a", "c"]):
+        feed(signals(i, service=name))
+
+    rows = feed.stage.take_changes()
+    assert rows["prod/b"] is None
+    assert rows["prod/a"] is not None
+    assert feed.stage.n_evicted == 1
+
+
+def test_a_restored_stage_goes_on_exactly_like_the_one_that_never_stopped() -> None:
+    feed = trained(200)
+    rows = {name: row for name, row in feed.stage.take_changes().items() if row is not None}
+
+    restored = Feed(restore(PARAMS, 3, rows))
+
+    assert restored.offset == feed.offset
+    for i in range(200, 260):
+        window = signals(i, ms=100.0 if i < 240 else 300.0)
+        assert restored(window) == feed(window)
+
+
+def test_a_row_written_after_the_head_is_not_applied_twice() -> None:
+    feed = trained(200)
+    head = feed.stage.take_changes()[HEAD]
+    assert head is not None
+    feed(signals(200))
+    row = feed.stage.take_changes()["prod/cart"]
+    assert row is not None
+
+    again = Feed(restore(PARAMS, 3, {HEAD: head, "prod/cart": row}))
+
+    assert again(signals(200)) is None
+    assert again(signals(201)) is not None
+
+
+def test_an_old_copy_of_a_deleted_row_does_not_come_back() -> None:
+    feed = trained(50)
+    old = feed.stage.take_changes()["prod/cart"]
+    feed(Notice(id="n", notice=NoticeKind.SERVICE_RETIRED, at_ms=START_MS, text="gone", environment="prod", service="cart"))
+    head = feed.stage.take_changes()[HEAD]
+    assert old is not None
+    assert head is not None
+
+    stage = restore(PARAMS, 3, {HEAD: head, "prod/cart": old})
+
+    assert stage.take_changes().keys() == {HEAD}
+    assert Feed(stage)(signals(51)) is not None
+
+
+@pytest.mark.parametrize("body", [b"{", b"{}", b'{"model": {"kind": "service_model", "v": 99, "size_ms": 10000}}'])
+def test_an_unreadable_row_is_a_clear_error(body: bytes) -> None:
+    with pytest.raises(StateError, match="prod/cart"):
+        restore(PARAMS, 0, {"prod/cart": pack(1, body)})
+
+
+def test_what_is_no_signals_record_is_refused() -> None:
+    with pytest.raises(RecordInvalid):
+        restore(PARAMS, 0, {}).step(InRecord(offset=0, timestamp_ms=0, key=None, value=b"[]"), now_ms=0)
+
+
+def test_a_service_needs_at_most_16_kilobytes() -> None:
+    feed = trained(1500)
+
+    row = feed.stage.take_changes()["prod/cart"]
+
+    assert row is not None
+    assert len(row) <= 16 * 1024

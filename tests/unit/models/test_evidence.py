@@ -1,0 +1,127 @@
+"""Counts, thresholds and sums over windows."""
+
+import math
+import random
+
+import pytest
+
+from models.averages import FadingMean
+from models.budget import TailThreshold, normal_threshold
+from models.deviance import count_score
+from models.evidence import CountScorer, Evidence
+from models.tuning import Tuning
+from models.variability import Variability
+
+
+def test_a_count_as_expected_scores_nothing_and_more_scores_more() -> None:
+    scores = [count_score(n, 100, 0.0) for n in (60, 80, 100, 120, 140)]
+
+    assert scores == sorted(scores)
+    assert scores[2] == 0.0
+
+
+def test_a_variable_rate_makes_the_same_count_less_surprising() -> None:
+    assert count_score(140, 100, 0.05) < count_score(140, 100, 0.0) / 1.5
+
+
+def test_poisson_counts_score_like_standard_normals() -> None:
+    draw = random.Random(3)
+    scores = [count_score(sum(draw.random() < 0.02 for _ in range(1000)), 20, 0.0) for _ in range(2000)]
+
+    assert abs(sum(scores) / len(scores)) < 0.1
+    assert 0.75 < sum(score * score for score in scores) / len(scores) < 1.15
+
+
+def test_a_fresh_threshold_is_at_least_the_normal_quantile() -> None:
+    assert TailThreshold([1e-5], memory=1000).thresholds[0] >= normal_threshold(1e-5)
+
+
+def test_a_heavy_tail_raises_the_threshold() -> None:
+    tail = TailThreshold([1e-5], memory=10_000)
+    before = tail.thresholds[0]
+
+    for _ in range(200):
+        tail.learn(6.0, 1.0)
+
+    assert tail.thresholds[0] > before + 2
+
+
+def test_variability_is_what_sampling_does_not_explain() -> None:
+    draw = random.Random(5)
+    variability = Variability(memory=5000, prior=0.5, floor=1e-4)
+
+    for _ in range(5000):
+        variability.learn(draw.gauss(0, 0.2) ** 2, sampling=0.01, weight=1.0)
+
+    assert variability.value == pytest.approx(0.03, rel=0.25)
+
+
+def test_a_fading_mean_goes_on_equally_after_a_restart() -> None:
+    mean = FadingMean(5)
+    for x in range(9):
+        mean.update(float(x))
+    again = FadingMean(5).from_state(mean.to_state())
+
+    mean.update(100.0)
+    again.update(100.0)
+
+    assert again.value == mean.value
+
+
+def make_evidence() -> Evidence:
+    tuning = Tuning(window_s=10)
+    return Evidence(CountScorer(+1), tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3), width=2, needs_two=True)
+
+
+def push(evidence: Evidence, count: float, expected: float, times: int) -> None:
+    for _ in range(times):
+        evidence.push((count, expected), evidence.scores((count, expected)), is_normal=True)
+
+
+def test_one_spike_does_not_move_the_sum_of_six() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 300)
+
+    by_k = {score.k: score for score in evidence.scores((200, 10))}
+
+    assert by_k[1].z > 5
+    assert by_k[6].effect == pytest.approx(1.0)
+
+
+def test_a_small_lasting_excess_shows_on_the_long_scale_first() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 2400)
+    for _ in range(60):
+        scores = evidence.scores((14, 10))
+        evidence.push((14, 10), scores, is_normal=False)
+
+    by_k = {score.k: score for score in scores}
+
+    assert by_k[30].z > by_k[30].threshold
+    assert by_k[1].z < by_k[1].threshold
+
+
+def test_a_scale_is_out_of_reach_until_enough_of_its_sums_were_learned() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 60)
+
+    by_k = {score.k: score for score in evidence.scores((500, 10))}
+
+    assert by_k[1].z > by_k[1].threshold
+    assert by_k[6].threshold > 1000
+
+
+def test_scoring_changes_nothing() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 50)
+    before = evidence.to_state()
+
+    evidence.scores((math.pi * 100, 10))
+
+    assert evidence.to_state() == before
+
+
+@pytest.mark.parametrize("bad", [{"window_s": 0}, {"window_s": 10, "scales": (6, 1)}, {"window_s": 10, "scales": (1, 7)}])
+def test_a_tuning_that_cannot_work_is_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        Tuning(**bad)  # type: ignore[arg-type]
