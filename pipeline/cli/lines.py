@@ -254,7 +254,8 @@ def _dead_letter(headers: Mapping[str, bytes | None]) -> DeadLetter:
 
 def _service_of(record: object) -> str:
     service = getattr(record, "service", "")
-    return f"{safe(record.environment)}/{safe(service)}" if service and hasattr(record, "environment") else ""
+    environment = getattr(record, "environment", "")
+    return "/".join(safe(part) for part in (environment, service) if part) if service else ""
 
 
 _READERS: Mapping[str, Callable[[bytes], tuple[object, str]]] = {

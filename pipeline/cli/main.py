@@ -47,7 +47,7 @@ app.command(
 app.command(
     epilog=examples(
         "tocsin replay shop.ndjson --shift-to-now --speed max",
-        "tocsin replay petshop/low_traffic --format petshop --speed 600",
+        "tocsin replay petshop/low_traffic/noissue --format petshop --speed 600",
     ),
 )(replay)
 app.command(

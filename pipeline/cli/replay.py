@@ -22,6 +22,7 @@ from pipeline.simulation.replay import lines, messages, ndjson_files, times
 from pipeline.simulation.times import to_ms
 
 MAX_SPEED = "max"
+PETSHOP_FILE = "metrics.csv"
 WINDOW_MS = 10_000
 
 
@@ -139,9 +140,7 @@ class _Recording:
     def lines(self) -> Iterator[bytes]:
         """Yield its records as lines of Tocsin's own JSON."""
         if self.format is Format.PETSHOP:
-            from pipeline.simulation.petshop import rows  # noqa: PLC0415 - only this format needs it
-
-            return (orjson.dumps(row) for row in rows(Path(self.source)))
+            return (orjson.dumps(row) for row in _petshop_rows(Path(self.source)))
         if self.source == "-":
             self.kept.seek(0)
             return (line for raw in self.kept if (line := raw.strip()))
@@ -163,3 +162,19 @@ class _Recording:
         if first_ms is None or last_ms is None:
             raise UsageError(f"{self.source}: holds no record with a time")
         return Span(first_ms=first_ms, last_ms=last_ms)
+
+
+def _petshop_rows(source: Path) -> Iterator[dict[str, object]]:
+    """Yield the records of a metrics.csv, or of each one below a folder, the earliest first."""
+    from pipeline.simulation.petshop import row_groups, rows  # noqa: PLC0415 - only this format needs it
+
+    folders = [source.parent] if source.is_file() else sorted(path.parent for path in source.rglob(PETSHOP_FILE))
+    if not folders:
+        raise UsageError(f"{source}: holds no {PETSHOP_FILE}")
+    try:
+        if len(folders) > 1:
+            folders.sort(key=lambda folder: min((time_s for time_s, _ in row_groups(folder)), default=0.0))
+        for folder in folders:
+            yield from rows(folder)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from problem
