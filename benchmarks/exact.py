@@ -31,6 +31,8 @@ SMALL = {"ingest": {"chunk_records": 500, "chunk_ms": 5000}, "source": {"idle_ms
 """Short chunks and little grace: many chunk ends, and late data, in a minute."""
 SESSION_S = 2.0
 """The session timeout of the test profile."""
+WIDE_S = 25
+"""For so long one service reports whole minutes: its last window is then over before the last fault is."""
 SETTLE_S = 90
 """How long the published totals may stand still, short of what was sent, before a run is called inexact."""
 
@@ -57,7 +59,7 @@ class Workers:
 
     async def send(self, name: str, signum: signal.Signals) -> None:
         """Send a signal to a worker; one that is being started again is waited for."""
-        while self.running[name].returncode is not None:
+        while self.running[name].returncode is not None:  # noqa: ASYNC110 - the supervisor polls, too
             await asyncio.sleep(0.1)
         self.running[name].send_signal(signum)
 
@@ -158,11 +160,12 @@ async def feed(run: Run, stop: asyncio.Event) -> None:
     )
     await producer.start()
     sent: set[asyncio.Future[object]] = set()
+    wide_until = time.monotonic() + WIDE_S
     try:
         while not stop.is_set():
             for _ in range(MESSAGES_PER_S // 10):
                 now_ms = time.time_ns() // 1_000_000  # noqa: TID251 - the publishers' clock, not the pipeline's
-                value = message(run.rng, now_ms, run.truth)
+                value = message(run.rng, now_ms, run.truth, has_wide=time.monotonic() < wide_until)
                 future = await producer.send(
                     run.topics["telemetry.metrics"], value, partition=run.rng.randrange(PARTITIONS), timestamp_ms=now_ms
                 )

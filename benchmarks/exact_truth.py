@@ -26,10 +26,13 @@ class Truth:
         return sum(self.readings.values()) + self.rejected
 
 
-def message(rng: random.Random, now_ms: int, truth: Truth) -> bytes:
-    """Return one telemetry message, one record or several, and count it in ``truth``."""
+def message(rng: random.Random, now_ms: int, truth: Truth, *, has_wide: bool) -> bytes:
+    """Return one telemetry message, one record or several, and count it in ``truth``.
+
+    ``has_wide``: one service may report whole minutes, so its windows are as long.
+    """
     n = 1 if rng.random() < 0.8 else rng.randint(2, 6)
-    records = [_record(rng, now_ms, truth) for _ in range(n)]
+    records = [_record(rng, now_ms, truth, has_wide=has_wide) for _ in range(n)]
     if n == 1 and rng.random() < 0.02:
         truth.rejected += 1
         _uncount(records[0], truth)
@@ -39,7 +42,7 @@ def message(rng: random.Random, now_ms: int, truth: Truth) -> bytes:
     return json.dumps(records[0] if n == 1 else records).encode()
 
 
-def _record(rng: random.Random, now_ms: int, truth: Truth) -> dict[str, Any]:
+def _record(rng: random.Random, now_ms: int, truth: Truth, *, has_wide: bool) -> dict[str, Any]:
     service, environment = f"s{rng.randrange(8)}", rng.choice(["prod", "staging"])
     late_ms = 0 if rng.random() < 0.95 else rng.randint(0, 90_000)
     time_ms = now_ms - rng.randint(0, 1500) - late_ms
@@ -54,7 +57,7 @@ def _record(rng: random.Random, now_ms: int, truth: Truth) -> dict[str, Any]:
         }
     elif kind < 0.85:
         record = {**common, "kind": "gauge", "resource": "cpu", "utilization": round(rng.random(), 3)}
-    elif kind < 0.95:
+    elif kind < 0.95 or not has_wide:
         record = _summary(common, interval_s=10, requests=rng.randint(0, 20))
     else:
         record = _summary({**common, "service": "wide"}, interval_s=60, requests=rng.randint(0, 20))

@@ -1,8 +1,9 @@
 """The three apps, wired: reads like the picture in docs/architecture.md."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import structlog
@@ -12,7 +13,7 @@ import pipeline.analyse.agents as analyse_agents
 import pipeline.ingest.agents as ingest_agents
 from pipeline.adapters import clock, configs, kafka, topics
 from pipeline.adapters.changelogs import ensure_changelogs
-from pipeline.adapters.faust_apps import FaustAppSettings, Profile, TocsinApp, make_app
+from pipeline.adapters.faust_apps import FaustAppSettings, Profile, TocsinApp, make_app, settings_for
 from pipeline.adapters.faust_run import run_apps
 from pipeline.adapters.health import HealthBoard, HealthParams
 from pipeline.adapters.ledger import Ledger
@@ -25,6 +26,7 @@ from pipeline.adapters.tables import RowTable, TableRows, make_table
 from pipeline.adapters.transport import bulk_topic
 from pipeline.adapters.transport_view import TransportView
 from pipeline.adapters.web import start_web
+from pipeline.analyse.windows import WindowStage
 from pipeline.contracts.config import IngestConfig
 from pipeline.settings import VERSION, Settings
 
@@ -65,9 +67,13 @@ class House:
         )
         return app, ledger
 
-    def watch(self, app: TocsinApp, role: Role, *shells: Any) -> None:
+    def watch(
+        self, app: TocsinApp, role: Role, ledger: Ledger, shells: Sequence[Any], gauges: Sequence[Callable[[], None]] = ()
+    ) -> None:
         """Let shells forget revoked partitions, tick, and have the app's progress reported."""
-        reporter = Reporter(app=app, role=role, shells=shells, board=self.board, telemetry=self.telemetry)
+        reporter = Reporter(
+            app=app, role=role, shells=shells, ledger=ledger, gauges=gauges, board=self.board, telemetry=self.telemetry
+        )
         self.reporters.append(reporter)
 
         async def revoked(*args: Any, **_more: Any) -> None:
@@ -111,7 +117,7 @@ def ingest_app(house: House) -> TocsinApp:
     async def ingest(stream: Any) -> None:
         await ingest_agents.run(stream, shell)
 
-    house.watch(app, "ingest", shell)
+    house.watch(app, "ingest", ledger, [shell])
     return app
 
 
@@ -129,7 +135,8 @@ def analyse_app(house: House) -> TocsinApp:
         stage_shell(house, app, ledger, agent.topic, agent.table, agent.restore, settings.topics.service_partitions)
         for agent in agents
     ]
-    house.watch(app, "analyse", *shells)
+    tables = house.tables[-len(agents) :]
+    house.watch(app, "analyse", ledger, shells, [partial(report_windows, house.telemetry, shells[0]), *state_gauges(house, tables)])
     return app
 
 
@@ -149,7 +156,7 @@ def act_app(house: House) -> TocsinApp:
             on_invalid=lambda problem, offset: log.warning("unreadable remediation result", offset=offset, problem=str(problem)),
         )
 
-    house.watch(app, "act", shell)
+    house.watch(app, "act", ledger, [shell], state_gauges(house, house.tables[-1:]))
     return app
 
 
@@ -177,6 +184,25 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
         await run_stage(stream, shell)
 
     return shell
+
+
+def report_windows(telemetry: Telemetry, shell: StageShell) -> None:
+    """Tell the watermark and the open windows of each owned partition."""
+    for partition, stage in shell.stages().items():
+        if isinstance(stage, WindowStage):
+            telemetry.windows(partition, n_open=stage.n_open_windows, n_services=stage.n_services)
+            if stage.low_ms is not None:
+                telemetry.watermark(partition, stage.low_ms, clock.now_ms())
+
+
+def state_gauges(house: House, tables: Sequence[RowTable]) -> list[Callable[[], None]]:
+    """Return what tells the size of each table."""
+    return [partial(_report_state, house.telemetry, table) for table in tables]
+
+
+def _report_state(telemetry: Telemetry, table: RowTable) -> None:
+    for partition, (n_rows, n_bytes) in table.rows.sizes().items():
+        telemetry.state(table.name, partition, n_rows=n_rows, n_bytes=n_bytes)
 
 
 BUILDERS: Mapping[Role, Callable[[House], TocsinApp]] = {"ingest": ingest_app, "analyse": analyse_app, "act": act_app}
@@ -254,18 +280,14 @@ async def _watch_broker(house: House) -> None:
 
 
 def _faust_settings(settings: Settings, role: Role) -> FaustAppSettings:
-    connection, worker = settings.connection, settings.worker
+    worker = settings.worker
     profile: Profile = "local" if worker.profile == "embedded" else worker.profile
-    return FaustAppSettings(
-        bootstrap=connection.bootstrap,
+    return settings_for(
+        settings.connection,
         profile=profile,
         instance_id=f"{worker.instance_id}-{role}" if worker.instance_id else None,
         is_embedded=worker.profile == "embedded" or worker.embedded_broker,
         replication_factor=max(1, settings.topics.replication_factor),
         fetch_bytes=settings.topics.max_message_bytes,
         max_request_bytes=kafka.MAX_REQUEST_BYTES,
-        tls=kafka.tls_context(connection),
-        sasl_mechanism=connection.sasl_mechanism if connection.uses_sasl else None,
-        sasl_username=connection.sasl_username if connection.uses_sasl else None,
-        sasl_password=kafka.password(connection) if connection.uses_sasl else None,
     )

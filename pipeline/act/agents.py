@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.act import alerts, results
+from pipeline.act.alerts import ActParams
+from pipeline.act.alerts import restore as restore_stage
 from pipeline.act.remediation import RemediationParams
+from pipeline.act.results import outcome
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.transport import Batch
 from pipeline.contracts.remediation import ResultStatus
@@ -12,9 +14,9 @@ from pipeline.contracts.stage import Stage
 from pipeline.errors import RecordInvalid
 
 
-def restore(params: alerts.ActParams, remediation: RemediationParams) -> Callable[[int, Mapping[str, bytes]], Stage]:
+def restore(params: ActParams, remediation: RemediationParams) -> Callable[[int, Mapping[str, bytes]], Stage]:
     """Return how the alert stage is restored."""
-    return lambda partition, rows: alerts.restore(params, remediation, partition, rows)
+    return lambda partition, rows: restore_stage(params, remediation, partition, rows)
 
 
 async def count_results(
@@ -30,7 +32,7 @@ async def count_results(
             ledger.began(tp, Standing(batch.begins_at, ""))
         for record in batch.records:
             try:
-                on_result(results.outcome(record.value or b"").status)
+                on_result(outcome(record.value or b"").status)
             except RecordInvalid as problem:
                 on_invalid(problem, record.offset)
         ledger.finish(tp, batch.next_offset)

@@ -47,6 +47,10 @@ TIMEOUTS: dict[Profile, Timeouts] = {
 """design.md section 5. A stock broker refuses sessions under 6 s; brokers of the test profile are set for it."""
 
 
+PRODUCER_PATIENCE_S = 120.0
+"""How long a send is tried again before it fails, and the worker with it: longer than a broker's restart takes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaustAppSettings:
     """What an operator decides about a worker's connection to Kafka.
@@ -164,7 +168,7 @@ def make_app(
         "broker_heartbeat_interval": timeouts.heartbeat_s,
         "broker_request_timeout": timeouts.request_s,
         "broker_commit_interval": 1.0,
-        "producer_request_timeout": timeouts.request_s,
+        "producer_request_timeout": PRODUCER_PATIENCE_S,
         "producer_max_request_size": settings.max_request_bytes,
         "producer_acks": -1,
         "consumer_auto_offset_reset": "earliest",

@@ -22,7 +22,18 @@ MAX_MESSAGES = 1_000
 HIDDEN = "(not shown)"
 FIRST = ("timestamp", "level", "event", "role", "service_key", "topic", "partition", "offset", "suppressed")
 """The order in which a line begins; other fields follow."""
-LEVELS: Mapping[str, int] = {"aiokafka": logging.WARNING, "mode": logging.WARNING, "asyncio": logging.WARNING}
+LEVELS: Mapping[str, int] = dict.fromkeys(
+    (
+        "aiokafka",
+        "asyncio",
+        "faust",
+        "mode",
+        "pipeline.adapters.faust_apps",  # Faust's services, subclassed, log under our names
+        "pipeline.adapters.tables",
+        "pipeline.adapters.transport",
+    ),
+    logging.WARNING,
+)
 """Libraries whose everyday lines help nobody."""
 
 _SECRET_KEY = re.compile(r"passw|secret|token|credential|authorization|api_?key|private_?key", re.IGNORECASE)

@@ -9,6 +9,7 @@ from pipeline.adapters.metrics import Telemetry
 from pipeline.contracts.alerts import Transition
 from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.readings import RejectReason
+from pipeline.contracts.records import OutRecord
 from pipeline.contracts.remediation import Action
 
 
@@ -97,23 +98,26 @@ class MetricsObserver:
         """A batch did not go on from where its reader stands."""
         self._telemetry.offset_jump(topic, partition, expected=expected, delivered=got)
 
-    def published(self, topic: str, value: bytes | None) -> None:
-        """A record was queued for a (logical) topic."""
-        if topic == "dead-letters":
-            self._telemetry.dead_letter(topic)
-        if value is None:
+    def published(self, record: OutRecord) -> None:
+        """A record was queued."""
+        if record.topic == "dead-letters":
+            self._telemetry.dead_letter(record.key.rsplit("/", 2)[0])
             return
-        if topic == "partials":
-            self._telemetry.bundle_sent(topic, len(value))
-        elif topic == "signals":
-            head = _signals.decode(value)
-            if head.kind == "late":
-                self._telemetry.late_readings(0, head.readings)
-            elif head.kind == "signals" and head.revision == 1 and not head.rollup:
-                self._telemetry.window_published(head.window_end_ms, self._now_ms())
-        elif topic == "alert-events":
-            alert = _alert.decode(value)
+        if record.value is None:
+            return
+        if record.topic == "partials":
+            self._telemetry.bundle_sent(record.key.rsplit("/", 1)[0], len(record.value))
+        elif record.topic == "signals":
+            self._signals(record.partition or 0, _signals.decode(record.value))
+        elif record.topic == "alert-events":
+            alert = _alert.decode(record.value)
             self._telemetry.alert_event(alert.transition, alert.severity)
-        elif topic == "remediation.requests":
-            request = _request.decode(value).data
+        elif record.topic == "remediation.requests":
+            request = _request.decode(record.value).data
             self._telemetry.remediation_requested(request.action, dry_run=request.dry_run)
+
+    def _signals(self, partition: int, head: _SignalsHead) -> None:
+        if head.kind == "late":
+            self._telemetry.late_readings(partition, head.readings)
+        elif head.kind == "signals" and head.revision == 1 and not head.rollup:
+            self._telemetry.window_published(head.window_end_ms, self._now_ms())

@@ -1,16 +1,19 @@
 """How far a worker's partitions are, told to its health board and its metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pipeline.adapters import kafka
 from pipeline.adapters.faust_apps import TocsinApp
 from pipeline.adapters.health import HealthBoard
+from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry
 from pipeline.adapters.transport import end_by_partition
 from pipeline.errors import BrokerError, ConfigError
 
 TopicPartition = tuple[str, int]
+GAUGES_EVERY = 20
+"""Reports between two looks at the state's size, which takes a walk over its rows."""
 
 
 class Positioned(Protocol):
@@ -22,17 +25,41 @@ class Positioned(Protocol):
 
 
 class Reporter:
-    """Reports of one app."""
+    """Reports of one app.
+
+    Parameters
+    ----------
+    app, role, shells
+        Whose progress it is.
+    ledger
+        Where partitions stand of which nothing was folded yet.
+    gauges
+        Called now and then for what only stages and tables know.
+    board, telemetry
+        Who is told.
+
+    """
 
     def __init__(
-        self, *, app: TocsinApp, role: str, shells: Sequence[Positioned], board: HealthBoard, telemetry: Telemetry
+        self,
+        *,
+        app: TocsinApp,
+        role: str,
+        shells: Sequence[Positioned],
+        ledger: Ledger,
+        gauges: Sequence[Callable[[], None]],
+        board: HealthBoard,
+        telemetry: Telemetry,
     ) -> None:
         self._app = app
         self._role = role
         self._shells = shells
+        self._ledger = ledger
+        self._gauges = gauges
         self._board = board
         self._telemetry = telemetry
         self._is_recovered = False
+        self._n_reports = 0
 
     def assigned(self, partitions: set[TopicPartition]) -> None:
         """Note a new assignment."""
@@ -54,17 +81,16 @@ class Reporter:
         if not self._is_recovered and not self._app.rebalancing and recovery.completed.is_set():
             self._is_recovered = True
             self._board.recovered(self._role)
-        ends = end_by_partition(self._app)
-        for shell in self._shells:
-            for tp, position in shell.positions().items():
-                end = ends.get(tp)
-                if end is not None:
-                    self._telemetry.lag(self._role, *tp, max(end - position, 0))
-                    self._board.progress(self._role, *tp, position=position, end=end)
-        owned = {tp for shell in self._shells for tp in shell.positions()}
-        for tp, end in ends.items():
-            if tp not in owned:  # nothing has been read of it yet
-                self._board.progress(self._role, *tp, position=end, end=end)
+        positions = {tp: position for shell in self._shells for tp, position in shell.positions().items()}
+        for tp, end in end_by_partition(self._app).items():
+            standing = self._ledger.standing(tp)
+            position = positions.get(tp, standing.next_offset if standing else 0)
+            self._telemetry.lag(self._role, *tp, max(end - position, 0))
+            self._board.progress(self._role, *tp, position=position, end=end)
+        if self._n_reports % GAUGES_EVERY == 0:
+            for gauge in self._gauges:
+                gauge()
+        self._n_reports += 1
 
     def broker_answers(self, *, answers: bool) -> None:
         """Note whether the broker answered a probe."""

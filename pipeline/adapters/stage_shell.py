@@ -41,8 +41,8 @@ class Observer(Protocol):
         """Rows were written and acknowledged."""
         ...
 
-    def published(self, topic: str, value: bytes | None) -> None:
-        """A record was queued for a (logical) topic."""
+    def published(self, record: OutRecord) -> None:
+        """A record was queued."""
         ...
 
     def discontinued(self, topic: str, partition: int, expected: int, got: int) -> None:
@@ -163,7 +163,7 @@ class StageShell:
             return False
         if batch.begins_at < owned.position:
             raise StateError(
-                f"{self.topic}/{batch.partition} starts again at offset {batch.begins_at}, but this app stands at {owned.position}: "
+                f"{self.topic}/{batch.partition} starts again at offset {batch.begins_at}, this app stands at {owned.position}: "
                 "the topic was created anew; start with a fresh app id (TOCSIN_APP_ID)"
             )
         owned.position = batch.begins_at
@@ -182,7 +182,7 @@ class StageShell:
                 outputs = self._stepped(stage, batch, record, now_ms)
                 await owned.outbox.send(outputs)
                 for output in outputs:
-                    self._observer.published(output.topic, output.value)
+                    self._observer.published(output)
             if i % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
         owned.position = batch.next_offset
@@ -193,9 +193,8 @@ class StageShell:
         try:
             return stage.step(record, now_ms)
         except RecordInvalid as problem:
-            rejection = Rejection(reason=RejectReason.BROKEN_CONTRACT, detail=str(problem)[:500])
-            letter = dead_letter(topic=batch.topic, partition=batch.partition, record=record, rejections=[rejection], n_records=1)
-            return [letter]
+            refused = [Rejection(reason=RejectReason.BROKEN_CONTRACT, detail=str(problem)[:500])]
+            return [dead_letter(topic=batch.topic, partition=batch.partition, record=record, rejections=refused, n_records=1)]
 
     async def _checkpoint(self, partition: int, owned: _Owned) -> None:
         began_ms, position = self._monotonic_ms(), owned.position

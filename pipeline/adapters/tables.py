@@ -77,6 +77,14 @@ class RowStore(memory.Store[bytes, bytes]):
         self.data.pop(key, None)
         self._key_partition.pop(key, None)
 
+    def sizes(self) -> dict[int, tuple[int, int]]:
+        """Return how many rows, and bytes, each owned partition has."""
+        found: dict[int, tuple[int, int]] = {}
+        for key, partition in self._key_partition.items():
+            n_rows, n_bytes = found.get(partition, (0, 0))
+            found[partition] = (n_rows + 1, n_bytes + len(key) + len(self.data[key]))
+        return found
+
     def of_partition(self, partition: int) -> dict[bytes, bytes]:
         """Return the rows of one partition."""
         return {key: self.data[key] for key, owner in self._key_partition.items() if owner == partition}

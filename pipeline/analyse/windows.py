@@ -54,6 +54,16 @@ class WindowStage:
         return len(state.windows) + len(state.rollups) + len(state.lates) + len(state.profiles)
 
     @property
+    def n_open_windows(self) -> int:
+        """Windows that may still change."""
+        return len(self._state.windows)
+
+    @property
+    def n_services(self) -> int:
+        """Services for which windows are published."""
+        return len(self._state.profiles)
+
+    @property
     def low_ms(self) -> int | None:
         """The partition's watermark, epoch ms."""
         return self._state.head.low_ms

@@ -54,8 +54,8 @@ class Observer(Protocol):
         """Records were read and their readings folded or rejected."""
         ...
 
-    def published(self, topic: str, value: bytes | None) -> None:
-        """A record was queued for a (logical) topic."""
+    def published(self, record: OutRecord) -> None:
+        """A record was queued."""
         ...
 
     def chunk_finished(self, topic: str, partition: int) -> None:
@@ -210,7 +210,7 @@ class IngestShell:
     async def _publish(self, owned: _Owned, outputs: list[OutRecord]) -> None:
         await owned.outbox.send(outputs)
         for output in outputs:
-            self._observer.published(output.topic, output.value)
+            self._observer.published(output)
 
     def _owner(self, tp: tuple[str, int], owned: _Owned) -> Owner:
         return Owner(

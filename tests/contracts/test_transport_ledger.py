@@ -1,9 +1,6 @@
 """What the ledger lets be committed, and how often the same complaint is logged."""
 
-import logging
-
 from pipeline.adapters.ledger import Ledger, Standing
-from pipeline.adapters.transport.logs import OncePerInterval, throttle
 
 TP = ("topic", 0)
 
@@ -49,35 +46,3 @@ def test_a_forgotten_partition_is_not_finished_by_a_straggler() -> None:
 
     assert ledger.standing(TP) is None
     assert list(ledger.due()) == []
-
-
-def record(message: str, *args: object, name: str = "aiokafka.conn") -> logging.LogRecord:
-    return logging.LogRecord(name, logging.ERROR, __file__, 1, message, args, None)
-
-
-def test_the_same_complaint_passes_once_per_interval_and_counts_the_rest() -> None:
-    now = [0]
-    once = OncePerInterval(interval_ms=1_000, now_ms=lambda: now[0])
-    complaints = [record("no broker at %s", port) for port in range(5)]
-
-    first = [once.filter(complaint) for complaint in complaints]
-    now[0] = 1_000
-    later = record("no broker at %s", 9)
-    passes = once.filter(later)
-
-    assert first == [True, False, False, False, False]
-    assert passes
-    assert later.getMessage() == "no broker at 9 [and 4 more like it]"
-    assert once.n_suppressed == 4
-
-
-def test_our_own_loggers_are_not_throttled() -> None:
-    handler = logging.Handler()
-    once = throttle(handler)
-
-    kept = [handler.filter(record("same", name="pipeline.app")) for _ in range(3)]
-    noisy = [bool(handler.filter(record("same"))) for _ in range(3)]
-
-    assert all(kept)
-    assert noisy == [True, False, False]
-    assert once.n_suppressed == 2
