@@ -11,12 +11,13 @@ _DAY_S = 86_400
 _BIN_S = _DAY_S // N_BINS
 _LEAST_WINDOWS = 24.0
 """A mean of fewer windows is mostly noise, whatever their length."""
+_DAYS_KEPT = 5
 _STEP = 0.3
 """A bin moves by at most this much of log traffic a time."""
 
 
 class DayProfile:
-    """Expected count of a window: before a day was seen a mean of 20 minutes (at least 24 windows), from then on ``exp(profile + level)``.
+    """Expected count of a window: ``exp(profile + level)``; before a day was seen a mean of 20 minutes (24 windows at least).
 
     Parameters
     ----------
@@ -38,7 +39,9 @@ class DayProfile:
         self._recent = 0.0
         self._level = 0.0
         self._bins = [0.0] * N_BINS
-        self._days = [0.0] * N_BINS
+        self._seen = [0] * N_BINS
+        """Windows by bin, up to five days' worth."""
+        self._per_bin = max(1.0, _BIN_S / window_s)
         self.has_profile = False
 
     def expected(self, time_s: float) -> float:
@@ -67,24 +70,23 @@ class DayProfile:
         gain = min(1.0, expected)
         self._level += max(-0.7, min(0.7, residual)) * gain / self._level_memory
         i = int(time_s % _DAY_S) // _BIN_S
-        per_bin = _BIN_S / self._window_s
-        days = self._days[i] = round(self._days[i] + 1 / per_bin, 6)
-        rate = max(1 / (1 + days), 0.2) * gain / max(per_bin, 1.0)
-        self._bins[i] = round(self._bins[i] + rate * max(-_STEP, min(_STEP, residual)), 6)
+        self._seen[i] = min(self._seen[i] + 1, round(_DAYS_KEPT * self._per_bin))
+        rate = max(1 / (1 + self._seen[i] / self._per_bin), 1 / _DAYS_KEPT) * gain / self._per_bin
+        self._bins[i] = round(self._bins[i] + rate * max(-_STEP, min(_STEP, residual)), 5)
         return False
 
     def _learn_first_day(self, time_s: float, count: float) -> bool:
-        """Collect plain sums by bin (in ``_bins``, windows in ``_days``), and follow the last 20 minutes."""
+        """Collect plain sums by bin (in ``_bins``), and follow the last 20 minutes."""
         weight = max(1 / self.n, 1 / self._recent_memory)
         self._recent += weight * (count - self._recent)
         i = int(time_s % _DAY_S) // _BIN_S
         self._bins[i] += count
-        self._days[i] += 1
+        self._seen[i] += 1
         if self.n * self._window_s < _DAY_S:
             return False
-        mean = max(sum(self._bins) / max(sum(self._days), 1.0), 1e-3)
-        self._bins = [round(math.log((total + 0.5 * mean) / (n + 0.5)), 6) for total, n in zip(self._bins, self._days, strict=True)]
-        self._days = [1.0] * N_BINS
+        mean = max(sum(self._bins) / max(sum(self._seen), 1), 1e-3)
+        self._bins = [round(math.log((total + 0.5 * mean) / (n + 0.5)), 6) for total, n in zip(self._bins, self._seen, strict=True)]
+        self._seen = [round(self._per_bin)] * N_BINS
         self._level = 0.0
         self.has_profile = True
         return True
@@ -98,7 +100,7 @@ class DayProfile:
             "recent": self._recent,
             "level": self._level,
             "bins": self._bins if self.n else [],
-            "days": self._days if self.n else [],
+            "seen": self._seen if self.n else [],
             "has_profile": self.has_profile,
         }
 
@@ -107,6 +109,6 @@ class DayProfile:
         read_state(state, "day_profile", 1)
         self.n, self._recent, self._level = state["n"], state["recent"], state["level"]
         self._bins = list(state["bins"]) or [0.0] * N_BINS
-        self._days = list(state["days"]) or [0.0] * N_BINS
+        self._seen = list(state["seen"]) or [0] * N_BINS
         self.has_profile = state["has_profile"]
         return self

@@ -24,7 +24,7 @@ def count_score(count: float, expected: float, variability: float) -> float:
     Examples
     --------
     >>> round(count_score(100, 100, 0.0), 6), round(count_score(140, 100, 0.0), 2), round(count_score(0, 25, 0.0), 2)
-    (0.0, 3.74, -6.93)
+    (0.0, 3.73, -6.71)
 
     """
     y = max(count - 0.5, expected) if count > expected else min(count + 0.5, expected)

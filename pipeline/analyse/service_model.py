@@ -7,21 +7,16 @@ from typing import Any
 
 from models.detector import Assessment
 from models.errors import read_state
-from models.latency import LatencyDetector, LatencyEffects
-from models.ratio import RatioDetector, RatioEffects
-from models.saturation import SaturationDetector, SaturationLimits
-from models.silence import SilenceDetector
+from models.latency import LatencyDetector
 from models.spikes import SpikeTrain
 from models.tail import TailDetector
-from models.traffic import TrafficDetector, TrafficEffects
-from models.tuning import Tuning
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
+from pipeline.analyse.detector_kit import AnyDetector, fresh_detector, tuning_for
 from pipeline.analyse.features import latency_features, n_slower, slow_features
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.signals import Signals
 
-AnyDetector = LatencyDetector | RatioDetector | TrafficDetector | SaturationDetector | SilenceDetector | TailDetector
 Features = dict[str, float]
 _LATENCY = ("latency", "tail", "slow")
 """Detectors that speak for the condition ``latency``: the mean, the slowest few, and a p95 that arrived ready-made."""
@@ -44,60 +39,13 @@ class ServiceModel:
     def __init__(self, params: DetectionParams, size_ms: int) -> None:
         self._params = params
         self.size_ms = size_ms
-        self._tuning = Tuning(
-            window_s=size_ms / 1000,
-            scales=params.scales,
-            ready_windows=params.ready_windows,
-            false_alarms_per_day=params.false_alarms_per_day,
-            false_pages_per_day=params.false_pages_per_day,
-            level_s=params.level_s,
-            variability_s=params.variability_s,
-            tail_s=params.tail_s,
-        )
-        self._detectors: dict[str, AnyDetector] = {name: self._fresh(name) for name in ("silence", "traffic", "errors", *_LATENCY)}
+        self._tuning = tuning_for(params, size_ms)
+        self._detectors: dict[str, AnyDetector] = {
+            name: fresh_detector(name, self._params, self._tuning) for name in ("silence", "traffic", "errors", *_LATENCY)
+        }
         self._spikes = SpikeTrain(self._tuning)
         self._alarms: dict[str, Alarm] = {}
         self.last_start_ms = -1
-
-    def _fresh(self, name: str) -> AnyDetector:
-        params, tuning = self._params, self._tuning
-        errors, latency = params.errors, params.latency
-        match name:
-            case "silence":
-                return SilenceDetector(tuning, least_run=params.silence.least_run, longest_run=params.silence.longest_run)
-            case "traffic":
-                effects = params.traffic
-                return TrafficDetector(tuning, TrafficEffects(drop=effects.drop, page_drop=effects.page_drop, rise=effects.rise))
-            case "errors":
-                least = RatioEffects(times=errors.times, plus=errors.plus, page_times=errors.page_times, page_plus=errors.page_plus)
-                return RatioDetector(tuning, least, scales=tuning.scales, prior_ratio=0.0025)
-            case "latency":
-                return LatencyDetector(
-                    tuning, LatencyEffects(short=latency.short, long=latency.long, page=latency.page, long_s=latency.long_s)
-                )
-            case "slow":
-                return LatencyDetector(
-                    tuning, LatencyEffects(short=latency.short, long=latency.p95, page=latency.page, long_s=latency.long_s)
-                )
-            case "tail":
-                least = RatioEffects(times=latency.tail_times, plus=0.0, page_times=math.inf, page_plus=0.0)
-                return TailDetector(tuning, least)
-            case _:
-                return self._fresh_saturation(name)
-
-    def _fresh_saturation(self, resource: str) -> SaturationDetector:
-        limits = self._params.saturation
-        return SaturationDetector(
-            self._tuning,
-            SaturationLimits(
-                full=limits.full,
-                recovered=limits.recovered,
-                page=limits.page,
-                to_full_s=limits.to_full_s,
-                least_rise=limits.least_rise,
-                fills_up=resource.rpartition(":")[2] in limits.fills_up,
-            ),
-        )
 
     def judge(self, signals: Signals) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""
@@ -140,7 +88,7 @@ class ServiceModel:
             if name not in self._detectors:
                 if len(self._detectors) - _N_FIXED >= self._params.saturation.max_resources:
                     continue
-                self._detectors[name] = self._fresh(name)
+                self._detectors[name] = fresh_detector(name, self._params, self._tuning)
             features[name] = {"utilization": usage.mean}
         return features
 
@@ -189,7 +137,7 @@ class ServiceModel:
                 self._spikes.clear()
         elif alarm.n_open * self.size_ms >= params.max_alarm_s * 1000:
             for name in names:
-                self._detectors[name] = self._fresh(name)
+                self._detectors[name] = fresh_detector(name, self._params, self._tuning)
             alarm.reset()
 
     def _conditions(self) -> list[str]:
@@ -257,7 +205,7 @@ class ServiceModel:
         read_state(state, "service_model", 1)
         self.last_start_ms = state["last_start_ms"]
         for name, detector_state in state["detectors"].items():
-            self._detectors[name] = self._fresh(name).from_state(detector_state)
+            self._detectors[name] = fresh_detector(name, self._params, self._tuning).from_state(detector_state)
         self._spikes.from_state(state["spikes"])
         self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
         return self

@@ -13,8 +13,8 @@ from pipeline.contracts.rows import HEAD, pack
 from pipeline.contracts.signals import (
     Completeness,
     Errors,
-    Latency,
     LateCount,
+    Latency,
     Notice,
     NoticeKind,
     Saturation,
