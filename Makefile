@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test setup lint types imports unit doctest integration format schemas config-docs clean \
+.PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
         bench-exact bench-shop bench-petshop
 
 help: ## what can be made
@@ -68,3 +68,8 @@ bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
 
 clean: ## remove what was made
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+lock: $(STAMP) ## resolve dependencies anew: requirements.lock (all) and requirements-runtime.lock (the image)
+	@$(RUN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-emit-index-url --generate-hashes -q -o requirements.lock
+	@grep -E '^[a-z0-9-]+==' requirements.lock | sed 's/ \\$$//' > $(VENV)/pins.txt
+	@$(RUN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-annotate --generate-hashes -q -c $(VENV)/pins.txt -o requirements-runtime.lock
