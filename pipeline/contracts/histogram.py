@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -158,7 +159,7 @@ def bucket_index(value_ms: float, scale: int) -> int:
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:
-    """Return one histogram that holds the values of all; the order does not matter.
+    """Return one histogram that holds the values of all; the order does not matter. A single one is returned itself.
 
     Examples
     --------
@@ -169,6 +170,8 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
 
     """
     parts = list(histograms)
+    if len(parts) == 1:
+        return parts[0]
     scale = min((part.scale for part in parts), default=MAX_SCALE)
     counts: dict[int, int] = {}
     for part in parts:
@@ -240,6 +243,7 @@ def _bucket_error(scale: int) -> float:
     return (1 - shrink) / (1 + shrink)
 
 
+@lru_cache(maxsize=16_384)
 def _middle(index: int, scale: int) -> float:
     """Return the value with the same relative distance to both bounds of a bucket: their harmonic mean.
 

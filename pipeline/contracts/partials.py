@@ -115,7 +115,9 @@ class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
-    """Return the sum of the same operation's partials."""
+    """Return the sum of the same operation's partials; a single one is returned itself."""
+    if len(parts) == 1:
+        return parts[0]
     quantiles: dict[str, Quantile] = {}
     for part in parts:
         for name, quantile in part.quantiles.items():
