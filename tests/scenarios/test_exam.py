@@ -11,7 +11,7 @@ from benchmarks.petshop import timeline
 from benchmarks.shop import load_module, marks, run, shared_folder
 from pipeline.simulation.petshop import issues, row_groups
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.timeout(600)]  # half a minute alone, more beside other suites
 
 
 @pytest.fixture(scope="module")
