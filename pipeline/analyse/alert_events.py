@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pipeline.analyse.lives import Life
-from pipeline.analyse.sentences import change_words, sentence, times_expected
+from pipeline.analyse.observations import times_expected
+from pipeline.analyse.sentences import change_words, sentence
 from pipeline.contracts.alerts import AlertEvent, AlertState, ResolveReason, Transition
 from pipeline.contracts.directory import ServiceEntry
 from pipeline.contracts.ids import content_id

@@ -158,7 +158,8 @@ class LifecycleStage:
         for name, row in gone:
             self.n_forgotten += 1
             forgotten = [_Told(life, _end_of(life), ResolveReason.FORGOTTEN) for life in row.lives.values()]
-            events += self._events(name, row, forgotten, max(row.end_ms, row.rollup_end_ms))
+            nothing_left = msgspec.structs.replace(row, lives={})
+            events += self._events(name, nothing_left, forgotten, max(row.end_ms, row.rollup_end_ms))
         return events
 
     def take_changes(self) -> dict[str, bytes | None]:

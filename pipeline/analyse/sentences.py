@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 
 from pipeline.analyse.lives import Life
-from pipeline.analyse.wording import band, clock, duration, joined, plain, quantity
+from pipeline.analyse.observations import SILENCE, observation, subject, value_now
+from pipeline.analyse.wording import clock, duration, joined, plain
 from pipeline.contracts.alerts import ResolveReason, Transition
-from pipeline.contracts.anomalies import Finding
 from pipeline.contracts.partials import ChangeNote
 
-SILENCE, WINDOWS = "silence", "windows"
-"""The condition that nothing is heard, and the unit in which it is told how long."""
-MAX_WINDOWS = 1_000_000
-"""A longer silence is told as this one."""
-_SUBJECTS = {"latency": "latency", "traffic": "traffic", "errors": "error rate", "silence": "silence"}
+_OVER = frozenset({Transition.RESOLVED, Transition.CANCELLED})
 
 
 def sentence(
@@ -47,24 +43,7 @@ def sentence(
             told = _cancelled(life, at_ms, reason)
         case _:
             told = _going_on(life, transition, at_ms)
-    too = f"; {joined([subject(other) for other in others])} {'is' if len(others) == 1 else 'are'} firing too" if others else ""
-    return f"{who}: {told}{too}."
-
-
-def subject(condition: str) -> str:
-    """Return what a condition is called.
-
-    Examples
-    --------
-    >>> subject("errors"), subject("saturation:cpu"), subject("latency:tail")
-    ('error rate', 'use of cpu', 'latency (tail)')
-
-    """
-    kind, _, detail = plain(condition).partition(":")
-    if kind == "saturation" and detail:
-        return f"use of {detail}"
-    name = _SUBJECTS.get(kind, kind)
-    return f"{name} ({detail})" if detail else name
+    return f"{who}: {told}{_others(transition, others)}."
 
 
 def change_words(change: ChangeNote, since_ms: int) -> str:
@@ -72,11 +51,16 @@ def change_words(change: ChangeNote, since_ms: int) -> str:
     return f"{_change_name(change)} {_change_time(change, since_ms)}"
 
 
+def _others(transition: Transition, others: Sequence[str]) -> str:
+    """Return what else fires: beside this one, or still, where this one is over."""
+    if not others:
+        return ""
+    names, verb = joined([subject(other) for other in others]), "is" if len(others) == 1 else "are"
+    return f"; {names} {verb} {'still firing' if transition in _OVER else 'firing too'}"
+
+
 def _going_on(life: Life, transition: Transition, at_ms: int) -> str:
-    if life.condition == SILENCE:
-        parts = [_silence(life, at_ms)]
-    else:
-        parts = [f"{_observation(life.finding, life.condition)}, since {clock(life.since_ms, at_ms)}"]
+    parts = [observation(life, at_ms)]
     if life.change is not None:
         name = _change_name(life.change)
         article = "an" if name[:1].lower() in "aeiou" else "a"
@@ -88,45 +72,6 @@ def _going_on(life: Life, transition: Transition, at_ms: int) -> str:
     if transition is Transition.PENDING:
         parts.append("not confirmed yet")
     return "; ".join(parts)
-
-
-def _observation(finding: Finding, condition: str) -> str:
-    """Return what is seen and how that compares: ``latency is 480 ms at p95, 3.1 times what is normal ...``."""
-    if finding.observed is None:
-        return f"{subject(condition)} is outside of what is normal at this hour{_band(finding)}"
-    at = f" at {plain(finding.statistic, 20)}" if finding.statistic else ""
-    seen = f"{subject(condition)} is {_shown(finding.observed, finding)}{at}"
-    return f"{seen}, {_comparison(finding)}{_band(finding)}"
-
-
-def _silence(life: Life, at_ms: int) -> str:
-    """Return since when nothing is heard: silence is told in windows, and began some before it was anomalous."""
-    finding, size_ms = life.finding, life.first_end_ms - life.since_ms
-    if finding.unit != WINDOWS or finding.observed is None:
-        return f"nothing is heard from it since {clock(life.since_ms, at_ms)}"
-    length_ms = round(min(finding.observed, MAX_WINDOWS) * size_ms)
-    told = f"nothing is heard from it since {clock(life.judged_ms - length_ms, at_ms)}, for {duration(length_ms)}"
-    if finding.upper is None:
-        return told
-    usual_ms = round(min(finding.upper, MAX_WINDOWS) * size_ms)
-    return f"{told}, where at most {duration(usual_ms)} is normal"
-
-
-def _comparison(finding: Finding) -> str:
-    times = times_expected(finding)
-    if times is None or 0.95 < times < 1.05:
-        return "outside of what is normal at this hour"
-    if times > 1:
-        return f"{_times(times)} what is normal at this hour"
-    return f"{quantity(times, 'ratio')} of what is normal at this hour"
-
-
-def times_expected(finding: Finding) -> float | None:
-    """Return observed / expected; ``None`` where one of them is not known, or nothing is expected."""
-    if finding.observed is None or finding.expected is None or finding.expected <= 0 or finding.observed < 0:
-        return None
-    times = finding.observed / finding.expected
-    return times if times < 1e12 else None
 
 
 def _ended(life: Life, at_ms: int, reason: ResolveReason | None) -> str:
@@ -141,7 +86,8 @@ def _ended(life: Life, at_ms: int, reason: ResolveReason | None) -> str:
     lasted = duration(at_ms - life.since_ms)
     if life.condition == SILENCE:
         return f"it is heard again, after {lasted} of trouble that began at {since}"
-    now = "" if life.finding.observed is None else f" ({_shown(life.finding.observed, life.finding)})"
+    value = value_now(life)
+    now = f" ({value})" if value else ""
     return f"{what} is normal again{now}, after {lasted} of trouble that began at {since}"
 
 
@@ -151,19 +97,6 @@ def _cancelled(life: Life, at_ms: int, reason: ResolveReason | None) -> str:
         return f"{what} was unusual at {since} and did not last, so there is no alert"
     why = "the service was retired" if reason is ResolveReason.RETIRED else "Tocsin watches too many services"
     return f"{what} was unusual at {since}, which was not followed up because {why}"
-
-
-def _band(finding: Finding) -> str:
-    normal = band(finding.lower, finding.upper, plain(finding.unit, 20))
-    return f" ({normal})" if normal else ""
-
-
-def _shown(value: float, finding: Finding) -> str:
-    return quantity(value, plain(finding.unit, 20))
-
-
-def _times(times: float) -> str:
-    return f"{quantity(times, '')} times"
 
 
 def _change_name(change: ChangeNote) -> str:

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.analyse.lifecycle import AlertingParams, restore
 from pipeline.analyse.lives import begun, counted
-from pipeline.analyse.sentences import sentence, times_expected
+from pipeline.analyse.observations import times_expected
+from pipeline.analyse.sentences import sentence
 from pipeline.analyse.wording import band, clock, duration, joined, number, plain, quantity
 from pipeline.contracts.alerts import ResolveReason, Transition
 from pipeline.contracts.anomalies import Finding
@@ -102,6 +103,97 @@ def test_each_signal_is_told_in_its_own_units(found: Finding, words: str) -> Non
 )
 def test_each_end_is_told_with_its_reason(transition: Transition, reason: ResolveReason, words: str) -> None:
     assert said(finding("N"), transition, reason) == f"cart (prod): {words}"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (  # the band is one window's, the value is not
+            finding(
+                "A", "errors", unit="ratio", statistic="", observed=0.031, expected=0.004, lower=0.0, upper=0.067,
+                explanation={"windows": 30.0},
+            ),
+            "error rate is 3.1 % over the last 5 minutes, 7.8 times what is normal at this hour, since 03:12 UTC.",
+        ),
+        (
+            finding("A", "errors", unit="ratio", statistic="", observed=0.031, expected=0.004, lower=0.0, upper=0.067),
+            "error rate is 3.1 %, 7.8 times what is normal at this hour, since 03:12 UTC.",
+        ),
+        (
+            finding("A", observed=500.0, explanation={"p95_windows": 6.0, "windows": 1.0}),
+            "latency is 500 ms at p95 over the last minute, 3.2 times what is normal at this hour, since 03:12 UTC.",
+        ),
+        (
+            finding("A", observed=150.0, statistic="", explanation={"tail_windows": 6.0, "tail_times_expected": 4.24}),
+            "latency: 4.2 times as many slow requests as are normal at this hour, since 03:12 UTC.",
+        ),
+        (
+            finding("A", observed=150.0, explanation={"spikes_last_hour": 5.0, "usual_spikes_per_day": 1.5}),
+            "latency: 5 short spikes in the last hour, where 1.5 a day are normal, since 03:12 UTC.",
+        ),
+        (finding("N"), "latency is 150 ms at p95, as is normal at this hour (120-180 ms), after trouble since 03:12 UTC."),
+        (
+            finding("n", observed=170.0, explanation={"windows": 6.0}),
+            "latency is 170 ms at p95 over the last minute, and calming down, after trouble since 03:12 UTC.",
+        ),
+        (finding("n", observed=None), "latency looks normal, after trouble since 03:12 UTC."),
+        (finding("N", "silence", unit="windows", statistic=""), "it is heard again, after silence since 03:12 UTC."),
+    ],
+)  # fmt: skip
+def test_numbers_that_stand_beside_one_another_do_not_contradict(found: Finding, words: str) -> None:
+    life = counted(begun(finding("A", found.condition), ORIGIN_MS, ORIGIN_MS + 10_000, is_rollup=False), found, ORIGIN_MS + 720_000)
+    life = msgspec.structs.replace(life, n_recovered=0)
+
+    told = sentence(environment="prod", service="cart", life=life, transition=Transition.STILL_FIRING, at_ms=ORIGIN_MS + 720_000)
+
+    assert told == f"cart (prod): {words}"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (finding("N", observed=179.0), "latency is normal again (179 ms), after"),
+        (finding("N", observed=400.0), "latency is normal again, after"),
+        (finding("N", observed=150.0, explanation={"windows": 30.0}), "latency is normal again, after"),
+    ],
+)
+def test_normal_again_is_said_only_of_a_value_that_is(found: Finding, words: str) -> None:
+    assert words in said(found, Transition.RESOLVED, ResolveReason.RECOVERED)
+
+
+def test_what_ends_says_what_fires_still_and_what_fires_says_what_fires_too() -> None:
+    stage = restore(AlertingParams(), Directory(), 0, {})
+    both, one, none = {"latency": "A", "errors": "A"}, {"latency": "N", "errors": "A"}, {"errors": "N"}
+
+    events = alert_events(feed(stage, [verdict(i, letters) for i, letters in enumerate([both] * 2 + [one] * 3 + [none] * 3)]))
+
+    told = {(event.condition, event.transition): (event.also_firing, event.sentence) for event in events}
+    assert told["latency", Transition.FIRED][0] == ["errors"]
+    assert told["latency", Transition.FIRED][1].endswith("; error rate is firing too.")
+    assert told["latency", Transition.RESOLVED][0] == ["errors"]
+    assert told["latency", Transition.RESOLVED][1].endswith("; error rate is still firing.")
+    assert told["errors", Transition.RESOLVED][0] == []
+    assert "firing" not in told["errors", Transition.RESOLVED][1]
+
+
+def test_alerts_that_end_in_the_same_window_do_not_name_one_another() -> None:
+    stage = restore(AlertingParams(), Directory(), 0, {})
+    both, neither = {"latency": "A", "errors": "A"}, {"latency": "N", "errors": "N"}
+
+    events = alert_events(feed(stage, [verdict(i, letters) for i, letters in enumerate([both] * 2 + [neither] * 3)]))
+
+    ended = [event for event in events if event.transition is Transition.RESOLVED]
+    assert {event.condition: event.also_firing for event in ended} == {"latency": [], "errors": []}
+
+
+def test_alerts_that_are_forgotten_together_do_not_name_one_another() -> None:
+    stage = restore(AlertingParams(max_services=1), Directory(), 0, {})
+    both = {"latency": "A", "errors": "A"}
+
+    events = alert_events(feed(stage, [verdict(0, both), verdict(1, both), verdict(2, "A", service="mail")]))
+
+    ended = [event for event in events if event.resolve_reason is ResolveReason.FORGOTTEN]
+    assert {event.condition: event.also_firing for event in ended} == {"latency": [], "errors": []}
 
 
 def test_text_from_telemetry_is_short_and_harmless_in_the_sentence() -> None:
