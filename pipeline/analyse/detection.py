@@ -50,7 +50,7 @@ class DetectionStage:
 
     Notes
     -----
-    State: at most ``max_services`` services, about 10 KB each; past it the least recently heard of goes, counted in
+    State: at most ``max_services`` services, about 13 KB each; past it the least recently heard of goes, counted in
     ``n_evicted``.
 
     """

@@ -1,4 +1,4 @@
-"""`tocsin up`: broker, topics, worker, a simulated shop and a live view in one, with a fault to see it work."""
+"""`tocsin up`: broker, topics, workers, a simulated shop and a live view in one, with a fault to see it work."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ def up(
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """See it work: an embedded broker (or --broker), a worker, a day of history, then a live shop that breaks and mends."""
+    """See it work: an embedded broker (or --broker), workers, a day of history, then a live shop that breaks and mends."""
     from pipeline.cli.replay import parse_speed  # noqa: PLC0415 - what --help need not wait for
     from pipeline.cli.run import Plan, Run  # noqa: PLC0415
 
