@@ -106,6 +106,7 @@ def ingest_app(house: House) -> TocsinApp:
         outbox=lambda: Outbox(lambda: app.producer, names),
         config=settings.ingest,
         configs=house.configs,
+        read_configs=partial(_configs, settings),
         params=settings.source,
         partitions=lambda: {topic: house.partition_counts.get(topic, 0) for topic in settings.ingest.decoders},
         n_targets=settings.topics.service_partitions,
@@ -250,9 +251,13 @@ async def run_worker(settings: Settings, role: Literal["ingest", "analyse", "act
     async def ready() -> None:
         log.info("worker is ready", role=role)
 
+    stop = asyncio.Event()
     watch = asyncio.create_task(_watch_broker(house))
+    watch.add_done_callback(lambda _watch: stop.set())
     try:
-        await run_apps(apps, stop=asyncio.Event(), on_ready=ready)
+        await run_apps(apps, stop=stop, on_ready=ready)
+        if watch.done():
+            watch.result()
     finally:
         watch.cancel()
         await server.stop()

@@ -8,7 +8,7 @@ from pipeline.act.alerts import restore as restore_stage
 from pipeline.act.remediation import RemediationParams
 from pipeline.act.results import outcome
 from pipeline.adapters.ledger import Ledger, Standing
-from pipeline.adapters.transport import Batch
+from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.remediation import ResultStatus
 from pipeline.contracts.stage import Stage
 from pipeline.errors import RecordInvalid
@@ -23,7 +23,7 @@ async def count_results(
     stream: Any, ledger: Ledger, *, on_result: Callable[[ResultStatus], None], on_invalid: Callable[[RecordInvalid, int], None]
 ) -> None:
     """Count what bots report; an unreadable report is told (with its offset) and passed over: it is still on its topic."""
-    async for event in stream.noack().events():
+    async for event in batches(stream):
         batch: Batch = event.message.value
         tp = (batch.topic, batch.partition)
         if not ledger.owns(tp):

@@ -47,6 +47,8 @@ TIMEOUTS: dict[Profile, Timeouts] = {
 """design.md section 5. A stock broker refuses sessions under 6 s; brokers of the test profile are set for it."""
 
 
+METADATA_MAX_AGE_MS = 10_000
+"""A partition that was added is seen, and assigned, within this; until then it holds all watermarks. The default is 5 min."""
 PRODUCER_PATIENCE_S = 120.0
 """How long a send is tried again before it fails, and the worker with it: longer than a broker's restart takes."""
 
@@ -173,6 +175,7 @@ def make_app(
         "producer_acks": -1,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": settings.fetch_bytes,
+        "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "consumer_group_instance_id": settings.instance_id,
         "processing_guarantee": "at_least_once",
         "stream_wait_empty": False,

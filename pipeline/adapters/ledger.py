@@ -62,6 +62,15 @@ class Ledger:
         if standing is None or next_offset >= standing.next_offset:
             self._standings[tp] = Standing(next_offset, metadata)
 
+    def begin_anew(self, tp: TopicPartition, standing: Standing) -> None:
+        """Stand where the log really begins, lower than before if need be; committed like anything that was finished."""
+        if tp in self._standings:
+            self._standings[tp] = standing
+
+    def is_committed(self, tp: TopicPartition) -> bool:
+        """Tell whether the broker has taken a partition's standing."""
+        return self._standings.get(tp) == self._committed.get(tp)
+
     def forget(self, tp: TopicPartition) -> None:
         """Let a revoked partition go."""
         self._standings.pop(tp, None)

@@ -5,7 +5,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
+
 from pipeline.contracts.records import OutRecord
+from pipeline.errors import BrokerError
 
 MAX_PENDING = 2_000
 """Sends in flight before the next one waits for the oldest: bounds memory when the broker is slow."""
@@ -42,39 +46,52 @@ class Outbox:
     def __init__(self, producer: Callable[[], Producer], names: Mapping[str, str]) -> None:
         self._producer = producer
         self._names = names
-        self._pending: deque[asyncio.Future[object]] = deque()
+        self._pending: deque[tuple[str, asyncio.Future[object]]] = deque()
 
     async def send(self, records: Iterable[OutRecord]) -> None:
         """Queue records in order.
 
         Raises
         ------
-        aiokafka.errors.KafkaError
-            When an earlier one was refused for good.
+        BrokerError
+            When one of them, or an earlier one, was refused for good.
 
         """
+        while self._pending and self._pending[0][1].done():
+            await self._oldest()
         producer = self._producer()
         for record in records:
-            sent = await producer.send(
-                self._names[record.topic],
-                record.key.encode(),
-                record.value,
-                record.partition,
-                None if record.timestamp_ms is None else record.timestamp_ms / 1000,
-                list(record.headers) or None,
-            )
-            self._pending.append(asyncio.ensure_future(sent))
+            topic = self._names[record.topic]
+            try:
+                sent = await producer.send(
+                    topic,
+                    record.key.encode(),
+                    record.value,
+                    record.partition,
+                    None if record.timestamp_ms is None else record.timestamp_ms / 1000,
+                    list(record.headers) or None,
+                )
+            except (KafkaError, ProducerSendError) as problem:
+                raise BrokerError(f"{topic} does not take {record.key}: {problem!r}") from problem
+            self._pending.append((topic, asyncio.ensure_future(sent)))
             if len(self._pending) > MAX_PENDING:
-                await self._pending.popleft()
+                await self._oldest()
 
     async def acknowledged(self) -> None:
         """Wait until everything queued so far is acknowledged.
 
         Raises
         ------
-        aiokafka.errors.KafkaError
+        BrokerError
             When one was refused for good: the caller must not go on as if it had been sent.
 
         """
         while self._pending:
-            await self._pending.popleft()
+            await self._oldest()
+
+    async def _oldest(self) -> None:
+        topic, sent = self._pending.popleft()
+        try:
+            await sent
+        except (KafkaError, ProducerSendError) as problem:
+            raise BrokerError(f"{topic} does not take a record: {problem!r}") from problem

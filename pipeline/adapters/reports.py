@@ -8,7 +8,7 @@ from pipeline.adapters.faust_apps import TocsinApp
 from pipeline.adapters.health import HealthBoard
 from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry
-from pipeline.adapters.transport import end_by_partition
+from pipeline.adapters.transport import end_by_partition, reached
 from pipeline.errors import BrokerError, ConfigError
 
 TopicPartition = tuple[str, int]
@@ -84,7 +84,7 @@ class Reporter:
         positions = {tp: position for shell in self._shells for tp, position in shell.positions().items()}
         for tp, end in end_by_partition(self._app).items():
             standing = self._ledger.standing(tp)
-            position = positions.get(tp, standing.next_offset if standing else 0)
+            position = reached(self._app, tp, positions.get(tp, standing.next_offset if standing else None)) or 0
             self._telemetry.lag(self._role, *tp, max(end - position, 0))
             self._board.progress(self._role, *tp, position=position, end=end)
         if self._n_reports % GAUGES_EVERY == 0:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
-from pipeline.adapters.transport import Batch
+from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.dead_letters import dead_letter
 from pipeline.contracts.readings import Rejection, RejectReason
 from pipeline.contracts.records import InRecord, OutRecord
@@ -106,6 +106,7 @@ class StageShell:
         for topic, partition in partitions:
             if topic == self.topic:
                 self._owned.pop(partition, None)
+                self._refused.pop(partition, None)
 
     async def on_batch(self, event: Any, batch: Batch) -> None:
         """Fold a batch in, publish, and checkpoint when it is time."""
@@ -186,6 +187,8 @@ class StageShell:
             if i % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
         owned.position = batch.next_offset
+        if self._refused.get(batch.partition, owned.position) < owned.position:
+            del self._refused[batch.partition]  # what was refused has been read since, so that it may be refused again
         self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
 
     def _stepped(self, stage: Stage, batch: Batch, record: InRecord, now_ms: int) -> list[OutRecord]:
@@ -211,6 +214,6 @@ class StageShell:
 
 
 async def run_stage(stream: Any, shell: StageShell) -> None:
-    """Hand a Faust stream's batches to the shell, without Faust's own acknowledgements: the ledger decides commits."""
-    async for event in stream.noack().events():
+    """Hand a Faust stream's batches to the shell."""
+    async for event in batches(stream):
         await shell.on_batch(event, event.message.value)

@@ -1,7 +1,7 @@
 """The ingest agent: a Faust shell around one reader per telemetry partition."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
-from pipeline.adapters.transport import Batch
+from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import OutRecord
 from pipeline.errors import StateError
@@ -17,6 +17,7 @@ from pipeline.ingest.source import ChunkEnd, Owner, ReadCounts, SourceParams, So
 
 SLICE = 2_000
 """Records folded before the event loop may do something else (some tens of milliseconds)."""
+_POLL_S = 0.05
 
 
 class ChunkMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,6 +75,7 @@ class _Owned:
     reader: SourceReader
     outbox: Outbox
     heard_ms: int
+    config_hash: str
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -88,6 +90,7 @@ class IngestShell:
         outbox: Callable[[], Outbox],
         config: IngestConfig,
         configs: Mapping[str, IngestConfig],
+        read_configs: Callable[[], Awaitable[Mapping[str, IngestConfig]]],
         params: SourceParams,
         partitions: Callable[[], dict[str, int]],
         n_targets: int,
@@ -99,6 +102,7 @@ class IngestShell:
         self._outbox = outbox
         self._config = config
         self._configs = {**configs, config.hash: config}
+        self._read_configs = read_configs
         self._params = params
         self._partitions = partitions
         self._n_targets = n_targets
@@ -115,6 +119,7 @@ class IngestShell:
         """Forget partitions: their next owner begins where the ledger was committed."""
         for tp in partitions:
             self._owned.pop(tp, None)
+            self._refused.pop(tp, None)
 
     async def on_batch(self, batch: Batch) -> None:
         """Fold a fetched batch in, chunk by chunk."""
@@ -124,32 +129,41 @@ class IngestShell:
         if self._ledger.standing(tp) is None:  # no commit yet: the log's beginning is where the first chunk begins
             self._ledger.began(tp, Standing(batch.begins_at, ""))
             self._owned.pop(tp, None)
+        await self._learn(tp)
+        if not self._ledger.owns(tp):
+            return
         owned = self._owned.get(tp) or self._take_over(tp)
         async with owned.lock:
             if self._owned.get(tp) is not owned:
                 return
             if batch.begins_at != owned.reader.position:
-                refound = self._found_again(tp, owned, batch)
+                refound = await self._found_again(tp, owned, batch)
                 if refound is None:
                     self._observer.discontinued(*tp, owned.reader.position, batch.begins_at)
                     self._owned.pop(tp, None)
                     await self._consumer.seek(*tp)
                     return
                 owned = refound
-            owned.heard_ms = self._now_ms()
-            await self._fold(tp, owned, batch)
+            if self._owned.get(tp) is owned:
+                await self._fold(tp, owned, batch)
 
     async def tick(self) -> None:
         """Send headers, so that watermarks go on without data."""
         for tp in self._consumer.assigned():
             if not self._ledger.owns(tp):
                 continue  # assigned, but not taken over yet
-            owned = self._owned.get(tp)
-            if owned is None:
-                owned = self._take_over(tp)
+            await self._learn(tp)
+            if not self._ledger.owns(tp):
+                continue
+            owned = self._owned.get(tp) or self._take_over(tp)
             if not owned.lock.locked():
                 async with owned.lock:
                     await self._publish(owned, owned.reader.tick(self._owner(tp, owned)))
+
+    async def _learn(self, tp: tuple[str, int]) -> None:
+        """Read the configurations again when a newer worker has left a chunk that begins under one we do not know."""
+        if tp not in self._owned and _mark(self._ledger.standing(tp), self._config).config not in self._configs:
+            self._configs.update(await self._read_configs())
 
     def _take_over(self, tp: tuple[str, int]) -> _Owned:
         standing = self._ledger.standing(tp)
@@ -172,22 +186,34 @@ class IngestShell:
             position=position,
             watermark_ms=mark.watermark_ms,
         )
-        return _Owned(reader=reader, outbox=self._outbox(), heard_ms=self._now_ms())
+        return _Owned(reader=reader, outbox=self._outbox(), heard_ms=self._now_ms(), config_hash=mark.config)
 
-    def _found_again(self, tp: tuple[str, int], owned: _Owned, batch: Batch) -> _Owned | None:
+    async def _found_again(self, tp: tuple[str, int], owned: _Owned, batch: Batch) -> _Owned | None:
         """Return an owner that goes on at the batch when the log itself offers nothing else; ``None``: seek first."""
         if self._refused.get(tp) != batch.begins_at:
             self._refused[tp] = batch.begins_at
             return None
-        mark = _mark(self._ledger.standing(tp), self._config)
+        standing = self._ledger.standing(tp)
+        if standing is not None and standing.next_offset < owned.reader.position < batch.begins_at:
+            owned.reader.pass_over(batch.begins_at)  # a hole inside the chunk: no reason to cut it here
+            return owned
+        mark = _mark(standing, self._config)
         if batch.begins_at < owned.reader.position:  # the topic was created anew
             mark = ChunkMark(config=self._config.hash, epoch=mark.epoch + 1)
         again = self._owned[tp] = self._begin(tp, batch.begins_at, mark)
         again.lock = owned.lock
+        self._ledger.begin_anew(tp, Standing(batch.begins_at, msgspec.json.encode(mark).decode()))
+        await self._until_committed(tp)  # else whoever comes next may take what was begun here for something old
         return again
+
+    async def _until_committed(self, tp: tuple[str, int]) -> None:
+        while self._ledger.owns(tp) and not self._ledger.is_committed(tp):  # noqa: ASYNC110 - Faust commits, and tells nobody
+            await asyncio.sleep(_POLL_S)
 
     async def _fold(self, tp: tuple[str, int], owned: _Owned, batch: Batch) -> None:
         done, reader = 0, owned.reader
+        if batch.records:
+            owned.heard_ms = self._now_ms()
         while done < len(batch.records):
             outcome = reader.read(batch.records[done : done + SLICE], self._owner(tp, owned))
             done += outcome.n_read
@@ -198,12 +224,18 @@ class IngestShell:
                 if self._owned.get(tp) is not owned:
                     return
             await asyncio.sleep(0)
+        reader.pass_over(batch.next_offset)
+        if self._refused.get(tp, reader.position) < reader.position:
+            del self._refused[tp]  # what was refused has been read since, so that it may be refused again
 
     async def _finish(self, tp: tuple[str, int], owned: _Owned, end: ChunkEnd) -> None:
         await owned.outbox.acknowledged()
         mark = ChunkMark(config=self._config.hash, epoch=end.epoch, watermark_ms=end.watermark_ms)
         if self._owned.get(tp) is owned:
             self._ledger.finish(tp, end.next_offset, msgspec.json.encode(mark).decode())
+            if owned.config_hash != self._config.hash:
+                await self._until_committed(tp)  # a successor with another configuration must not cut differently from here
+                owned.config_hash = self._config.hash
             owned.reader.begin_chunk(self._config)
             self._observer.chunk_finished(*tp)
 
@@ -234,6 +266,6 @@ def _mark(standing: Standing | None, config: IngestConfig) -> ChunkMark:
 
 
 async def run(stream: Any, shell: IngestShell) -> None:
-    """Feed the shell from a Faust stream of batches, without Faust's own acknowledgements."""
-    async for event in stream.noack().events():
+    """Feed the shell from a Faust stream of batches."""
+    async for event in batches(stream):
         await shell.on_batch(event.message.value)

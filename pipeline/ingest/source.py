@@ -183,6 +183,10 @@ class SourceReader:
         """Begin the next chunk where the one before ended, now that its end is committed; a new config takes effect."""
         self._open_chunk(config)
 
+    def pass_over(self, next_offset: int) -> None:
+        """Note that the log holds no record before ``next_offset`` any more: offsets of transaction marks, or a hole."""
+        self.position = max(self.position, next_offset)
+
     def tick(self, owner: Owner) -> list[OutRecord]:
         """Return what is due by the clock; between reads, about four times a second."""
         if self._is_over:

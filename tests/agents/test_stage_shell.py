@@ -203,3 +203,17 @@ async def test_a_revoked_partition_writes_nothing_more(house: House) -> None:
 
     assert "rows" not in house.broker.log
     assert house.ledger.standing(("in", 0)) == Standing(0, "")
+
+
+async def test_what_was_refused_once_is_refused_again_after_the_partition_was_read_properly(house: House) -> None:
+    stale = batch(2, b"zzzz")
+    await house.shell.on_batch("event", stale)
+    await house.shell.on_batch("event", batch(0, b"a", b"bb", b"c"))
+    house.ledger.forget(("in", 0))
+    house.shell.revoked({("in", 0)})
+    house.ledger.began(("in", 0), Standing(0, ""))
+
+    await house.shell.on_batch("event", stale)
+
+    assert house.seeks == [("in", 0), ("in", 0)]
+    assert house.broker.sent == [b"1", b"3", b"4"]

@@ -11,6 +11,7 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import TPorTopicSet
 
+from pipeline.adapters import clock
 from pipeline.adapters.ledger import Standing
 from pipeline.adapters.transport.batches import MAX_WAITING, Batch, Taken, as_batch
 from pipeline.adapters.transport.reading import BulkReading, reading_of
@@ -21,6 +22,8 @@ IDLE_S = 0.05
 HELD_WAIT_S = 0.02
 """Longest wait for other partitions while one is held back: its agent may take the next batch any moment."""
 TAKE_WAIT_S = 0.5
+FRESH_MS = 2_000
+"""So long an answer to a fetch tells the log's end: a worker that was frozen is not caught up until it has asked again."""
 LAST_COMMIT_S = 3.0
 """Longest wait for the commit before partitions are given up: without it, work is only repeated."""
 
@@ -34,6 +37,7 @@ class BulkConsumer(stock.Consumer):
         super().__init__(*args, **kwargs)
         self.reading: BulkReading = reading_of(self.app)  # type: ignore[arg-type] # AppT is the abstract side of App
         self._expected: dict[TP, int | None] = {}
+        self._in_transit: frozenset[TP] = frozenset()
 
     def _new_consumer_thread(self) -> BulkConsumerThread:
         return BulkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -46,6 +50,7 @@ class BulkConsumer(stock.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
         """Yield what was fetched of the active partitions: batches of bulk topics, single messages of others."""
+        self._in_transit = frozenset()
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type] # mode's stubs want its own Event
         # Frozen: the live set turns empty in mid-call, and the fetcher takes empty for "all" (second remedy).
@@ -56,12 +61,14 @@ class BulkConsumer(stock.Consumer):
             if not active - held:
                 await self.sleep(HELD_WAIT_S if held else IDLE_S)
             return
+        self._in_transit = frozenset(run.tp for run in taken)
         for run in taken:
             if self.is_bulk(run.tp) and await self._is_deliverable(run.tp, run.begins_at, run.n_seeks):
                 self._note_delivery(run)
                 yield run.tp, cast(Message, self._batch_message(run))
         async for tp, message in self._stock_messages([run for run in taken if not self.is_bulk(run.tp)]):
             yield tp, message
+        self._in_transit = frozenset()
 
     async def _stock_messages(self, taken: list[Taken]) -> AsyncIterator[tuple[TP, Message]]:
         runs = {run.tp: run for run in taken}
@@ -229,8 +236,21 @@ class BulkConsumer(stock.Consumer):
 
     def is_caught_up(self, tp: TP) -> bool:
         """Tell whether all of a partition has been fetched and handed to its agent."""
-        position, end = self.position_now(tp), self.high_watermark_now(tp)
-        return position is not None and end is not None and position >= end and self._n_waiting(tp) == 0
+        position, end, heard_ms = self.position_now(tp), self.high_watermark_now(tp), self._thread.heard_ms(tp)
+        if position is None or end is None or heard_ms is None or clock.now_ms() - heard_ms > FRESH_MS:
+            return False
+        return position >= end and tp not in self._in_transit and self._n_waiting(tp) == 0
+
+    def is_current(self, batch: Batch) -> bool:
+        """Tell whether a batch was taken after the last seek of its partition."""
+        return batch.n_seeks == self._thread.n_seeks(TP(batch.topic, batch.partition))
+
+    def reached(self, tp: TP, folded: int | None) -> int | None:
+        """Return how far a partition is done, of which all before ``folded`` is folded."""
+        fetched, delivered = self.position_now(tp), self._expected.get(tp)
+        if fetched is None or tp in self._in_transit or (delivered is not None and (folded or 0) < delivered):
+            return folded
+        return max(folded or 0, fetched)
 
 
 def _n_seeks(value: object) -> int | None:

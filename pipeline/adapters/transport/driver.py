@@ -1,6 +1,6 @@
 """The bulk driver as Faust sees it: a transport under the URL scheme ``tocsin://``, and how agents declare bulk topics."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, ClassVar, cast
 
 import faust
@@ -57,6 +57,17 @@ def bulk_topic(app: faust.App, *names: str) -> TopicT:
     return app.topic(*names, schema=BatchSchema(), acks=False)
 
 
+async def batches(stream: Any) -> AsyncIterator[Any]:
+    """Yield the events of a bulk stream, without Faust's own acknowledgements, and without batches that a seek has overtaken.
+
+    A delivery that is under way when a rebalance begins waits in Faust and arrives after it, behind the seek. Where the
+    group has no commit yet, such a batch would be taken for the beginning of the log.
+    """
+    async for event in stream.noack().events():
+        if _consumer(stream.app).is_current(event.message.value):
+            yield event
+
+
 async def seek_to_standing(app: faust.App, tp: TopicPartition) -> bool:
     """Read a bulk partition again from where the ledger stands; what is queued of it is dropped.
 
@@ -104,6 +115,14 @@ def end_by_partition(app: faust.App) -> dict[TopicPartition, int]:
     consumer = _consumer(app)
     ends = {tp: consumer.high_watermark_now(TP(*tp)) for tp in assigned(app)}
     return {tp: end for tp, end in ends.items() if end is not None}
+
+
+def reached(app: faust.App, tp: TopicPartition, folded: int | None) -> int | None:
+    """Return how far a partition is done whose shell has folded all before ``folded`` (``None``: it has not begun).
+
+    Where everything that was delivered is folded, that is the fetch position: the log holds nothing before it (any more).
+    """
+    return _consumer(app).reached(TP(*tp), folded)
 
 
 def jumps_by_partition(app: faust.App) -> dict[TopicPartition, int]:

@@ -203,6 +203,11 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
         state = self._state(tp)
         return None if state is None else state.highwater
 
+    def heard_ms(self, tp: TP) -> int | None:
+        """Return when the broker last told the end of the log, epoch ms; ``None`` before the first time."""
+        state = self._state(tp)
+        return None if state is None else state.timestamp
+
     def _state(self, tp: TP) -> Any:
         subscription = None if self._consumer is None else self._consumer._subscription.subscription  # noqa: SLF001
         if subscription is None or subscription.assignment is None:
