@@ -23,7 +23,8 @@ class DeadLetter(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     ``id`` is the same whenever the same record is rejected again. ``n_records`` is how many records the message
     holds; when ``rejections`` name indexes, the others were counted. ``key_base64`` is the record's own key
     (``None``: it had none); the dead letter's Kafka key is ``topic/partition/offset``.
-    ``environment``, ``service`` and ``version`` are those of the first rejected record where they can be read.
+    ``n_value_bytes`` is the length of a value that was too long to be kept whole (0: it is whole); the record itself is
+    still on its topic. ``environment``, ``service`` and ``version`` are those of the first rejected record where they can be read.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -38,11 +39,15 @@ class DeadLetter(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     n_records: int
     rejections: list[Rejection]
     n_rejected: int
+    n_value_bytes: int = 0
     environment: str = ""
     service: str = ""
     version: str = ""
 
 
+MAX_KEPT_BYTES = 9_437_184
+"""Of key, value and headers. A compressed message may be far larger than what topics and producers take; a dead letter that
+is refused would stop its partition for ever."""
 MAX_LISTED = 100
 """Rejections listed in one dead letter; the rest are in its count."""
 
@@ -76,18 +81,20 @@ def dead_letter(
 
     """
     environment, service, version = origin
+    key, headers, value = _kept(record)
     letter = DeadLetter(
         id=content_id("dead-letter", topic, partition, record.offset, record.timestamp_ms),
         topic=topic,
         partition=partition,
         offset=record.offset,
         timestamp_ms=record.timestamp_ms,
-        key_base64=None if record.key is None else b64encode(record.key).decode(),
+        key_base64=None if key is None else b64encode(key).decode(),
         is_tombstone=record.value is None,
         config=config,
         n_records=n_records,
         rejections=rejections[:MAX_LISTED],
         n_rejected=len(rejections),
+        n_value_bytes=0 if record.value is None or value == record.value else len(record.value),
         environment=environment,
         service=service,
         version=version,
@@ -95,6 +102,19 @@ def dead_letter(
     return OutRecord(
         topic="dead-letters",
         key=f"{topic}/{partition}/{record.offset}",
-        value=record.value,
-        headers=(*record.headers, (HEADER, encode(letter))),
+        value=value,
+        headers=(*headers, (HEADER, encode(letter))),
     )
+
+
+def _kept(record: InRecord) -> tuple[bytes | None, tuple[tuple[str, bytes | None], ...], bytes | None]:
+    """Return key, headers and value, each cut to what is left of the limit by those before it."""
+    key = None if record.key is None else record.key[: MAX_KEPT_BYTES // 4]  # it grows by a third in the letter
+    left = MAX_KEPT_BYTES - 2 * len(key or b"")
+    headers = []
+    for name, text in record.headers:
+        left -= len(name.encode()) + len(text or b"")
+        if left < 0:
+            break
+        headers.append((name, text))
+    return key, tuple(headers), None if record.value is None else record.value[: max(left, 0)]

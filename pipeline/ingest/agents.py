@@ -195,8 +195,7 @@ class IngestShell:
             return None
         standing = self._ledger.standing(tp)
         if standing is not None and standing.next_offset < owned.reader.position < batch.begins_at:
-            owned.reader.pass_over(batch.begins_at)  # a hole inside the chunk: no reason to cut it here
-            return owned
+            return owned  # a hole inside the chunk: no reason to cut it here
         mark = _mark(standing, self._config)
         if batch.begins_at < owned.reader.position:  # the topic was created anew
             mark = ChunkMark(config=self._config.hash, epoch=mark.epoch + 1)
