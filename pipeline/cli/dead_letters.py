@@ -47,18 +47,20 @@ def list_(
         say("no dead letters")
         return
     table = Table("id", "came from", "time", "reasons", "records", "bytes begin", border_style="dim")
+    for column in table.columns:
+        column.no_wrap = column.header != "reasons"
     for letter in newest:
         begin = "(tombstone)" if letter.value is None else safe_bytes(letter.value, 40)
         table.add_row(
-            safe(letter.why.id[:12]),
+            safe(letter.why.id[:8]),
             Text(safe(letter.place)),
             moment(letter.why.timestamp_ms),
-            ", ".join(letter.reasons),
+            Text(", ".join(letter.reasons)),
             f"{letter.why.n_rejected} of {letter.why.n_records}",
             Text(begin),
         )
     show(table)
-    say(f"{len(letters)} in all: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    say(f"{len(letters)} in all, by reason: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
 
 
 @app.command(

@@ -13,7 +13,7 @@ from pipeline.cli.lines import signals_record
 from pipeline.cli.options import AsJson, Broker, ConfigDir, settings_of
 from pipeline.cli.output import say_json, show
 from pipeline.cli.running import run
-from pipeline.cli.story import COLUMNS, Evidence, Story, find_alert, name_of, tell
+from pipeline.cli.story import COLUMNS, UNREMARKABLE, Evidence, Story, find_alert, name_of, tell
 from pipeline.contracts.alerts import Alert, AlertEvent
 from pipeline.contracts.anomalies import Verdict
 from pipeline.contracts.codec import decode
@@ -148,7 +148,7 @@ def _show(story: Story) -> None:
             for row in story.rows:
                 table.add_row(
                     *(
-                        Text(cell, style="red" if column == len(row) - 1 and cell not in ("normal", "not judged") else "")
+                        Text(cell, style="red" if column == len(row) - 1 and cell not in UNREMARKABLE else "")
                         for column, cell in enumerate(row)
                     )
                 )

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pipeline.cli.wording import amount, band, moment, safe, safe_bytes
+from pipeline.analyse.observations import n_windows
+from pipeline.cli.telemetry_lines import telemetry_line
+from pipeline.cli.wording import amount, band, counted, duration, moment, safe, safe_bytes
 from pipeline.contracts.alerts import Alert, AlertEvent
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.codec import decode
@@ -137,8 +139,20 @@ def finding_line(finding: Finding) -> str:
     if finding.judgement in (Judgement.NO_DATA, Judgement.NOT_READY):
         return f"{safe(finding.condition)} {finding.judgement.replace('_', ' ')}"
     score = "" if finding.score is None else f", {finding.score:+.1f} sd"
-    seen = f"{amount(finding.observed, finding.unit)}, expected {band(finding.lower, finding.upper, finding.unit)}{score}"
-    return f"{safe(finding.condition)} {finding.judgement}: {seen}"
+    return f"{safe(finding.condition)} {finding.judgement}: {observed(finding)}, expected {expected(finding)}{score}"
+
+
+def observed(finding: Finding) -> str:
+    """Return the value, which number it is, and over how many windows it was taken where that is more than one."""
+    n, statistic = n_windows(finding), f" ({safe(finding.statistic)})" if finding.statistic else ""
+    return f"{amount(finding.observed, finding.unit)}{statistic}{f' over {n} windows' if n > 1 else ''}"
+
+
+def expected(finding: Finding) -> str:
+    """Return the band of one window; beside a value of several windows the likeliest value, for the band is not theirs."""
+    if n_windows(finding) > 1 and finding.expected is not None:
+        return f"about {amount(finding.expected, finding.unit)}"
+    return band(finding.lower, finding.upper, finding.unit)
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -147,6 +161,8 @@ def verdict_line(verdict: Verdict) -> str:
     if not unusual:
         counts = {judgement: sum(f.judgement is judgement for f in verdict.findings) for judgement in Judgement}
         unusual = [", ".join(f"{n} {judgement.replace('_', ' ')}" for judgement, n in counts.items() if n) or "nothing to judge"]
+    if verdict.retired and verdict.window_end_ms == verdict.window_start_ms:
+        return f"{moment(verdict.window_start_ms)}; retired"
     when = f"{moment(verdict.window_start_ms)}+{(verdict.window_end_ms - verdict.window_start_ms) // 1000}s"
     retired = ["retired"] if verdict.retired else []
     return "; ".join([when, *unusual, *retired])
@@ -195,7 +211,7 @@ def _signals(value: bytes) -> tuple[object, str]:
         return msgspec.structs.replace(record, histogram=None), signals_line(record)
     if isinstance(record, LateCount):
         window = f"window {moment(record.window_start_ms)}"
-        late = f"{record.readings} readings, {record.requests} requests late by {amount(record.late_by_ms, 'ms')}"
+        late = f"{counted(record.readings, 'reading')}, {counted(record.requests, 'request')} late by {duration(record.late_by_ms)}"
         return record, f"{window}: {late}, from {safe(record.source)}"
     return record, f"{moment(record.at_ms)} {record.notice.replace('_', ' ')}: {safe(record.text, 400)}"
 
@@ -205,9 +221,9 @@ def _partials(value: bytes) -> tuple[object, str]:
     services = sorted({f"{partial.environment}/{partial.service}" for partial in bundle.partials})
     readings = sum(partial.readings for partial in bundle.partials)
     idle = ", idle" if bundle.idle else ""
-    held = f"{len(bundle.partials)} partials, {readings} readings" if services else "header only"
-    place = f"{safe(bundle.source)} chunk {bundle.chunk} through {bundle.through}"
-    return bundle, f"{place}, watermark {moment(bundle.watermark_ms)}{idle}: {held}"
+    held = f"{counted(len(bundle.partials), 'partial')}, {counted(readings, 'reading')}" if services else "header only"
+    through = f"chunk {bundle.chunk} through {bundle.through}" if bundle.through >= 0 else "nothing read yet"
+    return bundle, f"{safe(bundle.source)} {through}, watermark {moment(bundle.watermark_ms)}{idle}: {held}"
 
 
 def _verdict(value: bytes) -> tuple[object, str]:
@@ -241,9 +257,10 @@ def _config(value: bytes) -> tuple[object, str]:
 
 
 def _raw(value: bytes) -> tuple[object, str]:
-    """Show what is not Tocsin's own (telemetry, changes) as it came."""
+    """Show what is not Tocsin's own: telemetry and changes in a line, what is none as it came."""
     try:
-        return msgspec.json.decode(value), safe_bytes(value, 400)
+        content = msgspec.json.decode(value)
+        return content, telemetry_line(content) or safe_bytes(value, 400)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise RecordInvalid("not JSON") from problem
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
-from rich.console import Group, RenderableType
+from rich import box
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -15,11 +17,33 @@ from pipeline.cli.wording import UNKNOWN, amount, duration, moment, safe, sparkl
 from pipeline.contracts.alerts import AlertEvent, Transition
 from pipeline.contracts.signals import Signals
 
-SHOWN_EVENTS, SHOWN_REQUESTS, SHOWN_ANNOUNCEMENTS = 6, 3, 4
+SHOWN_EVENTS, SHOWN_REQUESTS, SHOWN_ANNOUNCEMENTS = 6, 3, 3
+TALL = 40
+"""Lines of a terminal from which on all of that is shown; below, half as many alerts."""
 TREND_WINDOWS = 18
 STYLES = {Transition.FIRED: "bold red", Transition.STILL_FIRING: "red", Transition.RESOLVED: "green"}
 SHOWN_TRANSITIONS = frozenset({Transition.FIRED, Transition.RESOLVED})
 """The steps worth a line; pending, cancelled and reminders are on the topic."""
+
+
+class Column(NamedTuple):
+    """A column of the services' table, and the width of a terminal from which on it is shown."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+    from_width: int = 0
+
+
+COLUMNS = (
+    Column("service"),
+    Column("req/s", "right"),
+    Column("p50", "right"),
+    Column("p95", "right"),
+    Column("errors", "right"),
+    Column("most constrained", from_width=118),
+    Column("p95, last 3 min", from_width=98),
+    Column("state"),
+)
 
 
 @dataclass(slots=True)
@@ -45,21 +69,22 @@ class Status:
         return min(1.0, max(0.0, (board.seen_through_ms - self.history_start_ms) / span))
 
 
-def render(board: Board, status: Status, now_ms: int) -> RenderableType:
-    """Return the whole view."""
+def render(board: Board, status: Status, now_ms: int, size: ConsoleDimensions) -> RenderableType:
+    """Return the whole view, as much of it as a terminal of this size has room for."""
+    n_events = SHOWN_EVENTS if size.height >= TALL else SHOWN_EVENTS // 2
     is_live = board.first_live_at_ms is not None
     parts: list[RenderableType] = [_headline(board, status, now_ms)]
     if not is_live:
         parts.append(_catching_up(board, status))
-    parts.append(_services(board))
-    if board.events:
-        parts.append(_panel("Alerts", [_event_text(event) for event in _worth_showing(board.events)[-SHOWN_EVENTS:]]))
-    if board.requests:
-        lines = [Text(request_line(request), style="magenta") for request in list(board.requests)[-SHOWN_REQUESTS:]]
-        parts.append(_panel("Remediation requests", lines))
+    parts.append(_services(board, size.width))
     if status.announcements:
         lines = [Text(line, style="cyan") for line in status.announcements[-SHOWN_ANNOUNCEMENTS:]]
         parts.append(_panel("Demonstration", lines))
+    if events := _worth_showing(board.events):
+        parts.append(_panel("Alerts", [_event_text(event) for event in events[-n_events:]]))
+    if board.requests:
+        lines = [Text(request_line(request), style="magenta") for request in list(board.requests)[-SHOWN_REQUESTS:]]
+        parts.append(_panel("Remediation requests", lines))
     return Group(*parts)
 
 
@@ -110,27 +135,31 @@ def _catching_up(board: Board, status: Status) -> RenderableType:
     return Panel(grid, title="A simulated day of history, at full speed", title_align="left", border_style="dim")
 
 
-def _services(board: Board) -> Table:
-    table = Table(expand=True, title_justify="left", border_style="dim")
-    for name in ("service", "req/s", "p50", "p95", "errors", "most constrained", "p95, last 3 minutes", "state"):
-        is_number = name in {"req/s", "p50", "p95", "errors"}
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=name != "state")
+def _services(board: Board, width: int) -> Table:
+    """Return a row a service, with those columns that a terminal of this width has room for."""
+    shown = [column for column in COLUMNS if width >= column.from_width]
+    table = Table(expand=True, box=box.SIMPLE_HEAD, border_style="dim")
+    for column in shown:
+        table.add_column(column.name, justify=column.justify, no_wrap=column.name != "state")
     for key in sorted(board.windows):
         windows = board.windows[key]
         newest = windows[-1]
         firing = [event for event in board.firing.values() if f"{event.environment}/{event.service}" == key]
         state, style = _state(newest, firing)
         latency = newest.latency
-        table.add_row(
-            Text(safe(key), style="bold red" if firing else "bold"),
-            f"{newest.traffic.requests_per_second:.1f}",
-            amount(None if latency is None else latency.p50_ms, "ms"),
-            amount(None if latency is None else latency.p95_ms, "ms"),
-            amount(newest.errors.ratio, "ratio"),
-            Text(_constrained(newest)),
-            sparkline([None if w.latency is None else w.latency.p95_ms for w in list(windows)[-TREND_WINDOWS:]], low=0.0),
-            Text(state, style=style),
-        )
+        cells: dict[str, RenderableType] = {
+            "service": Text(safe(key, 32), style="bold red" if firing else "bold"),
+            "req/s": f"{newest.traffic.requests_per_second:.1f}",
+            "p50": amount(None if latency is None else latency.p50_ms, "ms"),
+            "p95": amount(None if latency is None else latency.p95_ms, "ms"),
+            "errors": amount(newest.errors.ratio, "ratio"),
+            "most constrained": Text(_constrained(newest)),
+            "p95, last 3 min": sparkline(
+                [None if w.latency is None else w.latency.p95_ms for w in list(windows)[-TREND_WINDOWS:]], low=0.0
+            ),
+            "state": Text(state, style=style),
+        }
+        table.add_row(*(cells[column.name] for column in shown))
     return table
 
 

@@ -41,4 +41,4 @@ def settings_of(config: Path | None, broker: str | None, overrides: Mapping[str,
 
 def examples(*lines: str) -> str:
     """Return the epilog of a command's help: its examples, one a line."""
-    return "\n\n".join(["Examples:", *(f"  $ {line}" for line in lines)])
+    return "\n".join(["Examples:", *(f"$ {line}" for line in lines)])

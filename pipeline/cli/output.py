@@ -1,9 +1,13 @@
 """Where the command line writes: results on stdout, readable or as JSON; everything else on stderr."""
 
+import os
 import sys
 
 import msgspec
 from rich.console import Console, RenderableType
+
+WIDTH = 140
+"""Columns of what is written to a file or a pipe."""
 
 
 def say(text: str) -> None:
@@ -18,8 +22,9 @@ def say_json(data: object) -> None:
 
 
 def show(renderable: RenderableType) -> None:
-    """Show a table or the like on stdout, as wide as the terminal."""
-    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+    """Show a table or the like on stdout, as wide as the terminal; where there is none, wide enough for most."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
     console.print(renderable)
 
 

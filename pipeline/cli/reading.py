@@ -75,7 +75,7 @@ async def read(
     counts = await partition_counts(connection)
     missing = [name for name in names.values() if name not in counts]
     if missing:
-        raise UsageError(f"there is no topic {missing[0]} at {connection.bootstrap}: make it with `tocsin topics create`")
+        raise UsageError(f"there is no topic {missing[0]} at {connection.bootstrap}; `tocsin topics create` makes Tocsin's own")
     logical = {real: name for name, real in names.items()}
     wanted = [
         TopicPartition(real, partition)

@@ -170,10 +170,11 @@ class Run:
                 self._step(status)
                 self._plain.show(self._board, status)
                 await asyncio.sleep(VIEW_EVERY_S)
-        with Live(console=Console(highlight=False), auto_refresh=False, transient=False) as live:
+        console = Console(highlight=False)
+        with Live(console=console, auto_refresh=False, transient=False) as live:
             while True:
                 self._step(status)
-                live.update(render(self._board, status, now_ms()), refresh=True)
+                live.update(render(self._board, status, now_ms(), console.size), refresh=True)
                 await asyncio.sleep(VIEW_EVERY_S)
 
     def _step(self, status: Status) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.cli.lines import event_line, request_line, result_line
-from pipeline.cli.wording import amount, band, duration, moment, safe, sparkline
+from pipeline.cli.lines import event_line, expected, observed, request_line, result_line
+from pipeline.cli.wording import amount, band, counted, duration, moment, safe, sparkline
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Transition
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.keys import service_key
@@ -48,6 +48,8 @@ class Story:
     data: dict[str, object]
 
 
+UNREMARKABLE = frozenset({"normal", "learning", "not judged"})
+"""What may stand in the last column without being a cause for concern."""
 COLUMNS = ("window", "req/s", "p50", "p95", "errors", "most constrained", "judged")
 
 
@@ -96,7 +98,8 @@ def _seen(signals: Sequence[Signals], alert: AlertEvent | None) -> list[str]:
     if not signals:
         return ["No windows of this service are on the topic."]
     first, last = signals[0], signals[-1]
-    said = [f"{len(signals)} windows from {moment(first.window_start_ms, with_date=True)} to {moment(last.window_end_ms)} UTC."]
+    begin, end = moment(first.window_start_ms, with_date=True), moment(last.window_end_ms)
+    said = [f"{counted(len(signals), 'window')} from {begin} to {end} UTC."]
     for name, unit, read in _SERIES:
         values = [read(window) for window in signals]
         known = [value for value in values if value is not None]
@@ -128,13 +131,12 @@ def _expected(verdicts: Sequence[Verdict], alert: AlertEvent | None) -> list[str
 def _expectation(finding: Finding) -> str:
     name = safe(finding.condition)
     if finding.judgement is Judgement.NOT_READY:
-        return f"{name}: still learning, {finding.n_seen} windows so far."
+        return f"{name}: still learning, {counted(finding.n_seen, 'window')} so far."
     if finding.judgement is Judgement.NO_DATA:
         return f"{name}: no data to judge."
     score = "" if finding.score is None else f", {finding.score:+.1f} standard deviations"
-    expected = band(finding.lower, finding.upper, finding.unit)
-    was = f"{amount(finding.observed, finding.unit)}{f' ({safe(finding.statistic)})' if finding.statistic else ''}"
-    return f"{name}: {expected}; was {was}{score}: {finding.judgement} ({finding.n_seen} windows learned)."
+    learned = f"{counted(finding.n_seen, 'window')} learned"
+    return f"{name}: {expected(finding)}; was {observed(finding)}{score}: {finding.judgement} ({learned})."
 
 
 def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertEvent]) -> list[str]:
@@ -149,14 +151,17 @@ def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertE
     observed = f"observed {amount(alert.observed, alert.unit)}"
     outside = "" if alert.score is None else f", {alert.score:+.1f} standard deviations outside"
     worst = "" if alert.worst_score is None else f", {alert.worst_score:+.1f} at worst"
-    said.append(f"In the last window {observed}{outside}{worst}; {alert.confidence:.0%} sure, after {alert.n_windows} windows.")
+    said.append(
+        f"In the last window {observed}{outside}{worst}; {alert.confidence:.0%} sure, after {counted(alert.n_windows, 'window')}."
+    )
     if alert.resolved_at_ms is not None:
         reason = "" if alert.resolve_reason is None else f" ({alert.resolve_reason.replace('_', ' ')})"
         said.append(f"It lasted {duration(alert.resolved_at_ms - alert.since_ms)}{reason}.")
     if alert.recent_change:
         said.append(f"Shortly before: {safe(alert.recent_change)}.")
     if alert.also_firing:
-        said.append(f"Also firing: {', '.join(safe(condition) for condition in alert.also_firing)}.")
+        when = " then" if alert.resolved_at_ms is not None else ""
+        said.append(f"Also firing{when}: {', '.join(safe(condition) for condition in alert.also_firing)}.")
     current = next((state for state in evidence.alerts if state.event.dedup_key == alert.dedup_key), None)
     if current is not None and current.event.alert_id == alert.alert_id:
         told = {
@@ -198,7 +203,6 @@ def _rows(signals: Sequence[Signals], verdicts: Sequence[Verdict]) -> list[list[
     rows = []
     for window in signals[-MAX_ROWS:]:
         verdict = judged.get(window.window_start_ms)
-        unusual = [] if verdict is None else [f.condition for f in verdict.findings if f.judgement is Judgement.ANOMALOUS]
         most = window.most_constrained
         rows.append(
             [
@@ -208,10 +212,19 @@ def _rows(signals: Sequence[Signals], verdicts: Sequence[Verdict]) -> list[list[
                 amount(None if window.latency is None else window.latency.p95_ms, "ms"),
                 amount(window.errors.ratio, "ratio"),
                 "-" if most is None else f"{safe(most, 24)} {amount(window.saturation[most].mean, 'ratio')}",
-                "not judged" if verdict is None else ", ".join(safe(name) for name in unusual) or "normal",
+                _judged(verdict),
             ]
         )
     return rows
+
+
+def _judged(verdict: Verdict | None) -> str:
+    """Return the conditions that were anomalous; else whether anything could be judged at all."""
+    if verdict is None:
+        return "not judged"
+    unusual = [safe(finding.condition) for finding in verdict.findings if finding.judgement is Judgement.ANOMALOUS]
+    is_learning = any(finding.judgement is Judgement.NOT_READY for finding in verdict.findings)
+    return ", ".join(unusual) or ("learning" if is_learning else "normal")
 
 
 def _without_histogram(window: Signals) -> Signals:

@@ -96,4 +96,4 @@ def _write(line: "Line", *, as_json: bool) -> None:
             }
         )
     else:
-        say(f"{line.partition}/{line.offset} {moment(line.timestamp_ms)} {line.service_key:<20} {line.text}")
+        say(f"{line.partition}/{line.offset} {moment(line.timestamp_ms)} {line.service_key:<18} {line.text}")

@@ -19,7 +19,8 @@ def create(*, config: ConfigDir = None, broker: Broker = None, as_json: AsJson =
     outcomes = run(topics.create(settings.connection, settings.topics))
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     if as_json:
-        say_json(outcomes)
+        for outcome in outcomes:
+            say_json(outcome)
     else:
         table = Table("topic", "partitions", "outcome", border_style="dim")
         for outcome in outcomes:

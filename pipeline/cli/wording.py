@@ -109,6 +109,18 @@ def duration(span_ms: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "window"), counted(1200, "window")
+    ('1 window', '1,200 windows')
+
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def sparkline(values: Sequence[float | None], low: float | None = None) -> str:
     """Return the values as a row of blocks, from ``low`` (their lowest, if none is given) to their highest.
 

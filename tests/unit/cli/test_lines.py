@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from pipeline.cli.lines import Line, line_of
+from pipeline.cli.lines import Line, finding_line, line_of
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery, Transition
 from pipeline.contracts.anomalies import Finding, Judgement, Severity, Verdict
 from pipeline.contracts.codec import encode
@@ -94,7 +94,7 @@ def test_late_counts_and_notices_are_told_apart_from_windows() -> None:
     )
     notice = Notice(id="n", notice=NoticeKind.WINDOW_WIDENED, at_ms=START_MS, text="cart reports each minute", **ORIGIN)
 
-    assert "4 readings, 3 requests late by 90.00 s" in shown("signals", encode(late)).text
+    assert "4 readings, 3 requests late by 1 min 30 s" in shown("signals", encode(late)).text
     assert shown("signals", encode(notice)).text == "22:13:20 window widened: cart reports each minute"
 
 
@@ -205,6 +205,55 @@ def test_text_from_telemetry_cannot_reach_the_terminal_unescaped() -> None:
     assert line.service_key == "prod/ca\\nrt"
 
 
-def test_telemetry_is_shown_as_it_came() -> None:
+def test_telemetry_that_is_no_record_is_shown_as_it_came() -> None:
     assert shown("telemetry.metrics", b'{"kind":"gauge"}').text == '{"kind":"gauge"}'
+    assert shown("telemetry.metrics", b'[1, {"kind":"gauge","resource":"cpu"}]').text == '[1, {"kind":"gauge","resource":"cpu"}]'
     assert shown("telemetry.metrics", b"{oops").text == "unreadable, not JSON: {oops"
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (
+            {"kind": "request", "operation": "GET /cart", "duration_ms": 12.5, "status": 200, "instance": "c-1", "version": "1.4"},
+            "request GET /cart 12.5 ms 200 (c-1 1.4)",
+        ),
+        ({"kind": "request", "duration_ms": 1900, "error": True}, "request 1.90 s error"),
+        ({"kind": "request", "duration_ms": {"a": 1}, "status": "\x1b[31m"}, "request {'a': 1} \\x1b[31m"),
+        (
+            {"kind": "summary", "interval_s": 10, "requests": 4, "errors": 1, "latency_ms": {"scale": 3, "sum": 50.0}},
+            "summary 10 s: 4 requests, 1 errors, mean 12.5 ms",
+        ),
+        (
+            {"kind": "summary", "interval_s": 60, "requests": 40, "latency_ms": {"p50": 31, "p99": 212}},
+            "summary 60 s: 40 requests, 0 errors, p50 31 ms, p99 212 ms",
+        ),
+        ({"kind": "summary", "requests": "many", "latency_ms": {"sum": 1}}, "summary ? s: many requests, 0 errors"),
+        ({"kind": "gauge", "resource": "cpu", "utilization": 0.613}, "gauge cpu 61.3 %"),
+        ({"kind": "gauge", "resource": "pool", "value": 9, "limit": 20, "unit": "connections"}, "gauge pool 9 of 20 connections"),
+        ({"kind": "log", "severity": "ERROR", "body": "no\nroute", "status": 503}, "log ERROR no\\nroute 503"),
+        (
+            {"kind": "change", "type": "deployment", "version": "1.4.3", "by": "bot", "note": "New basket."},
+            "change: deployment 1.4.3 by bot: New basket.",
+        ),
+    ],
+)
+def test_a_telemetry_record_is_a_line(record: dict[str, object], text: str) -> None:
+    assert shown("telemetry.metrics", msgspec.json.encode(record)).text == text
+
+
+def test_an_array_of_telemetry_shows_its_first_records_and_counts_the_others() -> None:
+    gauges = [{"kind": "gauge", "resource": "cpu", "utilization": i / 10} for i in range(5)]
+
+    assert shown("telemetry.metrics", msgspec.json.encode(gauges)).text == (
+        "5 records: gauge cpu 0.0 %; gauge cpu 10.0 %; gauge cpu 20.0 %; 2 more"
+    )
+
+
+def test_a_value_of_several_windows_does_not_stand_beside_the_band_of_one() -> None:
+    one = Finding(condition="errors", signal="errors", judgement=Judgement.ANOMALOUS, unit="ratio", observed=0.1, expected=0.004)
+    banded = msgspec.structs.replace(one, lower=0.0, upper=0.067, score=6.0)
+    many = msgspec.structs.replace(banded, observed=0.031, explanation={"windows": 30.0})
+
+    assert finding_line(banded) == "errors anomalous: 10.0 %, expected 0.0 % to 6.7 %, +6.0 sd"
+    assert finding_line(many) == "errors anomalous: 3.1 % over 30 windows, expected about 0.4 %, +6.0 sd"
