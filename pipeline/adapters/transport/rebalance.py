@@ -2,12 +2,16 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import Any
 
+from aiokafka.errors import KafkaTimeoutError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 from faust.types.transports import ConsumerT
+from mode import Seconds
 
 from pipeline.adapters.transport.consumer import BulkConsumer
 from pipeline.adapters.transport.reading import reading_of
@@ -39,7 +43,7 @@ class SeekFirstRecovery(Recovery):
         app, consumer = self.app, self.app.consumer
         if consumer.assignment():
             self.log.info("Seek stream partitions to committed offsets.")
-            await self._seek_first()
+            await self._wait(consumer.perform_seek())
         if app.consumer_generation_id != generation_id:
             self.log.warning("Recovery rebalancing again: generation %s, now %s", generation_id, app.consumer_generation_id)
             return
@@ -56,19 +60,31 @@ class SeekFirstRecovery(Recovery):
         app.on_rebalance_end()
         self.log.info("Worker ready")
 
-    async def _seek_first(self) -> None:
-        """Seek, however long it takes: without it the streams must not resume."""
-        while True:
-            seek = asyncio.ensure_future(self.app.consumer.perform_seek())
-            await self._wait(seek, timeout=self.app.conf.broker_request_timeout)
-            if seek.done() and not seek.cancelled():
-                return
-            self.log.warning("The broker does not tell the committed offsets; asking again")
+    async def _wait(self, coro: Any, timeout: Seconds | None = None) -> None:  # noqa: ARG002, ASYNC109 - Faust's signature
+        """Wait however long it takes, or until another rebalance.
+
+        With a limit, mode tells a time-out as a stop; recovery would end for good, and the worker idle without a word.
+        aiokafka's own requests have their limits, and raise.
+        """
+        await super()._wait(coro)
 
     async def _build_highwaters(self, consumer: ConsumerT, tps: set[TP], destination: Counter[TP], title: str) -> None:
-        await super()._build_highwaters(consumer, tps, destination, title)
+        await self._patiently(super()._build_highwaters, consumer, tps, destination, title)
         if reading_of(self.app).is_embedded and isinstance(consumer, BulkConsumer):  # type: ignore[arg-type] # AppT
             await self._find_true_ends(consumer, tps, destination)
+
+    async def _build_offsets(self, consumer: ConsumerT, tps: set[TP], destination: Counter[TP], title: str) -> None:
+        await self._patiently(super()._build_offsets, consumer, tps, destination, title)
+
+    async def _patiently(self, ask: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Ask again while the broker does not answer in time: a broker that stands still for a while is no reason to end."""
+        while True:
+            try:
+                await ask(*args)
+            except KafkaTimeoutError as problem:
+                self.log.warning("The broker does not tell where changelogs end, asking again: %s", problem)
+            else:
+                return
 
     async def _find_true_ends(self, consumer: BulkConsumer, tps: set[TP], destination: Counter[TP]) -> None:
         """Replace Tansu's answer (last batch's base offset + 1) by the high watermark that comes with a fetch."""
