@@ -4,12 +4,10 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from pipeline.cli.letters import Letter, Resend, counts_by_reason, describe, distinct, letter_of, resend_of, summary
 from pipeline.cli.options import AsJson, Broker, ConfigDir, examples, settings_of
-from pipeline.cli.output import say, say_json, show, tell
+from pipeline.cli.output import say, say_columns, say_json, tell
 from pipeline.cli.running import run
 from pipeline.cli.wording import moment, safe, safe_bytes
 from pipeline.contracts.readings import RejectReason
@@ -46,20 +44,18 @@ def list_(
     if not letters:
         say("no dead letters")
         return
-    table = Table("id", "came from", "time", "reasons", "records", "bytes begin", border_style="dim")
-    for column in table.columns:
-        column.no_wrap = column.header != "reasons"
-    for letter in newest:
-        begin = "(tombstone)" if letter.value is None else safe_bytes(letter.value, 40)
-        table.add_row(
+    rows = [
+        (
             safe(letter.why.id[:8]),
-            Text(safe(letter.place)),
+            safe(letter.place),
             moment(letter.why.timestamp_ms),
-            Text(", ".join(letter.reasons)),
             f"{letter.why.n_rejected} of {letter.why.n_records}",
-            Text(begin),
+            ", ".join(letter.reasons),
+            "(tombstone)" if letter.value is None else safe_bytes(letter.value, 60),
         )
-    show(table)
+        for letter in newest
+    ]
+    say_columns([("id", "came from", "time", "records", "reasons", "bytes begin"), *rows])
     say(f"{len(letters)} in all, by reason: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
 
 

@@ -1,7 +1,9 @@
 """Where the command line writes: results on stdout, readable or as JSON; everything else on stderr."""
 
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -19,6 +21,14 @@ def say(text: str) -> None:
 def say_json(data: object) -> None:
     """Write one line of JSON on stdout."""
     say(msgspec.json.encode(data).decode())
+
+
+def say_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Write rows of text on stdout, a line each, their columns below one another; a terminal's edge cuts the last ones."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()[:room])
 
 
 def show(renderable: RenderableType) -> None:
