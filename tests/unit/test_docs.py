@@ -24,7 +24,7 @@ QUOTED = [
     "topic differs from the configuration",
     "a configuration cannot be read, perhaps it is of a newer version",
     "unreadable remediation result",
-    "The broker does not tell the committed offsets; asking again",
+    "The broker does not tell where changelogs end, asking again",
     "Recovery rebalancing again",
     "cannot serve metrics and health on",
     "cannot reach a Kafka at",
