@@ -21,6 +21,7 @@ KNOWN = {
     "faust.transport.consumer:Consumer._filter_tps_with_pending_acks": "f6f9239774234e7e",
     "faust.transport.consumer:Consumer._new_offset": "1d2c7ea89a7ad4f1",
     "faust.transport.consumer:Consumer._should_commit": "5ce941793947ad42",
+    "faust.transport.consumer:Consumer.verify_all_partitions_active": "4e0e46f5c297305d",
     "faust.transport.consumer:ThreadDelegateConsumer._commit": "a20eec84e4b2ed50",
     "faust.transport.consumer:ThreadDelegateConsumer._seek": "4f95c631420410a5",
     "faust.transport.consumer:ThreadDelegateConsumer.seek_wait": "e9db5bbc4ceb2543",
