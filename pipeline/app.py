@@ -67,12 +67,26 @@ class House:
         )
         return app, ledger
 
-    def watch(
-        self, app: TocsinApp, role: Role, ledger: Ledger, shells: Sequence[Any], gauges: Sequence[Callable[[], None]] = ()
+    def watch(  # noqa: PLR0917 - one call a role
+        self,
+        app: TocsinApp,
+        role: Role,
+        ledger: Ledger,
+        shells: Sequence[Any],
+        gauges: Sequence[Callable[[], None]] = (),
+        tables: Sequence[RowTable] = (),
     ) -> None:
         """Let shells forget revoked partitions, tick, and have the app's progress reported."""
         reporter = Reporter(
-            app=app, role=role, shells=shells, ledger=ledger, gauges=gauges, board=self.board, telemetry=self.telemetry
+            app=app,
+            role=role,
+            shells=shells,
+            ledger=ledger,
+            gauges=gauges,
+            board=self.board,
+            telemetry=self.telemetry,
+            tables=tables,
+            windows_of=self.names["partials"],
         )
         self.reporters.append(reporter)
 
@@ -137,7 +151,8 @@ def analyse_app(house: House) -> TocsinApp:
         for agent in agents
     ]
     tables = house.tables[-len(agents) :]
-    house.watch(app, "analyse", ledger, shells, [partial(report_windows, house.telemetry, shells[0]), *state_gauges(house, tables)])
+    gauges: list[Callable[[], None]] = [partial(report_windows, house.telemetry, shells[0]), *state_gauges(house, tables)]
+    house.watch(app, "analyse", ledger, shells, gauges, tables)
     return app
 
 
@@ -157,7 +172,8 @@ def act_app(house: House) -> TocsinApp:
             on_invalid=lambda problem, offset: log.warning("unreadable remediation result", offset=offset, problem=str(problem)),
         )
 
-    house.watch(app, "act", ledger, [shell], state_gauges(house, house.tables[-1:]))
+    tables = house.tables[-1:]
+    house.watch(app, "act", ledger, [shell], state_gauges(house, tables), tables)
     return app
 
 

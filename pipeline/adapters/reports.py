@@ -8,6 +8,7 @@ from pipeline.adapters.faust_apps import TocsinApp
 from pipeline.adapters.health import HealthBoard
 from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry
+from pipeline.adapters.tables import RowTable, changelog_name
 from pipeline.adapters.transport import end_by_partition, reached
 from pipeline.errors import BrokerError, ConfigError
 
@@ -37,6 +38,8 @@ class Reporter:
         Called now and then for what only stages and tables know.
     board, telemetry
         Who is told.
+    tables, windows_of
+        Whose gauges, and the topic of whose windows', go with a partition that is given up.
 
     """
 
@@ -50,6 +53,8 @@ class Reporter:
         gauges: Sequence[Callable[[], None]],
         board: HealthBoard,
         telemetry: Telemetry,
+        tables: Sequence[RowTable] = (),
+        windows_of: str | None = None,
     ) -> None:
         self._app = app
         self._role = role
@@ -58,6 +63,8 @@ class Reporter:
         self._gauges = gauges
         self._board = board
         self._telemetry = telemetry
+        self._tables = tables
+        self._windows_of = windows_of
         self._is_recovered = False
         self._n_reports = 0
 
@@ -72,8 +79,13 @@ class Reporter:
     def revoked(self, partitions: set[TopicPartition]) -> None:
         """Note partitions that were given up."""
         self._board.revoked(self._role)
+        tables = {changelog_name(table): table.name for table in self._tables}
         for topic, partition in partitions:
             self._telemetry.input_revoked(self._role, topic, partition)
+            if topic in tables:
+                self._telemetry.state_revoked(tables[topic], partition)
+            if topic == self._windows_of:
+                self._telemetry.windows_revoked(partition)
 
     def report(self) -> None:
         """Tell positions and lag; called by a timer while the app runs."""
@@ -83,6 +95,8 @@ class Reporter:
             self._board.recovered(self._role)
         positions = {tp: position for shell in self._shells for tp, position in shell.positions().items()}
         for tp, end in end_by_partition(self._app).items():
+            if not self._ledger.owns(tp):
+                continue  # given up, though the consumer lists it until it is told what it has instead
             standing = self._ledger.standing(tp)
             position = reached(self._app, tp, positions.get(tp, standing.next_offset if standing else None)) or 0
             self._telemetry.lag(self._role, *tp, max(end - position, 0))

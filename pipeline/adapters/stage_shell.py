@@ -140,8 +140,12 @@ class StageShell:
             standing = Standing(batch.begins_at, "")
             self._ledger.began(tp, standing)
         position = standing.next_offset
+        try:
+            stage = self._restore(batch.partition, self._checkpoints.rows_of(batch.partition))
+        except StateError as problem:
+            raise StateError(f"the state of {self.topic}/{batch.partition} cannot be read: {problem}") from problem
         owned = _Owned(
-            stage=self._restore(batch.partition, self._checkpoints.rows_of(batch.partition)),
+            stage=stage,
             outbox=self._outbox(),
             position=position,
             finished=position,

@@ -1,18 +1,25 @@
 """One contract for Faust's own driver and for ours, reading single messages or batches, on both brokers."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from faust.types import TP
 
+from pipeline.adapters import clock
 from pipeline.adapters.brokers import EmbeddedBroker, LocalBroker
 from pipeline.adapters.transport import (
     assigned,
+    batches,
+    bulk_topic,
+    end_by_partition,
     generation,
     is_caught_up,
     jumps_by_partition,
     lag_by_partition,
     position_by_partition,
+    reached,
     seek_to_standing,
     thread,
 )
@@ -21,6 +28,7 @@ from tests.contracts.transport_harness import (
     app_of,
     committed,
     consumer_of,
+    delete_records,
     new_topic,
     noting_agent,
     produce,
@@ -275,3 +283,76 @@ async def test_an_app_tells_where_its_partitions_stand(broker: LocalBroker) -> N
     assert positions == {(topic, 0): 100, (topic, 1): 100}
     assert owned == {(topic, 0), (topic, 1)}
     assert number >= (0 if isinstance(broker, EmbeddedBroker) else 1)
+
+
+async def test_a_batch_that_a_seek_overtook_on_its_way_to_the_agent_is_not_handed_to_a_shell(broker: LocalBroker) -> None:
+    topic = await new_topic(broker, 1)
+    app = app_of("bulk", broker, topic, unique("app"))
+    offsets: list[int] = []
+
+    @app.agent(bulk_topic(app, topic), name="shell")
+    async def shell(stream: Any) -> None:
+        async for event in batches(stream):
+            offsets.extend(record.offset for record in event.value.records)
+
+    async with running(app):
+        app.flow_control.suspend()  # as at a rebalance: what is being delivered waits in Faust until it is over
+        await produce(broker, topic, 100, partitions=1)
+        await until(lambda: position_by_partition(app).get((topic, 0)) == 100, "all was taken")
+        await seek_to_standing(app, (topic, 0))
+        app.flow_control.resume()
+        await until(lambda: len(offsets) >= 100, "all came")
+        await asyncio.sleep(0.5)
+
+    assert offsets == list(range(100))
+
+
+@pytest.mark.kafka
+async def test_a_log_that_was_emptied_counts_as_read(kafka_broker: LocalBroker) -> None:
+    topic = await new_topic(kafka_broker, 1)
+    await produce(kafka_broker, topic, 100, partitions=1)
+    await delete_records(kafka_broker, topic, before=100)
+    app = app_of("bulk", kafka_broker, topic, unique("app"))
+    seen = noting_agent(app, topic, pause_s=1.0)
+
+    async with running(app):
+        await until(lambda: end_by_partition(app).get((topic, 0)) == 100, "the end is known")
+        await until(lambda: reached(app, (topic, 0), None) == 100, "it counts as read")
+        await produce(kafka_broker, topic, 100, partitions=1)
+        await until(lambda: position_by_partition(app).get((topic, 0)) == 200, "more was taken")
+        in_work = {reached(app, (topic, 0), None), reached(app, (topic, 0), 100)}
+        await until(lambda: seen.count == 100, "more was read")
+        after = reached(app, (topic, 0), 200)
+
+    assert in_work == {None, 100}
+    assert after == 200
+
+
+async def test_a_worker_that_has_not_asked_for_long_is_not_caught_up(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = await new_topic(broker, 1)
+    app = app_of("bulk", broker, topic, unique("app"))
+    noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: is_caught_up(app, (topic, 0)), "it is caught up")
+        now_ms = clock.now_ms()
+        monkeypatch.setattr(clock, "now_ms", lambda: now_ms + 10_000)  # it was frozen, and has just been continued
+        is_believed = is_caught_up(app, (topic, 0))
+
+    assert not is_believed
+
+
+@pytest.mark.kafka
+async def test_a_partition_that_is_added_is_assigned_within_seconds(kafka_broker: LocalBroker) -> None:
+    topic = await new_topic(kafka_broker, 1)
+    app = app_of("bulk", kafka_broker, topic, unique("app"), consumer_metadata_max_age_ms=500)
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
+        await admin.start()
+        await admin.create_partitions({topic: NewPartitions(total_count=2)})
+        await admin.close()
+        await until(lambda: assigned(app) == {(topic, 0), (topic, 1)}, "both are assigned")
+        await produce(kafka_broker, topic, 10)
+        await until(lambda: seen.count >= 20, "both are read")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from pipeline.adapters.brokers import EmbeddedBroker, LocalBroker
 from pipeline.adapters.faust_apps import FaustAppSettings, TocsinApp, make_app
@@ -53,6 +53,16 @@ async def produce(broker: LocalBroker, topic: str, n: int, *, partitions: int = 
             await asyncio.gather(*sent)
     finally:
         await producer.stop()
+
+
+async def delete_records(broker: LocalBroker, topic: str, *, before: int) -> None:
+    """Move the beginning of partition 0, as retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before)})
+    finally:
+        await admin.close()
 
 
 async def until(condition: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
