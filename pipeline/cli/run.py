@@ -14,7 +14,7 @@ from rich.live import Live
 from pipeline.adapters import topics
 from pipeline.adapters.clock import monotonic_ms, now_ms
 from pipeline.adapters.kafka import producer, speaking_to
-from pipeline.cli.board import WATCHED, Board
+from pipeline.cli.board import SIGNALS, WATCHED, Board
 from pipeline.cli.demo import Demo, DemoParams, Outcome, Seen
 from pipeline.cli.lines import request_line
 from pipeline.cli.live_view import Status, event_plain, plain_progress, plain_service, render
@@ -29,6 +29,8 @@ from pipeline.simulation.shop import WINDOW_MS, Shop
 VIEW_EVERY_S = 0.25
 PLAIN_EVERY_MS = 5_000
 SERVICES_EVERY_MS = 30_000
+SAMPLE_EVERY_S, SAMPLE = 1.0, 200
+"""How often the newest windows are looked at while the history is learned, and how many of each partition."""
 ROLES = ("ingest", "analyse", "analyse", "act")
 """A worker each: a process runs on one core, and the history is to be learned soon; learning takes the most."""
 
@@ -99,6 +101,7 @@ class Run:
             tasks = [
                 asyncio.create_task(self._feed(status), name="feed"),
                 asyncio.create_task(self._watch(), name="watch"),
+                asyncio.create_task(self._watch_signals(), name="watch signals"),
                 asyncio.create_task(self._view(status), name="view"),
                 *(asyncio.create_task(worker.ended(), name="worker") for worker in workers),
                 asyncio.create_task(self._wait(), name="stop"),
@@ -157,9 +160,23 @@ class Run:
             await send_all(sender, messages, names=names, now_ms=now_ms, pace=live, progress=self._progress)
 
     async def _watch(self) -> None:
-        """Take in what Tocsin says."""
+        """Take in what Tocsin says of alerts, requests and dead letters."""
         names = self._settings.topics.names()
-        async for record in read(self._settings.connection, {name: names[name] for name in WATCHED}, follow=True):
+        watched = {name: names[name] for name in WATCHED if name != SIGNALS}
+        async for record in read(self._settings.connection, watched, follow=True):
+            self._board.apply(record.topic, record.value, now_ms())
+
+    async def _watch_signals(self) -> None:
+        """Take in the newest windows now and then until they are of the present, from there on all of them.
+
+        Reading each window of the history would be a fifth of all the work, the broker's above all.
+        """
+        signals = {SIGNALS: self._settings.topics.names()[SIGNALS]}
+        while not self._is_current():
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            async for record in read(self._settings.connection, signals, last=SAMPLE):
+                self._board.apply(record.topic, record.value, now_ms())
+        async for record in read(self._settings.connection, signals, last=SAMPLE, follow=True):
             self._board.apply(record.topic, record.value, now_ms())
 
     async def _view(self, status: Status) -> None:
