@@ -20,15 +20,15 @@ class LatencyParams:
     Attributes
     ----------
     short, long
-        Over less than ``long_s`` seconds, and over more.
+        Over less than ``long_s`` seconds, and over more; times the expected latency, above 1.
     p95
-        As ``long``, of a 95th percentile that arrived ready-made.
+        As ``long``, of a 95th percentile that arrived ready-made; times the expected one, above 1.
     page
-        From here on it is a page.
+        From here on it is a page; times the expected latency, above 1.
     long_s
-        Seconds.
+        From how many seconds of evidence on ``long`` counts instead of ``short``, above 0.
     tail_times
-        Requests above the usual 98.5 % point, times their usual share.
+        Requests above the usual 98.5 % point, times their usual share, above 1.
 
     """
 
@@ -42,7 +42,16 @@ class LatencyParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class ErrorParams:
-    """Least effects on the error ratio: times the expected one *and* above it by so much (share of requests)."""
+    """Least effects on the error ratio: times the expected one *and* above it by so much.
+
+    Attributes
+    ----------
+    times, plus
+        Of a ticket: times the expected ratio, above 1; and above it by so much, share of requests in [0, 1].
+    page_times, page_plus
+        Of a page, likewise.
+
+    """
 
     times: AboveOne = 2.0
     plus: Share = 0.002
@@ -52,7 +61,16 @@ class ErrorParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class TrafficParams:
-    """Least effects on traffic: a drop divides by so much (ticket, page), a rise multiplies."""
+    """Least effects on traffic, times.
+
+    Attributes
+    ----------
+    drop, page_drop
+        Expected over observed requests, of a ticket and of a page, above 1.
+    rise
+        Observed over expected requests, above 1.
+
+    """
 
     drop: AboveOne = 1.6
     page_drop: AboveOne = 2.0
@@ -66,15 +84,15 @@ class SaturationParams:
     Attributes
     ----------
     full, recovered, page
-        Too full from ``full``, no longer below ``recovered``, a page from ``page``.
+        Too full from ``full``, no longer below ``recovered``, a page from ``page``; utilizations, above 0.
     to_full_s
         Seconds to full at its present growth from which on a resource in ``fills_up`` is too full already.
     least_rise
-        ... once it is so much above its usual level.
+        ... once it is so much above its usual level, utilization in [0, 1].
     fills_up
         Names of resources that only grow until something breaks.
     max_resources
-        Judged per service; the first so many that were seen.
+        Resources judged per service, at least 1; the first so many that were seen.
 
     """
 
@@ -89,7 +107,16 @@ class SaturationParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class SilenceParams:
-    """Empty windows in a row: needed at least, and the number beyond which a service counts as sparse."""
+    """Empty windows in a row that are news.
+
+    Attributes
+    ----------
+    least_run
+        Needed at least, windows, 2 or more; a service that is often silent needs more.
+    longest_run
+        Windows, 2 or more; a service that would need more is sparse, and never called silent.
+
+    """
 
     least_run: Annotated[int, Field(ge=2)] = 2
     longest_run: Annotated[int, Field(ge=2)] = 360
