@@ -13,8 +13,9 @@ import pipeline.analyse.agents as analyse_agents
 import pipeline.ingest.agents as ingest_agents
 from pipeline.adapters import clock, configs, kafka, topics
 from pipeline.adapters.changelogs import ensure_changelogs
-from pipeline.adapters.faust_apps import FaustAppSettings, Profile, TocsinApp, make_app, settings_for
+from pipeline.adapters.faust_apps import FaustAppSettings, TocsinApp, make_app, settings_for
 from pipeline.adapters.faust_run import run_apps
+from pipeline.adapters.faust_timeouts import Profile
 from pipeline.adapters.health import HealthBoard, HealthParams
 from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry, prometheus_telemetry

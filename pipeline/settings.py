@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from dataclasses import field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pipeline.act.alerts import ActParams
 from pipeline.act.remediation import RemediationParams
+from pipeline.adapters.faust_timeouts import TIMEOUTS
 from pipeline.adapters.kafka import Connection
 from pipeline.analyse.detection import DetectionParams
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.windows import WindowParams
-from pipeline.contracts.config import PARAMS, IngestConfig
+from pipeline.contracts.config import PARAMS, AtLeastZero, IngestConfig
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.topics import Topics
 from pipeline.errors import ConfigError
@@ -60,9 +61,9 @@ class WorkerParams:
     embedded_broker: bool = False
     instance_id: str = ""
     web_bind: str = "127.0.0.1"
-    web_port: int = 6067
-    checkpoint_ms: int = 1_000
-    stall_ms: int = 30_000
+    web_port: Annotated[int, Field(ge=0, le=65_535)] = 6067
+    checkpoint_ms: AtLeastZero = 1_000
+    stall_ms: Annotated[int, Field(ge=1_000)] = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -182,7 +183,7 @@ def load_settings(
         if built is not None:
             sections[setting] = built
     if not problems:
-        problems += _dangling(sections)
+        problems += _contradictions(sections, overrides or {})
     if problems:
         raise ConfigError(problems)
     return Settings(**sections)
@@ -262,11 +263,26 @@ def _shown(place: str, value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _dangling(sections: Mapping[str, Any]) -> list[str]:
-    """Return what names something that is not there: telemetry topics with a decoder but no topic."""
+def _contradictions(sections: Mapping[str, Any], overrides: Mapping[str, str]) -> list[str]:
+    """Return what is sound in each section, and wrong between them."""
     names = {spec.name for spec in sections["topics"].topics}
-    return [
+    source, windows, worker = sections["source"], sections["windows"], sections["worker"]
+    problems = [
         f"tocsin.yaml: ingest: decoders: topic {topic!r} is not in topics.yaml"
         for topic in sections["ingest"].decoders
         if topic not in names
     ]
+    unknown = [key for key in overrides if key.partition(".")[0] not in SECTIONS]
+    problems += [f"--set {key}: there is no setting {key.partition('.')[0]!r}" for key in unknown]
+    if source.delay_ms != windows.delay_ms:
+        problems.append(
+            f"tocsin.yaml: source: delay_ms must be windows.delay_ms ({windows.delay_ms}), got {source.delay_ms}: "
+            "partials would be sent when nobody waits for them"
+        )
+    session_ms = round(TIMEOUTS["local" if worker.profile == "embedded" else worker.profile].session_s * 1000)
+    if windows.grace_ms < session_ms:
+        problems.append(
+            f"tocsin.yaml: windows: grace_ms must be at least the session timeout of profile {worker.profile} ({session_ms}), "
+            f"got {windows.grace_ms}: what waits for a take-over would be late"
+        )
+    return problems

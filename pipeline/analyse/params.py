@@ -1,8 +1,11 @@
 """Parameters of the window stage."""
 
+from typing import Annotated
+
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.contracts.config import PARAMS
+from pipeline.contracts.config import PARAMS, AtLeastOne, AtLeastZero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -33,12 +36,12 @@ class WindowParams:
 
     """
 
-    delay_ms: int = 3_000
-    grace_ms: int = 60_000
-    max_hold_ms: int = 3_600_000
-    silence_max_ms: int = 86_400_000
-    max_services: int = 20_000
-    max_operations: int = 50
-    revisions_before_delay: int = 6
-    max_delay_ms: int = 30_000
-    refresh_ms: int = 300_000
+    delay_ms: AtLeastZero = 3_000
+    grace_ms: Annotated[int, Field(ge=1_000)] = 60_000
+    max_hold_ms: AtLeastOne = 3_600_000
+    silence_max_ms: AtLeastOne = 86_400_000
+    max_services: AtLeastOne = 20_000
+    max_operations: AtLeastOne = 50
+    revisions_before_delay: AtLeastOne = 6
+    max_delay_ms: AtLeastZero = 30_000
+    refresh_ms: AtLeastOne = 300_000

@@ -1,10 +1,10 @@
 """What decides a chunk's content, kept on the compacted `tocsin.config` under its hash."""
 
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.contracts.ids import content_id
@@ -13,6 +13,8 @@ SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 PARAMS = ConfigDict(extra="forbid", validate_default=True)
 """For every parameter dataclass: unknown keys are refused, defaults are checked too."""
+AtLeastZero = Annotated[int, Field(ge=0)]
+AtLeastOne = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -47,19 +49,19 @@ class IngestConfig:
     decoders: dict[str, Literal["native", "changes"]] = field(
         default_factory=lambda: {"telemetry.metrics": "native", "telemetry.logs": "native", "tocsin.changes": "changes"}
     )
-    chunk_records: int = 65_536
-    chunk_ms: int = 30_000
-    max_message_bytes: int = 1_048_576
-    max_depth: int = 32
-    max_records_per_message: int = 10_000
-    max_text_length: int = 256
-    max_future_ms: int = 60_000
-    earliest_time_ms: int = 946_684_800_000
-    max_utilization: float = 1.5
-    max_operations: int = 100
-    max_resources: int = 50
-    max_versions: int = 8
-    max_changes: int = 100
+    chunk_records: AtLeastOne = 65_536
+    chunk_ms: AtLeastOne = 30_000
+    max_message_bytes: AtLeastOne = 1_048_576
+    max_depth: AtLeastOne = 32
+    max_records_per_message: AtLeastOne = 10_000
+    max_text_length: AtLeastOne = 256
+    max_future_ms: AtLeastZero = 60_000
+    earliest_time_ms: AtLeastZero = 946_684_800_000
+    max_utilization: Annotated[float, Field(ge=1)] = 1.5
+    max_operations: AtLeastOne = 100
+    max_resources: AtLeastOne = 50
+    max_versions: AtLeastOne = 8
+    max_changes: AtLeastOne = 100
 
     @property
     def hash(self) -> str:

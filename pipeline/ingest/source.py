@@ -1,11 +1,13 @@
 """What one telemetry partition has to say: chunks of cumulative partials, watermarks, dead letters (docs/adr/0001)."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.contracts.config import PARAMS, IngestConfig
+from pipeline.contracts.config import PARAMS, AtLeastOne, AtLeastZero, IngestConfig
 from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.readings import Decoded
 from pipeline.contracts.records import InRecord, OutRecord
@@ -36,10 +38,10 @@ class SourceParams:
 
     """
 
-    idle_ms: int = 5_000
-    header_ms: int = 1_000
-    delay_ms: int = 3_000
-    max_bundle_bytes: int = 524_288
+    idle_ms: AtLeastOne = 5_000
+    header_ms: AtLeastOne = 1_000
+    delay_ms: AtLeastZero = 3_000
+    max_bundle_bytes: Annotated[int, Field(ge=1_024)] = 524_288
     caps_watermark: bool = True
 
 
