@@ -1,5 +1,6 @@
 """What recovery makes of a changelog, and which rows a partition has."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from faust.types import TP
 
 from pipeline.adapters.faust_apps import FaustAppSettings, make_app
-from pipeline.adapters.tables import CHANGELOG_CONFIG, RowStore, RowTable, changelog_name, make_table, rows_of
+from pipeline.adapters.tables import CHANGELOG_CONFIG, RowStore, RowTable, changelog_name, make_table, rows_of, write_rows
 from pipeline.analyse.params import WindowParams
 from pipeline.contracts.rows import pack
 
@@ -68,3 +69,26 @@ async def test_a_changelog_compacts_but_not_before_a_zombie_is_dead(table: RowTa
     assert topic.partitions == 2
     assert topic.config == CHANGELOG_CONFIG
     assert int(CHANGELOG_CONFIG["min.compaction.lag.ms"]) > WindowParams().refresh_ms + 60_000
+
+
+async def test_rows_are_sent_in_the_order_given_and_the_head_only_when_the_others_are_acknowledged(
+    table: RowTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    may_acknowledge = asyncio.Event()
+
+    async def send(_topic: str, key: bytes, *_rest: Any) -> Any:
+        sent.append(key)
+        return may_acknowledge.wait()
+
+    monkeypatch.setattr(type(table.app), "producer", SimpleNamespace(send=send))
+    changes: dict[str, bytes | None] = {"rollup": b"r", "window": b"w", "late": None, "profile": b"p", "head": b"h"}
+    task = asyncio.create_task(write_rows(table, None, 1, changes))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    before = list(sent)
+    may_acknowledge.set()
+    await task
+
+    assert before == [b"1|rollup", b"1|window", b"1|late", b"1|profile"]
+    assert sent == [*before, b"1|head"]
