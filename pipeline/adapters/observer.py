@@ -1,5 +1,6 @@
 """Turns what the shells say about themselves into metrics."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.remediation import Action
+
+MAX_LATE_IDS = 10_000
+"""Late counts are cumulative by id: so many ids are remembered, to count only what is new."""
 
 
 class Counts(Protocol):
@@ -41,6 +45,7 @@ class _SignalsHead(msgspec.Struct):
     """The few fields of a signals record that are measured; the rest is skipped."""
 
     kind: str = ""
+    id: str = ""
     window_end_ms: int = 0
     revision: int = 0
     rollup: bool = False
@@ -72,6 +77,7 @@ class MetricsObserver:
     def __init__(self, telemetry: Telemetry, now_ms: Callable[[], int]) -> None:
         self._telemetry = telemetry
         self._now_ms = now_ms
+        self._late: OrderedDict[str, int] = OrderedDict()
 
     def ingested(self, topic: str, counts: Counts) -> None:
         """Records were read and their readings folded or rejected."""
@@ -118,6 +124,10 @@ class MetricsObserver:
 
     def _signals(self, partition: int, head: _SignalsHead) -> None:
         if head.kind == "late":
-            self._telemetry.late_readings(partition, head.readings)
+            before = self._late.pop(head.id, 0)
+            self._late[head.id] = head.readings
+            if len(self._late) > MAX_LATE_IDS:
+                self._late.popitem(last=False)
+            self._telemetry.late_readings(partition, max(head.readings - before, 0))
         elif head.kind == "signals" and head.revision == 1 and not head.rollup:
             self._telemetry.window_published(head.window_end_ms, self._now_ms())

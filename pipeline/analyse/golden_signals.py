@@ -89,6 +89,8 @@ def _operation(operation: OperationPartial, size_ms: int, threshold_ms: float | 
     overall = _merged([operation.latency_ok, operation.latency_failed, operation.latency_mixed])
     return OperationSignals(
         latency=_latency(overall, operation.quantiles),
+        latency_ok=_latency(operation.latency_ok, {}),
+        latency_failed=_latency(operation.latency_failed, {}),
         traffic=_traffic(operation, size_ms),
         errors=_errors(operation, overall, threshold_ms),
     )

@@ -223,7 +223,7 @@ CATALOGUE: Mapping[LogicalName, Entry] = {
         record_header=dead_letters.HEADER,
         headers=NO_HEADERS,
         content_type="application/octet-stream",
-        written_by=("ingest",),
+        written_by=("ingest", "analyse", "act"),
         read_by=("people",),
     ),
     "config": Entry(

@@ -55,9 +55,11 @@ class Saturation(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class OperationSignals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """The request signals of one operation."""
+    """The request signals of one operation; latency of all requests, and of successful and failed ones where known apart."""
 
     latency: Latency | None = None
+    latency_ok: Latency | None = None
+    latency_failed: Latency | None = None
     traffic: Traffic
     errors: Errors
 

@@ -1,10 +1,8 @@
 """What one telemetry partition has to say: chunks of cumulative partials, watermarks, dead letters (docs/adr/0001)."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.contracts.config import PARAMS, AtLeastOne, AtLeastZero, IngestConfig
@@ -41,7 +39,7 @@ class SourceParams:
     idle_ms: AtLeastOne = 5_000
     header_ms: AtLeastOne = 1_000
     delay_ms: AtLeastZero = 3_000
-    max_bundle_bytes: Annotated[int, Field(ge=1_024)] = 524_288
+    max_bundle_bytes: AtLeastOne = 524_288
     caps_watermark: bool = True
 
 

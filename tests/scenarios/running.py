@@ -65,19 +65,21 @@ class Tocsin:
         finally:
             await producer.stop()
 
-    async def until(self, topic: str, is_enough: Callable[[ReadRecord], bool], what: str) -> list[ReadRecord]:
+    async def until(
+        self, topic: str, is_enough: Callable[[ReadRecord], bool], what: str, *, patience_s: float = PATIENCE_S
+    ) -> list[ReadRecord]:
         """Read a topic from its beginning until ``is_enough`` says so of a record; fails with the worker's log after a while."""
         seen: list[ReadRecord] = []
         reading = read_topic(self.settings.connection, self.names[topic], follow=True)
         try:
-            async with asyncio.timeout(PATIENCE_S), contextlib.aclosing(reading):
+            async with asyncio.timeout(patience_s), contextlib.aclosing(reading):
                 async for read in reading:
                     seen.append(read)
                     if is_enough(read):
                         return seen
         except TimeoutError:
             logs = "\n".join(path.read_text(errors="replace")[-3000:] for path in self.folder.glob("*.log"))
-            raise AssertionError(f"waited {PATIENCE_S:.0f} s on {topic} for {what}; saw {len(seen)} records\n{logs}") from None
+            raise AssertionError(f"waited {patience_s:.0f} s on {topic} for {what}; saw {len(seen)} records\n{logs}") from None
         raise AssertionError(f"{topic} ended before {what}")
 
 
