@@ -12,6 +12,8 @@ SCALES = ("windows", "p95_windows")
 """Terms of a finding that say over how many windows ``observed`` was taken; without one, or with 1, it is this window's."""
 SLOW_TAIL, SPIKES, SPIKES_PER_DAY = "tail_times_expected", "spikes_last_hour", "usual_spikes_per_day"
 """Terms of a latency finding that was made by its slowest requests, or by its spikes: ``observed`` is not what is unusual."""
+UNREMARKABLE_TIMES = 1.5
+"""A value up to so many times the expected one can be shown as normal again."""
 _SUBJECTS = {"latency": "latency", "traffic": "traffic", "errors": "error rate", "silence": "silence"}
 
 
@@ -42,9 +44,11 @@ def observation(life: Life, at_ms: int) -> str:
 
 
 def value_now(life: Life) -> str:
-    """Return the last value where it is this window's, and one may call it normal; else nothing."""
-    finding = life.finding
+    """Return the last value where it is this window's, and looks normal to everybody; else nothing."""
+    finding, times = life.finding, times_expected(life.finding)
     if finding.observed is None or n_windows(finding) > 1 or is_inside(finding) is False:
+        return ""
+    if times is not None and times > UNREMARKABLE_TIMES:  # inside the band of one window, and what it fired at perhaps
         return ""
     return _shown(finding.observed, finding)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 import typer
 from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -140,9 +141,13 @@ def _requests(records: "list[Stored]") -> list[RemediationRequest]:
 
 
 def _show(story: Story) -> None:
-    parts: list[Text | Table] = [Text(story.title, style="bold")]
+    parts: list[Text | Table | Padding] = [Text(story.title, style="bold")]
     for i, chapter in enumerate(story.chapters):
-        parts += [Text(""), Text(chapter.heading, style="bold cyan"), *(Text(f"  {line}") for line in chapter.lines)]
+        parts += [
+            Text(""),
+            Text(chapter.heading, style="bold cyan"),
+            *(Padding(Text(line), (0, 0, 0, 2)) for line in chapter.lines),
+        ]
         if i == 0 and story.rows:
             table = Table(*COLUMNS, border_style="dim")
             for row in story.rows:

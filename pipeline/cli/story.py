@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.cli.lines import event_line, expected, observed, request_line, result_line
+from pipeline.cli.lines import expected, observed, request_line, result_line
 from pipeline.cli.wording import amount, band, counted, duration, moment, safe, sparkline
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Transition
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
@@ -145,9 +145,9 @@ def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertE
         said = [f"Firing now: {safe(event.condition)}. {safe(event.sentence, 400)}" for event in firing] or [
             "Nothing is firing now."
         ]
-        return said + [event_line(event) for event in list(evidence.events)[-STEPS_SHOWN:]]
+        return said + [_step(event) for event in list(evidence.events)[-STEPS_SHOWN:]]
     said = [safe(alert.sentence, 400)] if alert.sentence else []
-    said += [event_line(event) for event in life if event.transition is not Transition.STILL_FIRING][-STEPS_SHOWN:]
+    said += [_step(event) for event in life if event.transition is not Transition.STILL_FIRING][-STEPS_SHOWN:]
     observed = f"observed {amount(alert.observed, alert.unit)}"
     outside = "" if alert.score is None else f", {alert.score:+.1f} standard deviations outside"
     worst = "" if alert.worst_score is None else f", {alert.worst_score:+.1f} at worst"
@@ -174,6 +174,12 @@ def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertE
             said.append(f"Remediation: {safe(current.remediation_note)}.")
     said += [f"{label}: {safe(value)}" for label, value in (("Owner", alert.owner), ("Runbook", alert.runbook)) if value]
     return said + ([f"Do first: {safe(alert.suggested_action)}"] if alert.suggested_action else [])
+
+
+def _step(event: AlertEvent) -> str:
+    """Return one step of an alert's life without its sentence, which stands above: when, what, and at which value."""
+    value = "" if event.observed is None else f", at {amount(event.observed, event.unit)}"
+    return f"{moment(event.at_ms)} {event.transition.replace('_', ' ').upper()} [{event.severity}] {safe(event.condition)}{value}"
 
 
 def _asked(evidence: Evidence, alert: AlertEvent | None) -> list[str]:
@@ -207,7 +213,7 @@ def _rows(signals: Sequence[Signals], verdicts: Sequence[Verdict]) -> list[list[
         rows.append(
             [
                 moment(window.window_start_ms),
-                amount(window.traffic.requests_per_second),
+                f"{window.traffic.requests_per_second:.1f}",
                 amount(None if window.latency is None else window.latency.p50_ms, "ms"),
                 amount(None if window.latency is None else window.latency.p95_ms, "ms"),
                 amount(window.errors.ratio, "ratio"),

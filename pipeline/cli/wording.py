@@ -71,6 +71,8 @@ def amount(value: float | None, unit: str = "") -> str:
     if unit in SHARE_UNITS:
         return f"{value * 100:.1f} %"
     digits = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if value == 1:
+        unit = {"windows": "window"}.get(unit, unit)
     return f"{digits} {safe(unit)}".rstrip()
 
 
@@ -79,13 +81,13 @@ def band(lower: float | None, upper: float | None, unit: str = "") -> str:
 
     Examples
     --------
-    >>> band(1, 2, "ms"), band(None, 2, "ms"), band(1, None, "ms"), band(None, None)
-    ('1 ms to 2 ms', 'up to 2 ms', 'at least 1 ms', 'not known yet')
+    >>> band(1, 2, "ms"), band(0, 1, "windows"), band(1, None, "ms"), band(None, None)
+    ('1 ms to 2 ms', 'up to 1 window', 'at least 1 ms', 'not known yet')
 
     """
     if lower is None and upper is None:
         return "not known yet"
-    if lower is None:
+    if lower is None or (lower <= 0 and upper is not None):
         return f"up to {amount(upper, unit)}"
     if upper is None:
         return f"at least {amount(lower, unit)}"

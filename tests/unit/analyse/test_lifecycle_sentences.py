@@ -154,6 +154,7 @@ def test_numbers_that_stand_beside_one_another_do_not_contradict(found: Finding,
     [
         (finding("N", observed=179.0), "latency is normal again (179 ms), after"),
         (finding("N", observed=400.0), "latency is normal again, after"),
+        (finding("N", observed=170.0, expected=100.0), "latency is normal again, after"),
         (finding("N", observed=150.0, explanation={"windows": 30.0}), "latency is normal again, after"),
     ],
 )

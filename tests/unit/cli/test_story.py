@@ -48,9 +48,7 @@ def test_a_quiet_service_has_its_windows_and_nothing_firing() -> None:
 
     told = chapters(story)
     assert "14 windows from 2023-11-14 22:14:20 to 22:16:40 UTC." in told["What was seen"]
-    assert told["What was expected"] == (
-        "latency: 0 ms to 40 ms; was 10 ms, +0.4 standard deviations: normal (500 windows learned)."
-    )
+    assert told["What was expected"] == ("latency: up to 40 ms; was 10 ms, +0.4 standard deviations: normal (500 windows learned).")
     assert told["What was decided, and why"] == "Nothing is firing now."
     assert told["What was asked of bots"] == "Nothing."
     assert {row[-1] for row in story.rows} == {"normal"}
