@@ -15,11 +15,13 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.contracts.signals import Notice, NoticeKind, Signals, SignalsRecord
-from pipeline.errors import StateError
+from pipeline.errors import RecordInvalid, StateError
 
 __all__ = ["DetectionParams", "DetectionStage", "restore"]
 TOPIC = "anomalies"
 T = TypeVar("T")
+_MAX_UTILIZATION = 1e100
+"""A larger one has no square."""
 _MAX_GONE = 1000
 """Deleted rows that the head row remembers, so that an old copy of one does not come back."""
 
@@ -66,7 +68,14 @@ class DetectionStage:
         self._gone: dict[str, int] = {}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the stage protocol has a clock
-        """Fold in one record of ``tocsin.signals``; return the verdict, if there is one."""
+        """Fold in one record of ``tocsin.signals``; return the verdict, if there is one.
+
+        Raises
+        ------
+        RecordInvalid
+            If it is none that the window stage could have written: no such record, or a window that cannot be.
+
+        """
         self.applied = record.offset
         if record.value is None:
             return []
@@ -200,10 +209,17 @@ def decode_signals(value: bytes) -> SignalsRecord:
     Raises
     ------
     RecordInvalid
-        If it holds none.
+        If it holds none, or one that says what cannot be.
 
     """
-    return decode(value, SignalsRecord)  # type: ignore[arg-type]  # a union is a type to msgspec
+    record = decode(value, SignalsRecord)  # type: ignore[arg-type]  # a union is a type to msgspec
+    if isinstance(record, Signals):
+        if record.window_end_ms <= record.window_start_ms:
+            raise RecordInvalid(f"not Signals: the window from {record.window_start_ms} to {record.window_end_ms} has no length")
+        for resource, usage in record.saturation.items():
+            if abs(usage.mean) > _MAX_UTILIZATION:
+                raise RecordInvalid(f"not Signals: a utilization of {usage.mean} of {resource[:40]!r}")
+    return record
 
 
 def _decoded(body: bytes, row_type: type[T], name: str) -> T:

@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 
 from pipeline.analyse.detection import DetectionParams, DetectionStage, restore
@@ -295,3 +296,22 @@ def test_a_service_needs_at_most_16_kilobytes() -> None:
 
     assert row is not None
     assert len(row) <= 16 * 1024
+
+
+@pytest.mark.parametrize("length_ms", [0, -1, -10_000])
+def test_a_window_without_length_is_refused_as_a_record_and_the_stage_goes_on(length_ms: int) -> None:
+    feed = trained(3)
+    broken = msgspec.structs.replace(signals(3), window_end_ms=START_MS + 30_000 + length_ms)
+
+    with pytest.raises(RecordInvalid, match="has no length"):
+        feed(broken)
+    feed.offset += 1
+
+    assert feed(signals(3)) is not None
+
+
+def test_a_utilization_beyond_all_measure_is_refused_as_a_record() -> None:
+    feed = trained(3)
+
+    with pytest.raises(RecordInvalid, match="utilization"):
+        feed(signals(3, cpu=1e200))
