@@ -25,9 +25,14 @@ class Asking:
         self._session = session
 
     async def url(self) -> str:
-        async with asyncio.timeout(LIMIT_S):
-            while (found := re.search(r'"web":\s*"(http://[^"]+)"', self._log_file.read_text())) is None:  # noqa: ASYNC110 - a process
-                await asyncio.sleep(0.1)
+        said = ""
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                while (found := re.search(r'"web":\s*"(http://[^"]+)"', said)) is None:
+                    await asyncio.sleep(0.1)
+                    said = self._log_file.read_text()
+        except TimeoutError:
+            raise AssertionError(f"it does not say where it listens:\n{said[-2000:]}") from None
         return found[1]
 
     async def until_ready(self) -> None:
