@@ -1,5 +1,6 @@
 """The command line put together: its commands, and what becomes of errors (one clear sentence, an exit code)."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -76,6 +77,8 @@ def run(arguments: list[str] | None = None) -> int:
         Without the program's name; ``None``: this process's.
 
     """
+    # Python writes warnings without a handler on stderr, across the live view; the client retries, or raises what we tell.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         app(arguments)
     except SystemExit as ended:
