@@ -9,7 +9,7 @@ from pipeline.adapters.health import HealthBoard
 from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry
 from pipeline.adapters.tables import RowTable, changelog_name
-from pipeline.adapters.transport import end_by_partition, reached
+from pipeline.adapters.transport import end_by_partition, is_heard, reached
 from pipeline.errors import BrokerError, ConfigError
 
 TopicPartition = tuple[str, int]
@@ -100,7 +100,8 @@ class Reporter:
             standing = self._ledger.standing(tp)
             position = reached(self._app, tp, positions.get(tp, standing.next_offset if standing else None)) or 0
             self._telemetry.lag(self._role, *tp, max(end - position, 0))
-            self._board.progress(self._role, *tp, position=position, end=end)
+            if position < end or is_heard(self._app, tp):  # a partition that nobody fetches looks idle: silence tells
+                self._board.progress(self._role, *tp, position=position, end=end)
         if self._n_reports % GAUGES_EVERY == 0:
             for gauge in self._gauges:
                 gauge()

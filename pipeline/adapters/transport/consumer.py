@@ -24,6 +24,8 @@ HELD_WAIT_S = 0.02
 TAKE_WAIT_S = 0.5
 FRESH_MS = 2_000
 """So long an answer to a fetch tells the log's end: a worker that was frozen is not caught up until it has asked again."""
+HEARD_MS = 10_000
+"""A fetch is answered within FETCH_MAX_WAIT_MS, data or not; one that is not for so long is no longer asked."""
 LAST_COMMIT_S = 3.0
 """Longest wait for the commit before partitions are given up: without it, work is only repeated."""
 
@@ -236,6 +238,11 @@ class BulkConsumer(stock.Consumer):
     def high_watermark_now(self, tp: TP) -> int | None:
         """Return the end of the log, as told with the last fetch."""
         return self._thread.high_watermark_now(tp)
+
+    def is_heard(self, tp: TP) -> bool:
+        """Tell whether the broker has answered a fetch of a partition lately; its end is old news otherwise."""
+        heard_ms = self._thread.heard_ms(tp)
+        return heard_ms is not None and clock.now_ms() - heard_ms <= HEARD_MS
 
     def is_caught_up(self, tp: TP) -> bool:
         """Tell whether all of a partition has been fetched and handed to its agent."""

@@ -117,6 +117,11 @@ def end_by_partition(app: faust.App) -> dict[TopicPartition, int]:
     return {tp: end for tp, end in ends.items() if end is not None}
 
 
+def is_heard(app: faust.App, tp: TopicPartition) -> bool:
+    """Tell whether the broker has answered a fetch of a partition lately."""
+    return _consumer(app).is_heard(TP(*tp))
+
+
 def reached(app: faust.App, tp: TopicPartition, folded: int | None) -> int | None:
     """Return how far a partition is done whose shell has folded all before ``folded`` (``None``: it has not begun).
 

@@ -19,6 +19,7 @@ class House:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock_ms, self.position, self.end = 0, 10, 10
+        self.is_fetched = True
         self.ledger = Ledger()
         self.ledger.began(TP, Standing(10))
         self.board = HealthBoard(HealthParams(stall_ms=30_000), lambda: self.clock_ms)
@@ -27,6 +28,7 @@ class House:
         app: Any = SimpleNamespace(tables=SimpleNamespace(recovery=recovery, changelog_topics=set()), rebalancing=False)
         monkeypatch.setattr(reports, "end_by_partition", lambda _app: {TP: self.end})
         monkeypatch.setattr(reports, "reached", lambda _app, _tp, folded: folded)
+        monkeypatch.setattr(reports, "is_heard", lambda _app, _tp: self.is_fetched)
         self.reporter = Reporter(
             app=app,
             role="ingest",
@@ -76,6 +78,13 @@ def test_a_partition_with_nothing_to_read_is_not_stalled(house: House) -> None:
 
     assert house.board.health().is_ready
     assert house.lag() == 0
+
+
+def test_a_partition_that_is_no_longer_fetched_looks_idle_and_makes_the_worker_not_live(house: House) -> None:
+    house.is_fetched = False
+    house.after(31)
+
+    assert not house.board.health().is_live
 
 
 def test_a_reporter_that_is_no_longer_called_makes_the_worker_not_live(house: House) -> None:
