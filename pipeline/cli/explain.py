@@ -146,7 +146,7 @@ def _show(story: Story) -> None:
         parts += [
             Text(""),
             Text(chapter.heading, style="bold cyan"),
-            *(Padding(Text(line), (0, 0, 0, 2)) for line in chapter.lines),
+            *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in chapter.lines),
         ]
         if i == 0 and story.rows:
             table = Table(*COLUMNS, border_style="dim")

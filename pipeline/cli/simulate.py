@@ -1,5 +1,6 @@
 """`tocsin simulate`: a small seeded shop that reports its telemetry, live or as fast as it goes, to Kafka or a file."""
 
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,7 +30,9 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Of all chance: the same seed and time give the same records.")] = 7,
     environment: Annotated[str, typer.Option(help="Of every record.")] = "demo",
     visits: Annotated[float, typer.Option(min=0.1, help="Visits a second, mean of a day.")] = 24.0,
-    duration: Annotated[float | None, typer.Option(metavar="SECONDS", help="Of simulated time; default: without end.")] = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Of simulated time, in steps of 10; default: without end.")
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Simulated time to begin at, RFC 3339 or epoch; default: so that it ends now."),
@@ -56,7 +59,7 @@ def simulate(
         raise UsageError(f"--duration must be above 0 seconds, got {duration:g}")
     from pipeline.simulation.records import Detail  # noqa: PLC0415 - numpy, which --help need not wait for
 
-    span_ms = FOREVER_MS if duration is None else int(duration * 1000)
+    span_ms = FOREVER_MS if duration is None else math.ceil(duration * 1000 / HISTORY_SPAN_MS) * HISTORY_SPAN_MS
     start_ms = _start(start, span_ms if fast else 0)
     shop = _shop(seed, environment, visits, fault or [], start_ms)
     detail = Detail.SUMMARIES if fast else Detail.REQUESTS

@@ -107,6 +107,14 @@ def test_the_shop_can_be_written_to_a_file_as_ndjson(tmp_path: Path, capsys: Cap
     assert min(json.loads(line)["time"] for line in lines) >= 1_700_000_000_000
 
 
+def test_a_short_simulation_is_a_whole_window_and_not_nothing(tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "shop.ndjson"
+
+    assert run(["simulate", "--as-fast-as-possible", "--duration", "3", "--out", str(out), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["records"] > 0
+
+
 SPAN = Span(first_ms=1_000_000, last_ms=1_400_000)
 KEPT = {"now": 9_000_000, "shift_to_now": False, "shift_s": None, "start_at": None, "is_paced": False}
 
