@@ -55,7 +55,8 @@ class FadingMean:
 
     def from_state(self, state: list[float]) -> "FadingMean":
         """Take [n, value] over."""
-        self.n, self.value = int(state[0]), float(state[1])
+        n, value = state
+        self.n, self.value = int(n), float(value)
         if self.n >= self.memory:
             self._fading = stats.EWMean(1 / self.memory)
             self._fading.update(self.value)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
+from models.errors import numbers
+
 TAIL_FROM = 2.5
 """Scores above it are the tail that is learned, standard deviations."""
 _EXCESS_CAP = 5.0
@@ -84,8 +86,10 @@ class TailThreshold:
 
     def from_state(self, state: list[float]) -> "TailThreshold":
         """Take it over."""
-        self.weight, self.n_tail, self.excess, since = state[:4]
-        self.since, self.thresholds = int(since), tuple(state[4:])
+        self.weight, self.n_tail, self.excess, since, *thresholds = numbers(state)
+        if len(thresholds) != len(self._probabilities):
+            raise ValueError(f"{len(thresholds)} thresholds for {len(self._probabilities)} probabilities")
+        self.since, self.thresholds = int(since), tuple(thresholds)
         return self
 
 

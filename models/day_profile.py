@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from models.errors import read_state
+from models.errors import number, numbers, reading
 
 N_BINS = 288
 _DAY_S = 86_400
@@ -106,9 +106,11 @@ class DayProfile:
 
     def from_state(self, state: Mapping[str, Any]) -> "DayProfile":
         """Take plain data over."""
-        read_state(state, "day_profile", 1)
-        self.n, self._recent, self._level = state["n"], state["recent"], state["level"]
-        self._bins = list(state["bins"]) or [0.0] * N_BINS
-        self._seen = list(state["seen"]) or [0] * N_BINS
-        self.has_profile = state["has_profile"]
+        with reading(state, "day_profile", 1):
+            self.n, self._recent, self._level = int(state["n"]), number(state["recent"]), number(state["level"])
+            self._bins = list(numbers(state["bins"])) or [0.0] * N_BINS
+            self._seen = [int(n) for n in state["seen"]] or [0] * N_BINS
+            self.has_profile = bool(state["has_profile"])
+            if not len(self._bins) == len(self._seen) == N_BINS:
+                raise ValueError(f"not {N_BINS} bins")
         return self

@@ -12,7 +12,9 @@ Features = Mapping[str, float]
 class Detector(Protocol):
     """One online detector of one signal; **high scores are anomalous**.
 
-    Score first, then learn. ``score_one`` and ``explain_one`` never change state. Bounded memory: see each class.
+    Score first, then learn: ``score_one``, ``explain_one`` and ``assess`` never change state. The service that owns it
+    calls ``assess``, decides with its other detectors whether the window was normal, and hands both to ``take_one``;
+    ``score_one`` and ``learn_one`` are river's two verbs on top of these. Bounded memory: see each class.
     """
 
     @property
@@ -37,12 +39,24 @@ class Detector(Protocol):
         """Return the named terms behind the score of ``x``; empty until ready."""
         ...
 
+    def assess(self, x: Features) -> "Assessment":
+        """Return everything that ``x`` looks like, ready or not."""
+        ...
+
+    def take_one(self, x: Features, assessment: "Assessment", *, is_normal: bool) -> None:
+        """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""
+        ...
+
+    def clear(self) -> None:
+        """Forget the newest evidence (an alarm was closed), not what was learned."""
+        ...
+
     def to_state(self) -> dict[str, Any]:
         """Return the state as plain, versioned data that JSON can hold."""
         ...
 
     def from_state(self, state: Mapping[str, Any]) -> Self:
-        """Take the state over, and return the detector itself.
+        """Take the state over, and return the detector itself; on an error it is of no further use.
 
         Raises
         ------
@@ -65,11 +79,15 @@ class Assessment:
         Improbable beyond the false-alarm budget *and* larger than the least effect, of a ticket or of a page.
     is_slow
         Only a longer scale says so: the newest window alone would not.
+    is_spike
+        The newest window alone stands out, and by enough.
     is_quiet, is_settled
         The newest window shows nothing; nor do the last six together. The condition's own recovery rule, the stricter
         one for what only a longer scale saw.
     observed, expected, lower, upper
-        Of this window, in the detector's own unit; the band is what would not be judged anomalous at once.
+        In the detector's own unit, per window, of the time scale that says most; what is anomalous is outside of the band.
+    newest_score
+        Of the newest window alone, in standard deviations, high is anomalous; 0 where only sums are judged.
     terms
         Named numbers behind the score.
     item, scores
@@ -81,12 +99,14 @@ class Assessment:
     is_anomalous: bool = False
     is_page: bool = False
     is_slow: bool = False
+    is_spike: bool = False
     is_quiet: bool = True
     is_settled: bool = True
     observed: float | None = None
     expected: float | None = None
     lower: float | None = None
     upper: float | None = None
+    newest_score: float = 0.0
     terms: dict[str, float] = field(default_factory=dict)
     item: Item = ()
     scores: Sequence[ScaleScore] = ()

@@ -36,3 +36,31 @@ def count_score(count: float, expected: float, variability: float) -> float:
         deviance = 2 * (near - (y + r) * math.log((y + r) / (expected + r)))
     root = math.sqrt(max(deviance, 0.0))
     return root if y >= expected else -root
+
+
+def count_limit(count: float, expected: float, variability: float, threshold: float) -> float:
+    """Return the count between ``expected`` and ``count`` at which the score reaches ``threshold``: short of ``count``.
+
+    Parameters
+    ----------
+    count
+        One whose score is beyond the threshold, on either side.
+    expected, variability
+        See :func:`count_score`.
+    threshold
+        Standard deviations, at least 0.
+
+    Examples
+    --------
+    >>> round(count_limit(140, 100, 0.0, 3.0), 1), round(count_limit(0, 25, 0.0, 3.0), 1)
+    (132.0, 11.1)
+
+    """
+    inside, outside = expected, count
+    for _ in range(30):
+        middle = (inside + outside) / 2
+        if abs(count_score(middle, expected, variability)) > threshold:
+            outside = middle
+        else:
+            inside = middle
+    return inside

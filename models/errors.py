@@ -1,6 +1,7 @@
 """What goes wrong with a model: its stored state cannot be read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -8,15 +9,45 @@ class ModelStateError(ValueError):
     """A stored state has another version, or lacks something: start cold on purpose, do not guess."""
 
 
-def read_state(state: Mapping[str, Any], kind: str, version: int) -> Mapping[str, Any]:
-    """Return ``state`` if it is of this kind and version.
+@contextmanager
+def reading(state: Mapping[str, Any], kind: str, version: int) -> Iterator[None]:
+    """Read ``state`` in the block; whatever it lacks, or has of another shape, is the model's own error.
 
     Raises
     ------
     ModelStateError
-        If it is not.
+        If ``state`` is not of this kind and version, or cannot be read.
 
     """
-    if state.get("kind") != kind or state.get("v") != version:
-        raise ModelStateError(f"expected state of {kind} v{version}, got {state.get('kind')!r} v{state.get('v')!r}")
-    return state
+    try:
+        found = state["kind"], state["v"]
+    except (KeyError, TypeError) as problem:
+        raise ModelStateError(f"not a state: {problem!r}") from problem
+    if found != (kind, version):
+        raise ModelStateError(f"expected state of {kind} v{version}, got {found[0]!r} v{found[1]!r}")
+    try:
+        yield
+    except ModelStateError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        raise ModelStateError(f"state of {kind} v{version} cannot be read: {problem!r}") from problem
+
+
+def numbers(values: Sequence[Any]) -> tuple[float, ...]:
+    """Return the values, all of them numbers.
+
+    Raises
+    ------
+    TypeError
+        If one is none.
+
+    """
+    for value in values:
+        if not isinstance(value, int | float):
+            raise TypeError(f"{value!r} is no number")
+    return tuple(values)
+
+
+def number(value: Any) -> float:
+    """Return the value, a number; see :func:`numbers`."""
+    return numbers((value,))[0]

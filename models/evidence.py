@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from models.budget import TailThreshold
 from models.deviance import count_score
-from models.errors import read_state
+from models.errors import number, numbers, reading
 from models.variability import Variability
 
 BLOCK = 6
@@ -15,6 +15,8 @@ BLOCK = 6
 _LEAST_SUMS = 50
 """A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
 _OUT_OF_REACH = 1e6
+_MOST_LOG = 700.0
+"""A float holds no larger power of e."""
 _SETTLED = 2.0
 """Standard deviations below which the short scales are taken for usual again."""
 Item = tuple[float, ...]
@@ -73,7 +75,7 @@ class MeanScorer:
 
     def effect(self, sums: Item) -> float:
         """See :class:`Scorer`."""
-        return math.exp(sums[0] / sums[1]) if sums[1] > 0 else 1.0
+        return math.exp(min(sums[0] / sums[1], _MOST_LOG)) if sums[1] > 0 else 1.0
 
 
 class ScaleScore(NamedTuple):
@@ -219,17 +221,25 @@ class Evidence:
 
     def from_state(self, state: Mapping[str, Any]) -> "Evidence":
         """Take plain data over."""
-        read_state(state, "evidence", 1)
-        self._fresh()
-        by_k = {scale.k: scale for scale in self._scales}
-        for k, variability, tail in state["scales"]:
-            if k in by_k:
-                by_k[k].variability.from_state(variability)
-                by_k[k].tail.from_state(tail)
-        self._recent.extend(tuple(item) for item in state["recent"])
-        self._blocks.extend(tuple(item) for item in state["blocks"])
-        self._filling, self._phase = tuple(state["filling"]), state["phase"]
-        self._previous_z, self._n_learned = state["previous_z"], state["n_learned"]
-        for k, z, effect, sums, threshold, page_threshold in state["held"]:
-            self._held[k] = ScaleScore(k, z, effect, tuple(sums), threshold, page_threshold)
+        with reading(state, "evidence", 1):
+            self._fresh()
+            by_k = {scale.k: scale for scale in self._scales}
+            for k, variability, tail in state["scales"]:
+                if k in by_k:
+                    by_k[k].variability.from_state(variability)
+                    by_k[k].tail.from_state(tail)
+            self._recent.extend(self._item(item) for item in state["recent"])
+            self._blocks.extend(self._item(item) for item in state["blocks"])
+            self._filling, self._phase = self._item(state["filling"]), int(state["phase"])
+            self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])
+            for k, z, effect, sums, threshold, page_threshold in state["held"]:
+                self._held[k] = ScaleScore(
+                    int(k), number(z), number(effect), self._item(sums), number(threshold), number(page_threshold)
+                )
         return self
+
+    def _item(self, values: Sequence[Any]) -> Item:
+        item = numbers(values)
+        if len(item) != self._width:
+            raise ValueError(f"{len(item)} numbers of evidence, not {self._width}")
+        return item

@@ -7,12 +7,13 @@ from typing import Any
 
 from models.averages import FadingMean
 from models.detector import Assessment, Features
-from models.errors import read_state
+from models.errors import reading
 from models.evidence import Evidence, MeanScorer, ScaleScore, settled
 from models.tuning import Tuning
 
 _CLIP_SD = 3.0
-_MAX_EFFECT = 50.0
+_MAX_LOG_EFFECT, _MAX_EFFECT = 5.0, 200.0
+"""A band reaches no further than 150 times the expected latency, an observed one no further than a little more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,23 +88,24 @@ class LatencyDetector:
         """Return what the window looks like. Changes nothing."""
         item = self._item(x)
         scores = self._evidence.scores(item)
-        hits = [score for score in scores if score.z > score.threshold and score.effect >= self._least(score)]
+        hits = [score for score in scores if score.z > score.threshold and score.effect > self._least(score)]
         pages = [score for score in hits if score.z > score.page_threshold and score.effect >= self._effects.page]
         top = max(hits or scores, key=lambda score: score.z - score.threshold)
         short = scores[0]
         expected = math.exp(min(self.level, 50.0))
-        spread = math.sqrt(self._evidence.variability(1) + (self._request_variance.value / x["n"] if x["n"] > 0 else 0.0))
         return Assessment(
             score=top.z,
             is_anomalous=bool(hits),
             is_page=bool(pages),
             is_slow=bool(hits) and all(hit.k > 1 for hit in hits),
+            is_spike=self.is_ready and short.z > short.threshold and short.effect >= self._effects.short,
             is_quiet=short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),
             is_settled=settled(scores),
             observed=expected * min(top.effect, _MAX_EFFECT) if x["n"] > 0 else None,
             expected=expected,
             lower=0.0,
-            upper=expected * max(self._least(short), math.exp(min(short.threshold * spread, 5.0))),
+            upper=expected * (self._limit(top) if hits else self._usual_limit(short, x["n"])),
+            newest_score=short.z,
             terms={"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect},
             item=item,
             scores=scores,
@@ -112,10 +114,14 @@ class LatencyDetector:
     def _least(self, score: ScaleScore) -> float:
         return self._effects.long if score.k * self._tuning.window_s >= self._effects.long_s else self._effects.short
 
-    def is_spike(self, assessment: Assessment) -> bool:
-        """Whether this window alone stands out, large enough."""
-        short = assessment.scores[0]
-        return self.is_ready and short.z > short.threshold and short.effect >= self._effects.short
+    def _limit(self, hit: ScaleScore) -> float:
+        """Return up to what effect the scale that decided would have said nothing."""
+        return max(self._least(hit), math.exp(min(math.log(hit.effect) * hit.threshold / hit.z, _MAX_LOG_EFFECT)))
+
+    def _usual_limit(self, short: ScaleScore, n: float) -> float:
+        """Return the same of the newest window alone, which rests on ``n`` requests."""
+        spread = math.sqrt(self._evidence.variability(1) + (self._request_variance.value / n if n > 0 else 0.0))
+        return max(self._least(short), math.exp(min(short.threshold * spread, _MAX_LOG_EFFECT)))
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
@@ -159,8 +165,8 @@ class LatencyDetector:
 
     def from_state(self, state: Mapping[str, Any]) -> "LatencyDetector":
         """See :class:`models.detector.Detector`."""
-        read_state(state, "latency", 1)
-        self._level.from_state(state["level"])
-        self._request_variance.from_state(state["request_variance"])
-        self._evidence.from_state(state["evidence"])
+        with reading(state, "latency", 1):
+            self._level.from_state(state["level"])
+            self._request_variance.from_state(state["request_variance"])
+            self._evidence.from_state(state["evidence"])
         return self

@@ -7,7 +7,8 @@ from typing import Any
 
 from models.averages import FadingMean
 from models.detector import Assessment, Features
-from models.errors import read_state
+from models.deviance import count_limit
+from models.errors import reading
 from models.evidence import CountScorer, Evidence, ScaleScore, settled
 from models.tuning import Tuning
 
@@ -86,18 +87,25 @@ class RatioDetector:
             is_quiet=short.z < short.threshold / 2 or not self._is_large(short, page=False),
             is_settled=settled(scores),
             observed=top.sums[0] / top.sums[2] if top.sums[2] else None,
-            expected=ratio,
+            expected=top.sums[1] / top.sums[2] if hits else ratio,
             lower=0.0,
-            upper=min(1.0, ratio + max(short.threshold * spread, self._effects.plus)),
+            upper=self._limit(top) if hits else min(1.0, ratio + max(short.threshold * spread, self._effects.plus)),
+            newest_score=short.z if short.k == 1 else 0.0,
             terms={"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect},
             item=item,
             scores=scores,
         )
 
+    def _limit(self, hit: ScaleScore) -> float:
+        """Return up to what ratio the scale that decided would have said nothing."""
+        bad, expected, requests = hit.sums
+        by_chance = count_limit(bad, expected, self._evidence.variability(hit.k), hit.threshold)
+        return max(by_chance, expected * self._effects.times, expected + self._effects.plus * requests) / requests
+
     def _is_large(self, score: ScaleScore, *, page: bool) -> bool:
         times, plus = (self._effects.page_times, self._effects.page_plus) if page else (self._effects.times, self._effects.plus)
         bad, expected, requests = score.sums
-        return score.effect >= times and requests > 0 and (bad - expected) / requests >= plus
+        return requests > 0 and score.effect > times and bad > expected + plus * requests
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
@@ -134,8 +142,8 @@ class RatioDetector:
 
     def from_state(self, state: Mapping[str, Any]) -> "RatioDetector":
         """See :class:`models.detector.Detector`."""
-        read_state(state, "ratio", 1)
-        self._bad.from_state(state["bad"])
-        self._requests.from_state(state["requests"])
-        self._evidence.from_state(state["evidence"])
+        with reading(state, "ratio", 1):
+            self._bad.from_state(state["bad"])
+            self._requests.from_state(state["requests"])
+            self._evidence.from_state(state["evidence"])
         return self

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.averages import FadingMean
 from models.detector import Assessment, Features
-from models.errors import read_state
+from models.errors import number, numbers, reading
 from models.tuning import Tuning
 
 _BLOCK_S = 300.0
@@ -22,7 +22,7 @@ class SaturationLimits:
     Attributes
     ----------
     full
-        Utilization from which on it is too full, 1 is full.
+        Utilization above which it is too full, 1 is full.
     recovered
         Below it, it no longer is.
     page
@@ -82,7 +82,7 @@ class SaturationDetector:
         spread = math.sqrt(max(self._variance.value, 1e-4))
         usual = self._level.value
         upper = max(limits.full, min(usual + 3 * spread, 1.2)) if self.is_ready else limits.full
-        is_full = value >= upper
+        is_full = value > upper
         is_filling = self._is_filling(value)
         return Assessment(
             score=(value - usual) / spread if self.is_ready else 0.0,
@@ -92,7 +92,7 @@ class SaturationDetector:
             observed=value,
             expected=usual if self.n_seen else None,
             lower=0.0,
-            upper=upper,
+            upper=min(upper, usual + limits.least_rise) if is_filling and not is_full else upper,
             terms={
                 "utilization": value,
                 "usual": usual,
@@ -105,7 +105,7 @@ class SaturationDetector:
         return (
             limits.fills_up
             and self.is_ready
-            and value - self._level.value >= limits.least_rise
+            and value > self._level.value + limits.least_rise
             and self._to_full_s <= limits.to_full_s
         )
 
@@ -164,11 +164,11 @@ class SaturationDetector:
 
     def from_state(self, state: Mapping[str, Any]) -> "SaturationDetector":
         """See :class:`models.detector.Detector`."""
-        read_state(state, "saturation", 1)
-        self._level.from_state(state["level"])
-        self._variance.from_state(state["variance"])
-        self.clear()
-        self._blocks.extend(state["blocks"])
-        self._filling = list(state["filling"])
-        self._to_full_s = math.inf if state["to_full_s"] is None else state["to_full_s"]
+        with reading(state, "saturation", 1):
+            self._level.from_state(state["level"])
+            self._variance.from_state(state["variance"])
+            self.clear()
+            self._blocks.extend(numbers(state["blocks"]))
+            self._filling = list(numbers(state["filling"]))
+            self._to_full_s = math.inf if state["to_full_s"] is None else number(state["to_full_s"])
         return self

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.averages import FadingMean
 from models.detector import Assessment, Features
-from models.errors import read_state
+from models.errors import number, reading
 from models.tuning import Tuning
 
 _CHANCE = 1e-5
@@ -76,7 +76,7 @@ class SilenceDetector:
             observed=float(run),
             expected=0.0,
             lower=0.0,
-            upper=min(needed, 1e6) - 1,
+            upper=math.ceil(min(needed, 1e6) - 1) - 1.0,
             terms={"empty_windows": float(run), "usual_share_empty": self._share.value},
         )
 
@@ -118,7 +118,7 @@ class SilenceDetector:
 
     def from_state(self, state: Mapping[str, Any]) -> "SilenceDetector":
         """See :class:`models.detector.Detector`."""
-        read_state(state, "silence", 1)
-        self._share.from_state(state["share"])
-        self._longest_harmless, self._run = state["longest_harmless"], state["run"]
+        with reading(state, "silence", 1):
+            self._share.from_state(state["share"])
+            self._longest_harmless, self._run = number(state["longest_harmless"]), int(state["run"])
         return self

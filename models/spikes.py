@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from models.errors import read_state
+from models.errors import number, reading
 from models.tuning import DAY_S, Tuning
 
 _HOUR_S = 3600.0
@@ -82,8 +82,8 @@ class SpikeTrain:
 
     def from_state(self, state: Mapping[str, Any]) -> "SpikeTrain":
         """Take plain data over."""
-        read_state(state, "spikes", 1)
-        self._now, self._at = state["now"], list(state["at"])
-        self._n_learned, self._days = state["n_learned"], state["days"]
-        self._was_spike = state["was_spike"]
+        with reading(state, "spikes", 1):
+            self._now, self._at = int(state["now"]), [int(at) for at in state["at"]]
+            self._n_learned, self._days = number(state["n_learned"]), number(state["days"])
+            self._was_spike = bool(state["was_spike"])
         return self

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.detector import Assessment, Features
-from models.errors import read_state
+from models.errors import number, reading
 from models.ratio import RatioDetector, RatioEffects
 from models.tuning import Tuning
 
@@ -82,9 +82,9 @@ class TailDetector:
 
     def from_state(self, state: Mapping[str, Any]) -> "TailDetector":
         """See :class:`models.detector.Detector`."""
-        read_state(state, "tail", 1)
-        self._counts.from_state(state["counts"])
-        self._offset_sd, self._requests = state["offset_sd"], state["requests"]
-        if not math.isfinite(self._offset_sd):
-            self._offset_sd = _NORMAL_POINT
+        with reading(state, "tail", 1):
+            self._counts.from_state(state["counts"])
+            self._offset_sd, self._requests = number(state["offset_sd"]), number(state["requests"])
+            if not math.isfinite(self._offset_sd):
+                self._offset_sd = _NORMAL_POINT
         return self

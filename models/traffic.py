@@ -6,12 +6,13 @@ from typing import Any
 
 from models.day_profile import DayProfile
 from models.detector import Assessment, Features
-from models.errors import read_state
+from models.deviance import count_limit
+from models.errors import reading
 from models.evidence import CountScorer, Evidence, ScaleScore, settled
 from models.tuning import Tuning
 
-_LEAST_RISE = 50
-"""Requests; fewer are no rush, however rare requests are."""
+_NO_RISE = 49
+"""Requests; so few are no rush, however rare requests are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +60,17 @@ class TrafficDetector:
         item = (x["requests"], expected)
         scores = self._evidence.scores(item)
         # a rise is only judged on the shortest scales: a day that is busier than the last is no alarm
-        drops = [s for s in scores if s.z > s.threshold and s.effect * self._effects.drop <= 1]
-        rises = [
-            s for s in scores if s.k <= 6 and -s.z > s.threshold and s.effect >= self._effects.rise and s.sums[0] >= _LEAST_RISE
-        ]
+        drops = [s for s in scores if s.z > s.threshold and s.effect * self._effects.drop < 1]
+        rises = [s for s in scores if s.k <= 6 and -s.z > s.threshold and s.effect > self._effects.rise and s.sums[0] > _NO_RISE]
         pages = [s for s in drops if s.z > s.page_threshold and s.effect * self._effects.page_drop <= 1]
         hits = drops or rises
         top: ScaleScore = max(hits or scores, key=lambda s: abs(s.z) - s.threshold)
         short = scores[0]
         effect = short.effect
+        lower, upper = expected / self._effects.drop, expected * self._effects.rise
+        n_summed = 5 if top.k == 6 else top.k  # the six-window sum leaves one out
+        if hits:
+            lower, upper = self._band(top, is_drop=bool(drops), n_summed=n_summed)
         return Assessment(
             score=-top.z,
             is_anomalous=bool(hits),
@@ -75,14 +78,24 @@ class TrafficDetector:
             is_slow=bool(hits) and all(hit.k > 1 for hit in hits),
             is_settled=settled(scores),
             is_quiet=abs(short.z) < short.threshold / 2 or (effect * self._effects.drop > 1 and effect < self._effects.rise),
-            observed=top.sums[0] / top.k if top.k != 6 else top.sums[0] / 5,
-            expected=top.sums[1] / top.k if top.k != 6 else top.sums[1] / 5,
-            lower=expected / self._effects.drop,
-            upper=expected * self._effects.rise,
+            observed=top.sums[0] / n_summed,
+            expected=top.sums[1] / n_summed,
+            lower=lower,
+            upper=upper,
+            newest_score=abs(short.z),
             terms={"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect},
             item=item,
             scores=scores,
         )
+
+    def _band(self, hit: ScaleScore, *, is_drop: bool, n_summed: int) -> tuple[float, float]:
+        """Return between which requests a window the scale that decided would have said nothing."""
+        count, expected = hit.sums
+        by_chance = count_limit(count, expected, self._evidence.variability(hit.k), hit.threshold)
+        lower, upper = expected / self._effects.drop, max(expected * self._effects.rise, float(_NO_RISE))
+        if is_drop:
+            return min(lower, by_chance) / n_summed, upper / n_summed
+        return lower / n_summed, max(upper, by_chance) / n_summed
 
     def score_one(self, x: Features) -> float | None:
         """Return how far outside, whichever way; see :class:`models.detector.Detector`."""
@@ -113,7 +126,7 @@ class TrafficDetector:
 
     def from_state(self, state: Mapping[str, Any]) -> "TrafficDetector":
         """See :class:`models.detector.Detector`."""
-        read_state(state, "traffic", 1)
-        self._profile.from_state(state["profile"])
-        self._evidence.from_state(state["evidence"])
+        with reading(state, "traffic", 1):
+            self._profile.from_state(state["profile"])
+            self._evidence.from_state(state["evidence"])
         return self

@@ -1,5 +1,7 @@
 """How much a signal wanders beyond its sampling error: learned as observed variance minus sampling variance."""
 
+from models.errors import numbers
+
 _CAP = 16.0
 """One observation counts at most as four standard deviations."""
 
@@ -51,5 +53,5 @@ class Variability:
 
     def from_state(self, state: list[float]) -> "Variability":
         """Take it over."""
-        self.weight, self.total, self.value = state
+        self.weight, self.total, self.value = numbers(state)
         return self

@@ -16,6 +16,8 @@ from pipeline.adapters.transport.reading import OnJump
 
 METADATA_MAX_AGE_MS = 10_000
 """A partition that was added is seen, and assigned, within this; until then it holds all watermarks. The default is 5 min."""
+PRODUCER_LINGER_S = 0.01
+"""How long a send waits for others to share its request: stages send many small records, and a window takes seconds anyway."""
 PRODUCER_PATIENCE_S = 120.0
 """How long a send is tried again before it fails, and the worker with it: longer than a broker's restart takes."""
 
@@ -140,6 +142,7 @@ def make_app(
         "producer_request_timeout": PRODUCER_PATIENCE_S,
         "producer_max_request_size": settings.max_request_bytes,
         "producer_acks": -1,
+        "producer_linger": PRODUCER_LINGER_S,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": settings.fetch_bytes,
         "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,

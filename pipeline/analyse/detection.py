@@ -212,7 +212,7 @@ def decode_signals(value: bytes) -> SignalsRecord:
         If it holds none, or one that says what cannot be.
 
     """
-    record = decode(value, SignalsRecord)  # type: ignore[arg-type]  # a union is a type to msgspec
+    record: SignalsRecord = decode(value, SignalsRecord)  # type: ignore[arg-type]  # a union is a type to msgspec
     if isinstance(record, Signals):
         if record.window_end_ms <= record.window_start_ms:
             raise RecordInvalid(f"not Signals: the window from {record.window_start_ms} to {record.window_end_ms} has no length")

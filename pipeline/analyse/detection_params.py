@@ -84,7 +84,7 @@ class SaturationParams:
     Attributes
     ----------
     full, recovered, page
-        Too full from ``full``, no longer below ``recovered``, a page from ``page``; utilizations, above 0.
+        Too full above ``full``, no longer below ``recovered``, a page from ``page``; utilizations, above 0.
     to_full_s
         Seconds to full at its present growth from which on a resource in ``fills_up`` is too full already.
     least_rise

@@ -1,7 +1,10 @@
 """Which detector judges what: a fresh one by name, tuned from config/detection.yaml."""
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from models.detector import Detector
 from models.latency import LatencyDetector, LatencyEffects
 from models.ratio import RatioDetector, RatioEffects
 from models.saturation import SaturationDetector, SaturationLimits
@@ -11,7 +14,8 @@ from models.traffic import TrafficDetector, TrafficEffects
 from models.tuning import Tuning
 from pipeline.analyse.detection_params import DetectionParams
 
-AnyDetector = LatencyDetector | RatioDetector | TrafficDetector | SaturationDetector | SilenceDetector | TailDetector
+FIXED = ("silence", "traffic", "errors", "latency", "tail", "slow")
+"""Detectors that every service has; every further one is a resource's, ``saturation:<resource>``."""
 _USUAL_ERROR_RATIO = 0.0025
 """Taken for normal until 200 requests say otherwise."""
 
@@ -30,12 +34,59 @@ def tuning_for(params: DetectionParams, size_ms: int) -> Tuning:
     )
 
 
-def fresh_detector(name: str, params: DetectionParams, tuning: Tuning) -> AnyDetector:
-    """Return a detector that has seen nothing.
+class DetectorKit:
+    """The detectors of one service by name, each a :class:`models.detector.Detector`.
 
     ``latency`` reads the mean, ``slow`` a 95th percentile that arrived ready-made, ``tail`` the share of very slow
-    requests; every other name but ``silence``, ``traffic`` and ``errors`` is a resource, ``saturation:<resource>``.
+    requests. What others read of ``latency`` and ``tail`` is why these two are known by their class.
     """
+
+    def __init__(self, params: DetectionParams, tuning: Tuning) -> None:
+        self._params = params
+        self._tuning = tuning
+        self._by_name: dict[str, Detector] = {}
+        self.latency: LatencyDetector
+        self.tail: TailDetector
+        for name in FIXED:
+            self.renew(name)
+
+    def __getitem__(self, name: str) -> Detector:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def can_watch(self, name: str) -> bool:
+        """Tell whether there is a detector of that name now, a resource's new one if there is room for it."""
+        if name not in self._by_name:
+            if len(self._by_name) - len(FIXED) >= self._params.saturation.max_resources:
+                return False
+            self.renew(name)
+        return True
+
+    def renew(self, name: str) -> Detector:
+        """Put a detector that has seen nothing in the place of ``name``, and return it."""
+        fresh: Detector
+        if name == "latency":
+            fresh = self.latency = _latency(self._params, self._tuning, long=self._params.latency.long)
+        elif name == "tail":
+            fresh = self.tail = _tail(self._params, self._tuning)
+        else:
+            fresh = _other(name, self._params, self._tuning)
+        self._by_name[name] = fresh
+        return fresh
+
+    def to_state(self) -> dict[str, Any]:
+        """Return plain data by name."""
+        return {name: detector.to_state() for name, detector in self._by_name.items()}
+
+    def from_state(self, state: Mapping[str, Any]) -> None:
+        """Take plain data over; a detector that it does not name starts cold."""
+        for name, detector_state in state.items():
+            self.renew(name).from_state(detector_state)
+
+
+def _other(name: str, params: DetectionParams, tuning: Tuning) -> Detector:
     match name:
         case "silence":
             return SilenceDetector(tuning, least_run=params.silence.least_run, longest_run=params.silence.longest_run)
@@ -44,11 +95,8 @@ def fresh_detector(name: str, params: DetectionParams, tuning: Tuning) -> AnyDet
             return TrafficDetector(tuning, TrafficEffects(drop=least.drop, page_drop=least.page_drop, rise=least.rise))
         case "errors":
             return _errors(params, tuning)
-        case "latency" | "slow":
-            return _latency(params, tuning, long=params.latency.long if name == "latency" else params.latency.p95)
-        case "tail":
-            effects = RatioEffects(times=params.latency.tail_times, plus=0.0, page_times=math.inf, page_plus=0.0)
-            return TailDetector(tuning, effects)
+        case "slow":
+            return _latency(params, tuning, long=params.latency.p95)
         case _:
             return _saturation(params, tuning, name.partition(":")[2])
 
@@ -62,6 +110,11 @@ def _errors(params: DetectionParams, tuning: Tuning) -> RatioDetector:
 def _latency(params: DetectionParams, tuning: Tuning, *, long: float) -> LatencyDetector:
     least = params.latency
     return LatencyDetector(tuning, LatencyEffects(short=least.short, long=long, page=least.page, long_s=least.long_s))
+
+
+def _tail(params: DetectionParams, tuning: Tuning) -> TailDetector:
+    effects = RatioEffects(times=params.latency.tail_times, plus=0.0, page_times=math.inf, page_plus=0.0)
+    return TailDetector(tuning, effects)
 
 
 def _saturation(params: DetectionParams, tuning: Tuning, resource: str) -> SaturationDetector:

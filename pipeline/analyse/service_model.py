@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from models.detector import Assessment
-from models.errors import read_state
-from models.latency import LatencyDetector
+from models.errors import reading
 from models.spikes import SpikeTrain
-from models.tail import TailDetector
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.detector_kit import AnyDetector, fresh_detector, tuning_for
+from pipeline.analyse.detector_kit import DetectorKit, tuning_for
 from pipeline.analyse.features import latency_features, n_slower, slow_features
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.signals import Signals
@@ -20,7 +18,6 @@ from pipeline.contracts.signals import Signals
 Features = dict[str, float]
 _LATENCY = ("latency", "tail", "slow")
 """Detectors that speak for the condition ``latency``: the mean, the slowest few, and a p95 that arrived ready-made."""
-_N_FIXED = 3 + len(_LATENCY)
 _SLOW_WHOLE_SD = 3.0
 
 
@@ -40,9 +37,7 @@ class ServiceModel:
         self._params = params
         self.size_ms = size_ms
         self._tuning = tuning_for(params, size_ms)
-        self._detectors: dict[str, AnyDetector] = {
-            name: fresh_detector(name, self._params, self._tuning) for name in ("silence", "traffic", "errors", *_LATENCY)
-        }
+        self._detectors = DetectorKit(params, self._tuning)
         self._spikes = SpikeTrain(self._tuning)
         self._alarms: dict[str, Alarm] = {}
         self.last_start_ms = -1
@@ -52,7 +47,7 @@ class ServiceModel:
         self.last_start_ms = signals.window_start_ms
         features = self._features(signals)
         assessed = {name: self._detectors[name].assess(x) for name, x in features.items()}
-        if "tail" in assessed and assessed["latency"].scores[0].z > _SLOW_WHOLE_SD:
+        if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._opinions(assessed)
         is_anomalous = any(opinion.is_anomalous for opinion in opinions.values())
@@ -70,8 +65,7 @@ class ServiceModel:
         if signals.is_silent:
             return silence
         requests = float(signals.traffic.requests)
-        latency = self._detectors["latency"]
-        assert isinstance(latency, LatencyDetector)  # noqa: S101 - for the type checker: _fresh says so
+        latency, tail = self._detectors.latency, self._detectors.tail
         features: dict[str, Features] = silence | {
             "traffic": {"requests": requests, "time_s": signals.window_end_ms / 1000},
             "errors": {"bad": float(signals.errors.count), "requests": requests},
@@ -79,21 +73,20 @@ class ServiceModel:
         }
         if (slow := slow_features(signals)) is not None:
             features["slow"] = slow
-        tail = self._detectors["tail"]
-        if signals.histogram is not None and latency.is_ready and isinstance(tail, TailDetector):
+        if signals.histogram is not None and latency.is_ready:
             bad = n_slower(signals.histogram, latency.level + tail.offset_sd * latency.sd_log)
             features["tail"] = {"bad": bad, "requests": features["latency"]["n"]}
         for resource, usage in signals.saturation.items():
             name = f"saturation:{resource}"
-            if name not in self._detectors:
-                if len(self._detectors) - _N_FIXED >= self._params.saturation.max_resources:
-                    continue
-                self._detectors[name] = fresh_detector(name, self._params, self._tuning)
-            features[name] = {"utilization": usage.mean}
+            if self._detectors.can_watch(name):
+                features[name] = {"utilization": usage.mean}
         return features
 
     def _opinions(self, assessed: Mapping[str, Assessment]) -> dict[str, Assessment]:
-        """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out."""
+        """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out.
+
+        Tail and spikes have no band: the latency that is told with them is not what is unusual.
+        """
         opinions = {name: one for name, one in assessed.items() if name.startswith("saturation") or self._detectors[name].is_ready}
         tail, slow = opinions.pop("tail", None), opinions.pop("slow", None)
         latency = opinions.get("latency")
@@ -102,10 +95,14 @@ class ServiceModel:
         if slow is not None and slow.is_anomalous and not latency.is_anomalous:
             opinions["latency"] = replace(slow, is_page=False, terms=_named("p95", slow))
         elif tail is not None and tail.is_anomalous and not latency.is_anomalous:
-            opinions["latency"] = replace(latency, is_anomalous=True, is_slow=True, score=tail.score, terms=_named("tail", tail))
+            opinions["latency"] = replace(
+                latency, is_anomalous=True, is_slow=True, score=tail.score, lower=None, upper=None, terms=_named("tail", tail)
+            )
         elif self._spikes.is_unusual and not latency.is_anomalous:
             terms = {"spikes_last_hour": float(self._spikes.n_recent), "usual_spikes_per_day": self._spikes.rate_per_day}
-            opinions["latency"] = replace(latency, is_anomalous=True, is_slow=True, is_quiet=False, score=5.0, terms=terms)
+            opinions["latency"] = replace(
+                latency, is_anomalous=True, is_slow=True, is_quiet=False, score=5.0, lower=None, upper=None, terms=terms
+            )
         alarm = self._alarms.get("latency")
         if not self._tuning.needs_two and alarm is not None and alarm.run == 1 and not alarm.is_open:
             # a long window is a proof by itself: the life cycle, which asks for two, gets it twice
@@ -113,8 +110,7 @@ class ServiceModel:
         return opinions
 
     def _take_spike(self, latency: Assessment | None, *, is_normal: bool) -> None:
-        detector = self._detectors["latency"]
-        is_spike = latency is not None and isinstance(detector, LatencyDetector) and detector.is_spike(latency)
+        is_spike = latency is not None and latency.is_spike
         self._spikes.take(is_spike=is_spike, is_normal=is_normal or is_spike)
 
     def _follow(self, condition: str, opinion: Assessment) -> None:
@@ -137,7 +133,7 @@ class ServiceModel:
                 self._spikes.clear()
         elif alarm.n_open * self.size_ms >= params.max_alarm_s * 1000:
             for name in names:
-                self._detectors[name] = fresh_detector(name, self._params, self._tuning)
+                self._detectors.renew(name)
             alarm.reset()
 
     def _conditions(self) -> list[str]:
@@ -188,7 +184,7 @@ class ServiceModel:
             "v": 1,
             "size_ms": self.size_ms,
             "last_start_ms": self.last_start_ms,
-            "detectors": {name: detector.to_state() for name, detector in self._detectors.items()},
+            "detectors": self._detectors.to_state(),
             "spikes": self._spikes.to_state(),
             "alarms": {name: alarm.to_state() for name, alarm in self._alarms.items()},
         }
@@ -199,15 +195,14 @@ class ServiceModel:
         Raises
         ------
         ModelStateError
-            If it is of another version.
+            If it is of another version, or incomplete.
 
         """
-        read_state(state, "service_model", 1)
-        self.last_start_ms = state["last_start_ms"]
-        for name, detector_state in state["detectors"].items():
-            self._detectors[name] = fresh_detector(name, self._params, self._tuning).from_state(detector_state)
-        self._spikes.from_state(state["spikes"])
-        self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
+        with reading(state, "service_model", 1):
+            self.last_start_ms = int(state["last_start_ms"])
+            self._detectors.from_state(state["detectors"])
+            self._spikes.from_state(state["spikes"])
+            self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
         return self
 
 
