@@ -110,7 +110,7 @@ class DayProfile:
             self.n, self._recent, self._level = int(state["n"]), number(state["recent"]), number(state["level"])
             self._bins = list(numbers(state["bins"])) or [0.0] * N_BINS
             self._seen = [int(n) for n in state["seen"]] or [0] * N_BINS
-            self.has_profile = bool(state["has_profile"])
+            self.has_profile = bool(int(state["has_profile"]))
             if not len(self._bins) == len(self._seen) == N_BINS:
                 raise ValueError(f"not {N_BINS} bins")
         return self

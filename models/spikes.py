@@ -85,5 +85,5 @@ class SpikeTrain:
         with reading(state, "spikes", 1):
             self._now, self._at = int(state["now"]), [int(at) for at in state["at"]]
             self._n_learned, self._days = number(state["n_learned"]), number(state["days"])
-            self._was_spike = bool(state["was_spike"])
+            self._was_spike = bool(int(state["was_spike"]))
         return self
