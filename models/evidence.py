@@ -15,6 +15,8 @@ BLOCK = 6
 _LEAST_SUMS = 50
 """A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
 _OUT_OF_REACH = 1e6
+_RANK_VARIABILITY = 0.01
+"""By which windows are compared to find the most fault-like one."""
 _MOST_LOG = 700.0
 """A float holds no larger power of e."""
 _SETTLED = 2.0
@@ -119,6 +121,7 @@ class Evidence:
         self._scorer = scorer
         self._needs_two = needs_two
         self._scales = tuple(scales)
+        self._by_k = {scale.k: scale for scale in self._scales}
         self._width = width
         self._longest = max(scale.k for scale in scales)
         self._n_learned = 0
@@ -126,6 +129,8 @@ class Evidence:
 
     def _fresh(self) -> None:
         self._recent: deque[Item] = deque(maxlen=BLOCK - 1)
+        self._recent_z: deque[float] = deque(maxlen=BLOCK - 1)
+        """How fault-like each of these is, so that it is reckoned once."""
         self._blocks: deque[Item] = deque(maxlen=max(self._longest // BLOCK - 1, 1))
         self._filling: Item = (0.0,) * self._width
         self._phase = 0
@@ -134,7 +139,7 @@ class Evidence:
 
     def variability(self, k: int) -> float:
         """Return the learned variance (relative units) of scale ``k``."""
-        return next(scale.variability.value for scale in self._scales if scale.k == k)
+        return self._by_k[k].variability.value
 
     def scores(self, item: Item) -> list[ScaleScore]:
         """Return what each scale says if ``item`` is the newest window. Changes nothing."""
@@ -158,13 +163,17 @@ class Evidence:
             if len(self._recent) < BLOCK - 1:
                 return None
             window = (*self._recent, item)
-            worst = max(window, key=lambda one: self._scorer.z(one, 0.01))
+            ranks = (*self._recent_z, self._rank(item))
+            worst = window[ranks.index(max(ranks))]
             return tuple(sum(column) - left_out for column, left_out in zip(zip(*window, strict=True), worst, strict=True))
         n_blocks = k // BLOCK - 1
         if self._phase != BLOCK - 1 or len(self._blocks) < n_blocks:
             return None
         last = list(self._blocks)[-n_blocks:]
         return tuple(sum(column) for column in zip(*last, self._filling, item, strict=True))
+
+    def _rank(self, item: Item) -> float:
+        return self._scorer.z(item, _RANK_VARIABILITY)
 
     def push(self, item: Item, scores: Sequence[ScaleScore], *, is_normal: bool) -> None:
         """Make ``item`` the newest window; learn variability and tails from ``scores`` (its own) when it is normal."""
@@ -173,6 +182,7 @@ class Evidence:
         self._held = {score.k: score for score in scores if score.k > BLOCK}
         self._previous_z = next((score.z for score in scores if score.k == 1), 0.0)
         self._recent.append(item)
+        self._recent_z.append(self._rank(item))
         self._filling = tuple(a + b for a, b in zip(self._filling, item, strict=True))
         self._phase += 1
         if self._phase == BLOCK:
@@ -181,11 +191,10 @@ class Evidence:
 
     def _learn(self, scores: Sequence[ScaleScore]) -> None:
         self._n_learned += 1
-        by_k = {scale.k: scale for scale in self._scales}
         for score in scores:
             if score.k > BLOCK and self._phase != BLOCK - 1:
                 continue
-            scale = by_k[score.k]
+            scale = self._by_k[score.k]
             step = BLOCK if score.k > BLOCK else 1
             squared, sampling = self._scorer.moments(score.sums)
             if sampling < math.inf:
@@ -223,12 +232,12 @@ class Evidence:
         """Take plain data over."""
         with reading(state, "evidence", 1):
             self._fresh()
-            by_k = {scale.k: scale for scale in self._scales}
             for k, variability, tail in state["scales"]:
-                if k in by_k:
-                    by_k[k].variability.from_state(variability)
-                    by_k[k].tail.from_state(tail)
+                if k in self._by_k:
+                    self._by_k[k].variability.from_state(variability)
+                    self._by_k[k].tail.from_state(tail)
             self._recent.extend(self._item(item) for item in state["recent"])
+            self._recent_z.extend(self._rank(item) for item in self._recent)
             self._blocks.extend(self._item(item) for item in state["blocks"])
             self._filling, self._phase = self._item(state["filling"]), int(state["phase"])
             self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])

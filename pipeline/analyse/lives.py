@@ -18,7 +18,7 @@ Ms = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class ConditionRule:
-    """How long a condition must be bad to fire, and recovered to end: windows of the service, whatever their length.
+    """How long a condition must be bad to fire, and recovered to end: windows of the service.
 
     Attributes
     ----------
@@ -26,6 +26,11 @@ class ConditionRule:
         Shell pattern on the condition: ``latency``, ``saturation:*``, ``*``.
     pending_windows
         Consecutive anomalous windows that fire, in [1, 1000]; 1 fires at once.
+    wide_from_ms
+        A window at least so long can be proof by itself: it fires at once when its score is ``sure_times`` its
+        threshold, ms.
+    sure_times
+        Score over threshold, times, at least 1; what is nearer to its threshold, or has none, waits to be confirmed.
     recovery_windows
         Consecutive recovered windows that end it, in [1, 1000].
 
@@ -33,7 +38,16 @@ class ConditionRule:
 
     match: str
     pending_windows: Windows = 2
+    wide_from_ms: Ms = 60_000
+    sure_times: Annotated[float, Field(ge=1)] = 1.5
     recovery_windows: Windows = 3
+
+    def is_proof(self, finding: Finding, window_ms: int) -> bool:
+        """Tell whether one anomalous window of this length is proof by itself."""
+        threshold = finding.explanation.get("threshold")
+        if window_ms < self.wide_from_ms or threshold is None or finding.score is None:
+            return False
+        return abs(finding.score) >= self.sure_times * threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -182,7 +196,7 @@ def graver(one: Severity, other: Severity) -> Severity:
 
 
 def _decide_pending(life: Life, rule: ConditionRule, patience: Patience) -> Decision:
-    if life.n_bad >= rule.pending_windows:
+    if life.n_bad >= rule.pending_windows or (life.n_bad and rule.is_proof(life.finding, life.first_end_ms - life.since_ms)):
         return Decision.FIRE
     if life.n_bad == 0 or life.n_windows >= patience.max_pending_windows:
         return Decision.CANCEL

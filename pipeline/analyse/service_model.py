@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from models.detector import Assessment
@@ -49,7 +50,7 @@ class ServiceModel:
         assessed = {name: self._detectors[name].assess(x) for name, x in features.items()}
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
-        opinions = self._opinions(assessed)
+        opinions = self._confirmed(self._opinions(assessed))
         is_anomalous = any(opinion.is_anomalous for opinion in opinions.values())
         is_normal = not is_anomalous and not any(alarm.is_open for alarm in self._alarms.values())
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
@@ -103,10 +104,22 @@ class ServiceModel:
             opinions["latency"] = replace(
                 latency, is_anomalous=True, is_slow=True, is_quiet=False, score=5.0, lower=None, upper=None, terms=terms
             )
-        alarm = self._alarms.get("latency")
-        if not self._tuning.needs_two and alarm is not None and alarm.run == 1 and not alarm.is_open:
-            # a long window is a proof by itself: the life cycle, which asks for two, gets it twice
-            opinions["latency"] = replace(opinions["latency"], is_anomalous=True)
+        return opinions
+
+    def _confirmed(self, opinions: dict[str, Assessment]) -> dict[str, Assessment]:
+        """Return the opinions; a wide window right after an anomalous one confirms it unless it is quiet again.
+
+        What is unusual twice in a row need not be improbable twice: half the threshold is enough. No band is told with
+        it, because the band is that of a first window. Short windows have a scale of six for this.
+        """
+        if self._tuning.needs_two:
+            return opinions
+        for condition, opinion in opinions.items():
+            alarm = self._alarms.get(condition)
+            is_second = alarm is not None and alarm.run == 1 and not alarm.is_open
+            if is_second and not (opinion.is_anomalous or opinion.is_quiet):
+                terms = opinion.terms | {"confirms": 1.0}
+                opinions[condition] = replace(opinion, is_anomalous=True, lower=None, upper=None, terms=terms)
         return opinions
 
     def _take_spike(self, latency: Assessment | None, *, is_normal: bool) -> None:
@@ -141,8 +154,8 @@ class ServiceModel:
 
     def _finding(self, condition: str, opinion: Assessment | None) -> Finding:
         """Return the finding on one condition; without an opinion it is not ready, or had no data."""
-        signal = {"silence": "traffic"}.get(condition, condition.partition(":")[0])
-        detector, unit = self._detectors[condition], _UNITS.get(signal if condition != "silence" else condition, "")
+        signal, unit = _told_as(condition)
+        detector = self._detectors[condition]
         alarm = self._alarms.get(condition)
         is_open = alarm is not None and alarm.is_open
         if opinion is None:
@@ -207,6 +220,16 @@ class ServiceModel:
 
 
 _UNITS = {"latency": "ms", "traffic": "requests/s", "errors": "ratio", "saturation": "utilization", "silence": "windows"}
+
+
+_SIGNALS = {"silence": "traffic"}
+"""Conditions that belong to a signal of another name."""
+
+
+@lru_cache(maxsize=1024)
+def _told_as(condition: str) -> tuple[str, str]:
+    kind = condition.partition(":")[0]
+    return _SIGNALS.get(kind, kind), _UNITS.get(kind, "")
 
 
 def _named(prefix: str, opinion: Assessment) -> dict[str, float]:

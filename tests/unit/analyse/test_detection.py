@@ -315,3 +315,43 @@ def test_a_utilization_beyond_all_measure_is_refused_as_a_record() -> None:
 
     with pytest.raises(RecordInvalid, match="utilization"):
         feed(signals(3, cpu=1e200))
+
+
+def test_a_wide_window_that_is_not_quiet_again_confirms_the_one_before_and_a_quiet_one_does_not() -> None:
+    judged = {}
+    for name, second in (("still high", 115.0), ("quiet", 100.0)):
+        feed = Feed(restore(PARAMS, 3, {}))
+        for i in range(300):
+            feed(signals(i, size_ms=300_000))
+        assert finding(feed(signals(300, ms=140.0, size_ms=300_000)), "latency").judgement is Judgement.ANOMALOUS
+        judged[name] = finding(feed(signals(301, ms=second, size_ms=300_000)), "latency")
+
+    assert judged["still high"].explanation.get("confirms") == 1.0
+    assert judged["still high"].judgement is Judgement.ANOMALOUS
+    assert judged["still high"].upper is None
+    assert judged["quiet"].judgement is Judgement.NORMAL
+
+
+@pytest.mark.parametrize("size_ms", [10_000, 300_000])
+def test_an_anomalous_finding_that_tells_a_band_lies_outside_of_it(size_ms: int) -> None:
+    feed, seen = Feed(restore(PARAMS, 3, {})), 0
+    for i in range(800):
+        draw = random.Random(i)
+        is_bad = i > 400 and (i // 25) % 3 == 0
+        record = signals(
+            i,
+            size_ms=size_ms,
+            requests=0 if is_bad and draw.random() < 0.1 else draw.randint(40, 60) // (draw.choice((1, 1, 3)) if is_bad else 1),
+            errors=draw.choice((0, 1, 2, 10)) if is_bad else int(draw.random() < 0.1),
+            ms=100.0 * (draw.choice((1.0, 1.2, 1.5, 3.0)) if is_bad else 1.0),
+            cpu=draw.choice((0.4, 0.95, 0.97, 1.1)) if is_bad else 0.4,
+            silent=is_bad and draw.random() < 0.2,
+        )
+        verdict = feed(record)
+        assert verdict is not None
+        for one in verdict.findings:
+            if one.judgement is Judgement.ANOMALOUS and one.observed is not None and one.upper is not None:
+                assert not (one.lower or 0.0) <= one.observed <= one.upper, one
+                seen += 1
+
+    assert seen > 50

@@ -43,6 +43,26 @@ def test_a_pending_condition_fires_when_confirmed_and_is_cancelled_otherwise(let
     assert lived(letters)[1] is decision
 
 
+@pytest.mark.parametrize(
+    ("window_ms", "score", "threshold", "decision"),
+    [
+        (300_000, 6.0, 4.0, Decision.FIRE),
+        (60_000, -6.0, 4.0, Decision.FIRE),  # a drop
+        (300_000, 5.9, 4.0, Decision.WAIT),
+        (300_000, 60.0, None, Decision.WAIT),  # silence and saturation have no threshold in their terms
+        (300_000, None, 4.0, Decision.WAIT),
+        (10_000, 60.0, 4.0, Decision.WAIT),
+    ],
+)
+def test_a_wide_window_far_beyond_its_threshold_needs_no_confirmation(
+    window_ms: int, score: float | None, threshold: float | None, decision: Decision
+) -> None:
+    seen = finding("A", score=score, explanation={} if threshold is None else {"threshold": threshold})
+    life = begun(seen, ORIGIN_MS, ORIGIN_MS + window_ms, is_rollup=False)
+
+    assert decide(counted(life, seen, ORIGIN_MS + window_ms), RULE, PATIENCE, ORIGIN_MS + window_ms) is decision
+
+
 def test_a_rule_of_one_window_fires_at_once() -> None:
     assert lived("A", ConditionRule(match="*", pending_windows=1))[1] is Decision.FIRE
 
