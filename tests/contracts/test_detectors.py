@@ -177,16 +177,18 @@ def test_what_is_not_normal_is_evidence_and_not_learned(kind: Kind, tuning: Tuni
 @pytest.mark.parametrize("n", [0, 7, READY, 400])
 def test_a_restored_detector_goes_on_as_if_nothing_had_happened(kind: Kind, tuning: Tuning, n: int) -> None:
     detector = learned(kind, tuning, n)
+    for x in windows(kind, tuning, 8, start=n, trouble=True):
+        detector.take_one(x, detector.assess(x), is_normal=False)
 
     restored = kind.make(tuning).from_state(json.loads(plain(detector)))
 
-    for trouble in (False, True, False):
+    for trouble, is_normal in ((True, True), (False, True), (True, False), (False, True)):
         for x in windows(kind, tuning, 40, start=n, trouble=trouble):
             assessment = detector.assess(x)
             assert restored.score_one(x) == detector.score_one(x)
             assert restored.assess(x) == assessment
-            detector.take_one(x, assessment, is_normal=not trouble)
-            restored.take_one(x, restored.assess(x), is_normal=not trouble)
+            detector.take_one(x, assessment, is_normal=is_normal)
+            restored.take_one(x, restored.assess(x), is_normal=is_normal)
     assert plain(restored) == plain(detector)
 
 
