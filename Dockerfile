@@ -9,7 +9,7 @@ RUN python -m venv /venv
 
 # Every dependency with its hash; a layer of its own, because it changes least.
 COPY requirements-runtime.lock ./
-RUN /venv/bin/pip install --require-hashes -r requirements-runtime.lock
+RUN /venv/bin/pip install --no-deps --require-hashes -r requirements-runtime.lock
 
 # Our own package; only what builds it (setuptools) comes from outside the lock, and stays in this stage.
 COPY pyproject.toml README.md ./

@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tocsin needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . >/dev/null 2>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
 	@env -u PYTHONDONTWRITEBYTECODE $(RUN)/python -m compileall -q pipeline models # pip compiles the rest; up starts several processes
 	@touch $@

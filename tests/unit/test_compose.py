@@ -128,7 +128,7 @@ def test_the_image_runs_as_nobody_special_and_installs_by_hash() -> None:
 
     assert len(stages) == 2
     assert re.search(r"^USER 10001:10001$", stages[-1], re.MULTILINE)
-    assert "--require-hashes -r requirements-runtime.lock" in stages[0]
+    assert "--no-deps --require-hashes -r requirements-runtime.lock" in stages[0]
     assert "pip" not in stages[-1]
     assert "index-url" not in DOCKERFILE
 
