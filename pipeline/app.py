@@ -26,6 +26,7 @@ from pipeline.adapters.stage_shell import StageShell, run_stage
 from pipeline.adapters.tables import RowTable, TableRows, make_table
 from pipeline.adapters.transport import bulk_topic
 from pipeline.adapters.transport_view import TransportView
+from pipeline.adapters.watch import LivenessWatch
 from pipeline.adapters.web import start_web
 from pipeline.analyse.windows import WindowStage
 from pipeline.contracts.config import IngestConfig
@@ -269,14 +270,17 @@ async def run_worker(settings: Settings, role: Literal["ingest", "analyse", "act
         log.info("worker is ready", role=role)
 
     stop = asyncio.Event()
-    watch = asyncio.create_task(_watch_broker(house))
-    watch.add_done_callback(lambda _watch: stop.set())
+    watches = [asyncio.create_task(_watch_broker(house)), asyncio.create_task(_watch_liveness(house))]
+    for watch in watches:
+        watch.add_done_callback(lambda _watch: stop.set())
     try:
         await run_apps(apps, stop=stop, on_ready=ready)
-        if watch.done():
-            watch.result()
+        for watch in watches:
+            if watch.done():
+                watch.result()
     finally:
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await server.stop()
         log.info("worker stopped", role=role)
 
@@ -299,6 +303,19 @@ async def _watch_broker(house: House) -> None:
         for reporter in house.reporters:
             reporter.broker_answers(answers=counts is not None)
         house.partition_counts.update(counts or {})
+
+
+async def _watch_liveness(house: House) -> None:
+    """Log when the worker is not live, and when it is again; end it when it stays stuck."""
+    liveness = LivenessWatch(house.settings.worker.end_stuck_ms, clock.monotonic_ms)
+    while True:
+        await asyncio.sleep(1)
+        health = house.board.health()
+        if liveness.step(health):
+            if health.is_live:
+                log.info("worker is live again")
+            else:
+                log.error("worker is not live", reasons=health.reasons)
 
 
 def _faust_settings(settings: Settings, role: Role) -> FaustAppSettings:

@@ -52,6 +52,9 @@ class WorkerParams:
         Least time between two checkpoints of a partition, ms.
     stall_ms
         A partition that has records to read and does not advance for so long makes the worker not live, ms.
+    end_stuck_ms
+        A worker that stays not live for so long ends with exit code 1, and its supervisor starts it again, ms; 0: it
+        waits for whoever watches /live.
 
     """
 
@@ -64,6 +67,7 @@ class WorkerParams:
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 6067
     checkpoint_ms: AtLeastZero = 1_000
     stall_ms: Annotated[int, Field(ge=1_000)] = 30_000
+    end_stuck_ms: AtLeastZero = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)

@@ -24,13 +24,14 @@ class HealthParams:
     broker_away_ms
         So long a worker without a broker stays live, ms: a restart does not bring the broker back.
     start_ms
-        So long an app may take to get its partitions and recover its tables, ms.
+        An app that waits for its partitions, or recovers its tables, and has come no further for so long is stuck, ms.
+        Longer than a rebalance takes.
 
     """
 
     stall_ms: int = 30_000
     broker_away_ms: int = 300_000
-    start_ms: int = 600_000
+    start_ms: int = 120_000
 
 
 class Phase(StrEnum):
@@ -70,10 +71,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppState:
-    """What is known of one app. ``broker_away_since_ms``: ``None`` while the broker answers."""
+    """What is known of one app.
+
+    ``moving_ms``: when it last came further in its phase; ``n_recovered`` rows are how far recovery is.
+    ``broker_away_since_ms``: ``None`` while the broker answers.
+    """
 
     phase: Phase = Phase.STARTING
     since_ms: int
+    moving_ms: int
+    n_recovered: int = 0
     broker_away_since_ms: int | None = None
     partitions: Mapping[TopicPartition, Progress] = field(default_factory=dict)
 
@@ -115,7 +122,7 @@ def assess(apps: Mapping[str, AppState], now_ms: int, params: HealthParams) -> H
             into = deadly if away_ms >= params.broker_away_ms else hindering
             into.append(f"{name} has had no broker for {_seconds(away_ms)}")
         elif app.phase is not Phase.RUNNING:
-            into = deadly if now_ms - app.since_ms >= params.start_ms else hindering
+            into = deadly if now_ms - app.moving_ms >= params.start_ms else hindering
             into.append(f"{name} has been {app.phase} for {_seconds(now_ms - app.since_ms)}")
         else:
             deadly += [
@@ -156,17 +163,25 @@ class HealthBoard:
 
     def starting(self, app: str) -> None:
         """Note that an app begins to join its group."""
-        self._apps[app] = AppState(since_ms=self._clock_ms())
+        self._apps[app] = self._fresh()
 
     def assigned(self, app: str, partitions: Iterable[TopicPartition]) -> None:
         """Note the whole assignment of an app, which may be empty; it recovers until :meth:`recovered`."""
         now = self._clock_ms()
         fresh = {at: Progress(moving_ms=now, heard_ms=now) for at in partitions}
-        self._apps[app] = replace(self._app(app), phase=Phase.RECOVERING, since_ms=now, partitions=fresh)
+        self._apps[app] = replace(
+            self._app(app), phase=Phase.RECOVERING, since_ms=now, moving_ms=now, n_recovered=0, partitions=fresh
+        )
+
+    def recovering(self, app: str, *, n_recovered: int) -> None:
+        """Note how many rows of its tables an app has read back."""
+        state = self._app(app)
+        if state.phase is Phase.RECOVERING and n_recovered != state.n_recovered:
+            self._apps[app] = replace(state, n_recovered=n_recovered, moving_ms=self._clock_ms())
 
     def revoked(self, app: str) -> None:
         """Note that an app has no partitions until it is assigned some."""
-        self._apps[app] = AppState(since_ms=self._clock_ms(), broker_away_since_ms=self._app(app).broker_away_since_ms)
+        self._apps[app] = replace(self._fresh(), broker_away_since_ms=self._app(app).broker_away_since_ms)
 
     def recovered(self, app: str) -> None:
         """Note that an app processes; what it waited for until now is no stall."""
@@ -196,12 +211,18 @@ class HealthBoard:
         return assess(self._apps, self._clock_ms(), self._params)
 
     def _app(self, app: str) -> AppState:
-        return self._apps.get(app) or AppState(since_ms=self._clock_ms())
+        return self._apps.get(app) or self._fresh()
+
+    def _fresh(self) -> AppState:
+        now = self._clock_ms()
+        return AppState(since_ms=now, moving_ms=now)
 
     def _restarted(self, app: str) -> AppState:
-        """Return an app's state with the clocks of its partitions set to now."""
+        """Return an app's state with its clocks set to now."""
         state, now = self._app(app), self._clock_ms()
-        return replace(state, partitions={at: replace(p, moving_ms=now, heard_ms=now) for at, p in state.partitions.items()})
+        return replace(
+            state, moving_ms=now, partitions={at: replace(p, moving_ms=now, heard_ms=now) for at, p in state.partitions.items()}
+        )
 
 
 def _stall(progress: Progress, now_ms: int, stall_ms: int) -> str:

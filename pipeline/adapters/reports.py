@@ -93,6 +93,8 @@ class Reporter:
         if not self._is_recovered and not self._app.rebalancing and recovery.completed.is_set():
             self._is_recovered = True
             self._board.recovered(self._role)
+        if not self._is_recovered:
+            self._board.recovering(self._role, n_recovered=sum(recovery.active_offsets.values()))
         positions = {tp: position for shell in self._shells for tp, position in shell.positions().items()}
         for tp, end in end_by_partition(self._app).items():
             if not self._ledger.owns(tp):

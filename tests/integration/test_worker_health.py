@@ -7,10 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.adapters.brokers import LocalBroker
 from pipeline.adapters.clock import now_ms
+from pipeline.adapters.health import Health, HealthBoard
+from pipeline.adapters.watch import WorkerStuck
+from pipeline.app import run_worker
 from tests.scenarios.running import PARTITIONS, Sent, Tocsin, running
 
 LIMIT_S = 60.0
@@ -133,6 +137,16 @@ async def test_a_worker_that_takes_partitions_over_in_a_rebalance_is_ready_again
         await tocsin.stop("ingest")
         await worker.until(lambda seen: n_assigned(seen, "ingest") == n_all, "all came back")
         await worker.until_ready()
+
+
+async def test_a_worker_that_stays_stuck_ends(
+    embedded_broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(embedded_broker, tmp_path, worker={"end_stuck_ms": 2000, "web_port": 0}) as tocsin:
+        monkeypatch.setattr(HealthBoard, "health", lambda _: Health(is_live=False, is_ready=False, reasons=("stuck on purpose",)))
+
+        with pytest.raises(WorkerStuck, match="stuck on purpose"):
+            await asyncio.wait_for(run_worker(tocsin.settings, "ingest"), LIMIT_S)
 
 
 def n_assigned(samples: Samples, app: str) -> int:

@@ -200,3 +200,19 @@ def test_what_moves_or_has_nothing_to_do_is_never_stalled(reports: list[tuple[in
         is_idle = more == 0
         is_new_work = before.n_behind == 0
         assert (progress.moving_ms == now) == (has_moved or is_idle or is_new_work or before.moving_ms == now)
+
+
+def test_a_recovery_that_goes_on_is_no_stall_and_one_that_stands_still_is(clock: Clock) -> None:
+    board = HealthBoard(PARAMS, clock)
+    board.starting("analyse")
+    board.assigned("analyse", [("tocsin.partials", 0)])
+    for n in range(1, 10):
+        clock.pass_s(100)
+        board.recovering("analyse", n_recovered=1_000 * n)
+    was_live = board.health().is_live
+    for _ in range(6):
+        clock.pass_s(100)
+        board.recovering("analyse", n_recovered=9_000)
+
+    assert was_live
+    assert board.health() == Health(is_live=False, is_ready=False, reasons=("analyse has been recovering for 1500 s",))
