@@ -86,6 +86,7 @@ class House:
             gauges=gauges,
             board=self.board,
             telemetry=self.telemetry,
+            work=[shell.work for shell in shells if isinstance(shell, StageShell)],
             tables=tables,
             windows_of=self.names["partials"],
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pipeline.analyse.contributions import LateRow, WindowRow
+from pipeline.analyse.empty_windows import Outputs
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
@@ -14,7 +15,7 @@ from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import Bundle
-from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.records import InRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.errors import RecordInvalid, StateError
 
@@ -68,8 +69,8 @@ class WindowStage:
         """The partition's watermark, epoch ms."""
         return self._state.head.low_ms
 
-    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - a Stage's signature; no clock here
-        """Fold one bundle in; return what to publish, in order.
+    def step(self, record: InRecord, now_ms: int) -> Outputs:  # noqa: ARG002 - a Stage's signature; no clock here
+        """Fold one bundle in; return what to publish, in order; empty windows are made as they are asked for.
 
         Raises
         ------

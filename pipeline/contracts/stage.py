@@ -1,5 +1,6 @@
 """What a stage is: one partition's pure state machine, that a thin shell feeds, publishes for and checkpoints."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from pipeline.contracts.records import InRecord, OutRecord
@@ -13,8 +14,11 @@ class Stage(Protocol):
         """Offset of the last input record folded in; -1 at first."""
         ...
 
-    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:
-        """Fold one record in; return what to publish, in order. No I/O, no clock but ``now_ms``."""
+    def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
+        """Fold one record in; return what to publish, in order. No I/O, no clock but ``now_ms``.
+
+        All of the record is in the state when this returns, however much of what it says was asked for yet.
+        """
         ...
 
     def take_changes(self) -> dict[str, bytes | None]:
