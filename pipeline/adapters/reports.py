@@ -103,14 +103,18 @@ class Reporter:
             self._board.recovered(self._role)
         positions = {tp: position for shell in self._shells for tp, position in shell.positions().items()}
         work = {tp: n for of_shell in self._work for tp, n in of_shell().items()}
+        behind = 0
         for tp, end in end_by_partition(self._app).items():
             if not self._ledger.owns(tp):
                 continue  # given up, though the consumer lists it until it is told what it has instead
             standing = self._ledger.standing(tp)
             position = reached(self._app, tp, positions.get(tp, standing.next_offset if standing else None)) or 0
-            self._telemetry.lag(self._role, *tp, max(end - position, 0))
+            lag = max(end - position, 0)
+            behind += lag
+            self._telemetry.lag(self._role, *tp, lag)
             if position < end or is_heard(self._app, tp):  # a partition that nobody fetches looks idle: silence tells
                 self._board.progress(self._role, *tp, position=position, end=end, work=work.get(tp, 0))
+        self._telemetry.worker_lag(self._role, behind)
         if self._n_reports % GAUGES_EVERY == 0:
             for gauge in self._gauges:
                 gauge()

@@ -10,6 +10,7 @@ from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.dead_letters import dead_letter
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.readings import Rejection, RejectReason
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.stage import Stage
@@ -46,6 +47,10 @@ class Observer(Protocol):
 
     def published(self, record: OutRecord) -> None:
         """A record was queued."""
+        ...
+
+    def bounds_reached(self, topic: str, counts: Mapping[Bound, int]) -> None:
+        """Bounds of a stage's state were reached so often, since this was said last."""
         ...
 
     def discontinued(self, topic: str, partition: int, expected: int, got: int) -> None:
@@ -190,6 +195,7 @@ class StageShell:
 
     async def _fold(self, owned: _Owned, batch: Batch) -> None:
         stage, now_ms = owned.stage, self._now_ms()
+        before = dict(stage.bounds_reached)
         for i, record in enumerate(batch.records):
             if record.offset > stage.applied:
                 await self._publish(owned, self._stepped(stage, batch, record, now_ms))
@@ -198,6 +204,9 @@ class StageShell:
         owned.position = batch.next_offset
         if self._refused.get(batch.partition, owned.position) < owned.position:
             del self._refused[batch.partition]  # what was refused has been read since, so that it may be refused again
+        reached = {bound: n - before.get(bound, 0) for bound, n in stage.bounds_reached.items() if n > before.get(bound, 0)}
+        if reached:
+            self._observer.bounds_reached(self.topic, reached)
         self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
 
     async def _publish(self, owned: _Owned, outputs: Iterable[OutRecord]) -> None:

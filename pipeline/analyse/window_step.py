@@ -1,6 +1,7 @@
 """What one bundle does to a partition's windows: (state, bundle) -> (changes, outputs). Pure; docs/adr/0001 has the reasons."""
 
 import heapq
+from collections import Counter
 
 import msgspec
 
@@ -17,6 +18,7 @@ from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import LateCount, SignalsRecord
@@ -86,6 +88,7 @@ class _Step:
         self._lates: Overlay[LateKey, LateRow] = Overlay(state.lates, offset)
         self._profiles: dict[str, Profile] = {}
         self._touched_rollups: set[RollupKey] = set()
+        self._reached: Counter[Bound] = Counter()
         self._outputs: list[OutRecord | EmptyWindows] = []
 
     def run(self) -> tuple[Changes, Outputs]:
@@ -197,11 +200,12 @@ class _Step:
 
     def _waiting_longer(self, service: str, profile: Profile, start_ms: int, end_ms: int) -> Profile:
         """Return the profile after a published window got more; with a longer delay when that goes on and on."""
+        late_ms = (self._before.low_ms or 0) - end_ms
         known_ms = max(profile.touched_end_ms or 0, profile.next_start_ms or 0)
         longer = profile.revised(
             start_ms,
             from_ms=-(-known_ms // ROLLUP_SIZE_MS) * ROLLUP_SIZE_MS,  # a rollup's windows all wait equally long
-            delay_ms=min((self._before.low_ms or 0) - end_ms + BASE_SIZE_MS, self._params.max_delay_ms),
+            delay_ms=min(_whole(late_ms + BASE_SIZE_MS), self._params.max_delay_ms),
             usual_ms=self._params.delay_ms,
             after=self._params.revisions_before_delay,
         )
@@ -340,6 +344,7 @@ class _Step:
         for _, service in heapq.nsmallest(n_over, idle):
             gone = known[service]
             self._profiles[service] = Profile(environment=gone.environment, service=gone.service, is_forgotten=True)
+            self._reached[Evicted.KNOWN_SERVICES] += 1
         low_ms = self._after.low_ms or 0
         hour = low_ms // HOUR_MS
         if hour > self._before.over_limit_hour:
@@ -373,6 +378,8 @@ class _Step:
         profile = self._profile(service)
         if profile is None:
             raise StateError(f"a window of {service} has no profile beside it")
+        if value is not None and len(value.operations) > self._params.max_operations and not rollup:
+            self._reached[Limit.PUBLISHED_OPERATIONS] += 1
         record = self._publisher(service).record(profile, key, revision=revision, rollup=rollup, value=value, n_sources=n_sources)
         self._outputs.append(record)
 
@@ -395,4 +402,10 @@ class _Step:
                 if profile != self._state.profiles.get(service)
             },
             last={"window": self._windows.dropped(), "rollup": self._rollups.dropped(), "late": self._lates.dropped()},
+            reached=dict(self._reached),
         )
+
+
+def _whole(delay_ms: int) -> int:
+    """Return a delay in whole base windows, so that a service's delay grows in few steps, each of which it remembers."""
+    return -(-delay_ms // BASE_SIZE_MS) * BASE_SIZE_MS

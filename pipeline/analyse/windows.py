@@ -1,5 +1,6 @@
 """The window stage: one partition's bundles in, golden signals of every window of every known service out."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from pipeline.analyse.window_step import step
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.partials import Bundle
 from pipeline.contracts.records import InRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
@@ -42,11 +44,17 @@ class WindowStage:
         self._now_ms = 0
         self._written_ms: dict[tuple[str, Any], int | None] = {}  # by (kind, key), the one written longest ago first
         self._forgotten: set[str] = set()
+        self._reached: Counter[Bound] = Counter()
 
     @property
     def applied(self) -> int:
         """Offset of the last bundle folded in; -1 at first."""
         return self._state.head.applied
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        """Services forgotten for want of room; windows published with fewer operations than they hold."""
+        return self._reached
 
     @property
     def n_rows(self) -> int:
@@ -92,6 +100,7 @@ class WindowStage:
         self._now_ms = max(self._now_ms, record.timestamp_ms)
         self._state.apply(changes)
         self._note(changes)
+        self._reached.update(changes.reached)
         return outputs
 
     def take_changes(self) -> dict[str, bytes | None]:

@@ -1,8 +1,9 @@
 """What a stage is: one partition's pure state machine, that a thin shell feeds, publishes for and checkpoints."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.records import InRecord, OutRecord
 
 
@@ -12,6 +13,11 @@ class Stage(Protocol):
     @property
     def applied(self) -> int:
         """Offset of the last input record folded in; -1 at first."""
+        ...
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        """How often each bound of the state was reached; only grows while the stage lives."""
         ...
 
     def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:

@@ -14,6 +14,7 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import OperationPartial, Partial
 from pipeline.contracts.readings import LogReading, Origin, Reading, RequestReading
 from pipeline.contracts.window_times import BASE_SIZE_MS
+from pipeline.ingest.cardinality import ChunkServices
 from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex
 from pipeline.ingest.histogram_columns import add_all, stable_order
 from pipeline.ingest.reduce import PartialKey, count_readings, fold, operation_of, partial_of
@@ -24,6 +25,8 @@ _FEW = 48
 """So many requests are folded one by one sooner than as columns."""
 _DENSE = 65_536
 _WINDOW_BITS = 32
+_MAX_SLOTS = 262_144
+"""Places remembered of (series, window); they can be found again."""
 
 _Slot = tuple[PartialKey, Partial, OperationPartial]
 
@@ -34,6 +37,7 @@ class ChunkFold:
     def __init__(self, config: IngestConfig, index: SeriesIndex) -> None:
         self.partials: dict[PartialKey, Partial] = {}
         self.dirty: dict[PartialKey, None] = {}
+        self.services = ChunkServices(config.max_services)
         self._config = config
         self._index = index
         self._slots: dict[int, _Slot] = {}
@@ -57,7 +61,7 @@ class ChunkFold:
         self._add_stretch(requests.chosen(slice(begin, None)) if begin else requests, waiting)
 
     def _add_one(self, reading: Reading) -> None:
-        self.dirty[fold(self.partials, reading, self._config)] = None
+        self.dirty[fold(self.partials, self.services.admitted(reading), self._config)] = None
 
     def _add_stretch(self, requests: Requests, others: Sequence[Placed]) -> None:
         if len(requests) > _FEW:
@@ -117,9 +121,12 @@ class ChunkFold:
         series = self._index.series[key >> _WINDOW_BITS]
         slot = self._slots.get(key)
         if slot is None:
+            if len(self._slots) >= _MAX_SLOTS:
+                self._slots.clear()
             start_ms = (key & (1 << _WINDOW_BITS) - 1) * BASE_SIZE_MS
-            partial_key = (service_key(series.environment, series.service), start_ms, BASE_SIZE_MS)
-            partial = partial_of(self.partials, partial_key, series.environment, series.service)
+            environment, service = self.services.counted_as(series.environment, series.service)
+            partial_key = (service_key(environment, service), start_ms, BASE_SIZE_MS)
+            partial = partial_of(self.partials, partial_key, environment, service)
             count_readings(partial, series.version, n, self._config)
             slot = self._slots[key] = (partial_key, partial, operation_of(partial, series.operation, self._config))
         else:

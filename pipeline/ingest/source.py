@@ -1,5 +1,6 @@
 """What one telemetry partition has to say: chunks of cumulative partials, watermarks, dead letters (docs/adr/0001)."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -7,10 +8,12 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from pipeline.contracts.config import PARAMS, AtLeastOne, AtLeastZero, IngestConfig
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.partials import Bundle
 from pipeline.contracts.records import InRecord, InRecords, OutRecord
 from pipeline.contracts.window_times import BASE_SIZE_MS
 from pipeline.ingest.bundles import bundle_records
+from pipeline.ingest.cardinality import ReachedLimits
 from pipeline.ingest.chunks import records_before_end
 from pipeline.ingest.dead_letters import letter_of
 from pipeline.ingest.decoders import DecodedRun, decode_run
@@ -91,7 +94,7 @@ class ReadCounts(msgspec.Struct, kw_only=True):
     def add(self, n_records: int, run: DecodedRun) -> None:
         """Count the messages of a run, and what they hold."""
         self.n_records += n_records
-        self.n_readings += len(run.requests) + len(run.others)
+        self.n_readings += run.n_readings
         self.n_ignored += run.n_ignored
         for _, decoded in run.refused:
             for rejection in decoded.rejections:
@@ -152,6 +155,7 @@ class SourceReader:
         self._flushed_ms: int | None = None
         self._is_over = False
         self._series = SeriesIndex(config.max_text_length)
+        self._limits: Counter[Bound] = Counter()
         self._open_chunk(config)
 
     def read(self, records: Sequence[InRecord], owner: Owner) -> ReadOutcome:
@@ -173,7 +177,8 @@ class SourceReader:
             self._config, n_records=self._n_records, began_ms=self._began_ms, timestamps_ms=run.timestamps_ms[first:]
         )
         counts = ReadCounts()
-        outputs = self._take(run[first:end], owner, counts) if end > first else []
+        outputs, n_taken = self._take(run[first:end], owner, counts) if end > first else ([], 0)
+        end = first + n_taken
         if end == len(run):
             if self._is_flush_due(owner.now_ms, self._watermark_ms):
                 outputs += self._flush(owner, through=self.position - 1, watermark_ms=self._watermark_ms, idle=False)
@@ -205,6 +210,11 @@ class SourceReader:
             return []
         return self._flush(owner, through=self.position - 1, watermark_ms=watermark_ms, idle=idle)
 
+    def take_limits(self) -> Counter[Bound]:
+        """Return how often limits were reached since the last call, as of the last flush."""
+        taken, self._limits = self._limits, Counter()
+        return taken
+
     def _open_chunk(self, config: IngestConfig) -> None:
         if config.max_text_length != self._series.max_text_length:
             self._series = SeriesIndex(config.max_text_length)
@@ -215,9 +225,33 @@ class SourceReader:
         self._began_ms: int | None = None
         self._is_over = False
         self._fold = ChunkFold(config, self._series)
+        self._reached = ReachedLimits(config)
 
-    def _take(self, run: InRecords, owner: Owner, counts: ReadCounts) -> list[OutRecord]:
-        """Fold records of one chunk in, and return the dead letters among them."""
+    def _take(self, run: InRecords, owner: Owner, counts: ReadCounts) -> tuple[list[OutRecord], int]:
+        """Fold records in that the chunk has room for, and return the dead letters among them, and how many that were.
+
+        The chunk is over before the first record that finds it full of partials. A run that may fill it goes in halves.
+        """
+        if self._series.is_full:
+            self._series = SeriesIndex(self._config.max_text_length)
+            self._fold.use(self._series)
+        room = self._config.chunk_partials - len(self._fold.partials)
+        if room <= 0 and self._n_records:
+            return [], 0
+        decoded = decode_run(self._config, self._topic, run, self._series)
+        if len(run) > 1 and decoded.n_readings >= room:
+            half = len(run) // 2
+            letters, n_taken = self._take(run[:half], owner, counts)
+            if n_taken < half:
+                return letters, n_taken
+            more, n_more = self._take(run[half:], owner, counts)
+            return letters + more, half + n_more
+        counts.add(len(run), decoded)
+        self._fold.add(decoded.requests, decoded.others)
+        self._note_read(run, owner)
+        return self._letters(run, decoded), len(run)
+
+    def _note_read(self, run: InRecords, owner: Owner) -> None:
         if self._began_ms is None:
             self._began_ms = int(run.timestamps_ms[0])
         self._n_records += len(run)
@@ -225,12 +259,8 @@ class SourceReader:
         time_ms = self._capped(int(run.timestamps_ms.max()), owner.now_ms)
         if self._watermark_ms is None or time_ms > self._watermark_ms:
             self._watermark_ms = time_ms
-        if self._series.is_full:
-            self._series = SeriesIndex(self._config.max_text_length)
-            self._fold.use(self._series)
-        decoded = decode_run(self._config, self._topic, run, self._series)
-        counts.add(len(run), decoded)
-        self._fold.add(decoded.requests, decoded.others)
+
+    def _letters(self, run: InRecords, decoded: DecodedRun) -> list[OutRecord]:
         return [
             letter_of(source=self._source, record=run[at], decoded=refused, config=self._config, config_hash=self._config_hash)
             for at, refused in decoded.refused
@@ -269,6 +299,7 @@ class SourceReader:
             max_bundle_bytes=self._params.max_bundle_bytes,
             sent_watermark_ms=self._sent_watermark_ms,
         )
+        self._limits += self._reached.news(self._fold.partials, self._fold.dirty, self._fold.services)
         self._fold.dirty.clear()
         self._sent_watermark_ms = watermark_ms
         self._flushed_ms = owner.now_ms

@@ -10,6 +10,7 @@ from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import MAX_PENDING, Outbox
 from pipeline.adapters.stage_shell import SLICE, StageShell
 from pipeline.adapters.transport import Batch
+from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.errors import RecordInvalid, StateError
 
@@ -26,6 +27,10 @@ class Adding:
         self.total += len(record.value or b"")
         self.applied = record.offset
         return [OutRecord(topic="sums", key="k", value=str(self.total).encode())]
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        return {Evicted.DETECTORS: self.total // 3}
 
     def take_changes(self) -> dict[str, bytes | None]:
         return {"head": f"{self.total},{self.applied}".encode()}
@@ -63,10 +68,14 @@ class Quiet:
 
     def __init__(self) -> None:
         self.jumps: list[tuple[int, int]] = []
+        self.bounds: list[tuple[str, dict[Bound, int]]] = []
 
     def stage_stepped(self, *_: Any) -> None: ...
     def checkpointed(self, *_: Any) -> None: ...
     def published(self, *_: Any) -> None: ...
+
+    def bounds_reached(self, topic: str, counts: Mapping[Bound, int]) -> None:
+        self.bounds.append((topic, dict(counts)))
 
     def discontinued(self, _topic: str, _partition: int, expected: int, got: int) -> None:
         self.jumps.append((expected, got))
@@ -249,3 +258,10 @@ async def test_what_one_record_makes_is_made_as_the_broker_takes_it_and_counts_a
     assert 0 < done <= made <= MAX_PENDING + 2 * SLICE
     assert house.shell.work()[("in", 0)] == 20_000
     assert house.broker.sent == [str(n).encode() for n in range(20_000)]
+
+
+async def test_bounds_that_a_stage_reached_are_told_as_they_grow(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a"))
+    await house.shell.on_batch("event", batch(1, b"aa", b"aaaaaa"))
+
+    assert house.observer.bounds == [("in", {Evicted.DETECTORS: 3})]

@@ -38,6 +38,11 @@ class DecodedRun(msgspec.Struct, frozen=True):
     refused: list[tuple[int, Decoded]]
     n_ignored: int
 
+    @property
+    def n_readings(self) -> int:
+        """Readings in all messages."""
+        return len(self.requests) + len(self.others)
+
 
 def decode_run(config: IngestConfig, topic: str, records: InRecords, index: SeriesIndex) -> DecodedRun:
     """Return what a run of messages holds: the same as :func:`decode` says of each, requests as columns where that is certain."""

@@ -156,9 +156,10 @@ def read_requests(config: IngestConfig, records: InRecords, index: SeriesIndex) 
     verdict = _verdicts(rows)
     time_ms = _times(list(map(attrgetter("time"), rows)))
     series = index.numbers(rows)
-    latest_ms = records.timestamps_ms[message] + config.max_future_ms
+    published_ms = records.timestamps_ms[message]
+    earliest_ms = np.maximum(published_ms - config.max_past_ms, config.earliest_time_ms)
     sound = (duration_ms >= 0.0) & (duration_ms <= MAX_DURATION_MS) & (verdict >= 0) & (series >= 0)
-    sound &= (time_ms >= config.earliest_time_ms) & (time_ms <= latest_ms) & (time_ms < LATEST_MS)
+    sound &= (time_ms >= earliest_ms) & (time_ms <= published_ms + config.max_future_ms) & (time_ms < LATEST_MS)
     requests = Requests(message, series, time_ms, duration_ms, verdict == 1)
     if sound.all():
         return requests, uncertain
