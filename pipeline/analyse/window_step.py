@@ -200,12 +200,11 @@ class _Step:
 
     def _waiting_longer(self, service: str, profile: Profile, start_ms: int, end_ms: int) -> Profile:
         """Return the profile after a published window got more; with a longer delay when that goes on and on."""
-        late_ms = (self._before.low_ms or 0) - end_ms
         known_ms = max(profile.touched_end_ms or 0, profile.next_start_ms or 0)
         longer = profile.revised(
             start_ms,
             from_ms=-(-known_ms // ROLLUP_SIZE_MS) * ROLLUP_SIZE_MS,  # a rollup's windows all wait equally long
-            delay_ms=min(_whole(late_ms + BASE_SIZE_MS), self._params.max_delay_ms),
+            delay_ms=min((self._before.low_ms or 0) - end_ms + BASE_SIZE_MS, self._params.max_delay_ms),
             usual_ms=self._params.delay_ms,
             after=self._params.revisions_before_delay,
         )
@@ -404,8 +403,3 @@ class _Step:
             last={"window": self._windows.dropped(), "rollup": self._rollups.dropped(), "late": self._lates.dropped()},
             reached=dict(self._reached),
         )
-
-
-def _whole(delay_ms: int) -> int:
-    """Return a delay in whole base windows, so that a service's delay grows in few steps, each of which it remembers."""
-    return -(-delay_ms // BASE_SIZE_MS) * BASE_SIZE_MS
