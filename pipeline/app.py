@@ -293,12 +293,19 @@ async def _configs(settings: Settings) -> dict[str, IngestConfig]:
 
 
 async def _watch_broker(house: House) -> None:
-    """Tell the board whether the broker answers, and learn of added partitions."""
+    """Tell the board, and once the log, whether the broker answers, and learn of added partitions."""
+    answered = True
     while True:
         await asyncio.sleep(10)
         counts = await probe(house.settings.connection)
+        answers = counts is not None
+        if answered and not answers:
+            log.warning("the broker does not answer", broker=house.settings.connection.bootstrap)
+        elif answers and not answered:
+            log.warning("the broker answers again", broker=house.settings.connection.bootstrap)
+        answered = answers
         for reporter in house.reporters:
-            reporter.broker_answers(answers=counts is not None)
+            reporter.broker_answers(answers=answers)
         house.partition_counts.update(counts or {})
 
 
