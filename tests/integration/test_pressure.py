@@ -1,4 +1,4 @@
-"""A worker under pressure: a backlog, a broker that stands still, a full disk, nothing to fetch, more partitions. It lives and says so."""
+"""A worker under pressure: a backlog, a broker that stands still or is full, nothing to fetch, more partitions."""
 
 import asyncio
 import json
@@ -259,7 +259,7 @@ async def test_a_full_disk_at_the_broker_makes_the_worker_say_so_and_go_on_when_
             await until(lambda: _says(worker, "has had no broker for"), "/ready says what is wrong", 40)
             assert (await worker.get("live"))[0] == 200
 
-            subprocess.run(["mount", "-o", "remount,size=600m", small_disk], check=True)
+            await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,size=600m", small_disk], check=True)
             await asyncio.to_thread(broker.restart)
             await until(worker.is_ready, "it is ready again")
             sent += await send(tocsin, 400)
