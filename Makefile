@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-shop bench-petshop bench-scale
+        bench-exact bench-shop bench-petshop bench-scale bench-sizes
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
 
 bench-scale: $(STAMP) ## two ingest workers against one on the same backlog: MESSAGES=n ROUNDS=n
 	@$(RUN)/python -m benchmarks.scale --messages $(or $(MESSAGES),2000000) --rounds $(or $(ROUNDS),3)
+
+bench-sizes: $(STAMP) ## memory a service, stage by stage: SERVICES="1000 5000"
+	@$(RUN)/python -m benchmarks.sizes --services $(or $(SERVICES),1000 5000)
 
 clean: ## remove what was made
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
