@@ -1,8 +1,8 @@
 """What a stage reads and what it says: Kafka records without Kafka."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, overload
+from typing import Self, overload
 
 import msgspec
 import numpy as np
@@ -21,23 +21,11 @@ class InRecord(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
-class Labelled(Protocol):
-    """The part of a record that is seldom looked at."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Kafka's key."""
-        ...
-
-    @property
-    def headers(self) -> Iterable[tuple[str, bytes | None]]:
-        """Kafka's headers."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class InRecords(Sequence[InRecord]):
     """Records of one partition as columns; an :class:`InRecord` is made only of one that is asked for.
+
+    Plain lists of bytes, because the garbage collector looks through objects that may hold others, however many wait.
 
     Attributes
     ----------
@@ -45,17 +33,18 @@ class InRecords(Sequence[InRecord]):
         Ascending.
     timestamps_ms
         Kafka's, epoch ms.
-    values
-        One a record; ``None`` is a tombstone.
-    labelled
-        What key and headers are taken from, one a record.
+    keys, values
+        One a record; a value of ``None`` is a tombstone.
+    headers
+        By index, of the records that have any.
 
     """
 
     offsets: NDArray[np.int64]
     timestamps_ms: NDArray[np.int64]
+    keys: list[bytes | None]
     values: list[bytes | None]
-    labelled: Sequence[Labelled]
+    headers: Mapping[int, tuple[tuple[str, bytes | None], ...]]
 
     @classmethod
     def of(cls, records: Sequence[InRecord]) -> Self:
@@ -65,8 +54,9 @@ class InRecords(Sequence[InRecord]):
         return cls(
             np.array([record.offset for record in records], np.int64),
             np.array([record.timestamp_ms for record in records], np.int64),
+            [record.key for record in records],
             [record.value for record in records],
-            records,
+            {at: record.headers for at, record in enumerate(records) if record.headers},
         )
 
     def __len__(self) -> int:
@@ -78,9 +68,15 @@ class InRecords(Sequence[InRecord]):
     def __getitem__(self, at: slice) -> "InRecords": ...
     def __getitem__(self, at: int | slice) -> "InRecord | InRecords":
         if isinstance(at, slice):
-            return InRecords(self.offsets[at], self.timestamps_ms[at], self.values[at], self.labelled[at])
-        labelled = self.labelled[at]
-        return InRecord(int(self.offsets[at]), int(self.timestamps_ms[at]), labelled.key, self.values[at], tuple(labelled.headers))
+            start, stop, _ = at.indices(len(self))
+            headers = {n - start: headers for n, headers in self.headers.items() if start <= n < stop}
+            return InRecords(
+                self.offsets[start:stop], self.timestamps_ms[start:stop], self.keys[start:stop], self.values[start:stop], headers
+            )
+        at = range(len(self))[at]
+        return InRecord(
+            int(self.offsets[at]), int(self.timestamps_ms[at]), self.keys[at], self.values[at], self.headers.get(at, ())
+        )
 
 
 class OutRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Records out of aiokafka's record batches, a batch at a time: no object per record but the one that its parser makes."""
+"""Records out of aiokafka's record batches, a batch at a time, as columns: no object per record outlives its parser."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import CorruptRecordException
+from numpy.typing import NDArray
 
 from pipeline.contracts.records import InRecords
 
-_offset, _timestamp, _value = attrgetter("offset"), attrgetter("timestamp"), attrgetter("value")
+_offset, _timestamp, _key, _value, _headers = map(attrgetter, ("offset", "timestamp", "key", "value", "headers"))
 _UNCOMPRESSED = 0
 _NOWHERE = -2
 """No position of a partition: aiokafka then drops what was fetched, and fetches it again."""
@@ -31,7 +32,7 @@ class RawRecords:
     def __init__(self, fetched: Any) -> None:
         self.next_fetch_offset: int = fetched.next_fetch_offset
         self._fetched = fetched
-        self._left: list[Any] = []
+        self._left: InRecords | None = None
         self._left_until = self.next_fetch_offset
         self._is_compressed = False
 
@@ -44,34 +45,23 @@ class RawRecords:
             If a checksum is wrong.
 
         """
-        taken: list[Any] = []
-        values: list[bytes | None] = []
-        size, next_offset = 0, self.next_fetch_offset
-        while len(taken) < max_records and size < max_bytes:
-            if not self._left and not self._open_batch(next_offset):
-                self.next_fetch_offset = max(next_offset, self._left_until)
-                return _columns(taken, values), False
-            room = self._left[: max_records - len(taken)]
-            own = list(map(_value, room))
-            n = len(room)
-            here = self._size(room, own)
-            if size + here > max_bytes:
-                n, here = _fitting(room, own, max_bytes - size)
-            taken += room[:n]
-            values += own[:n]
-            size += here
-            next_offset = self._left_until if n == len(self._left) else taken[-1].offset + 1
-            self._left = self._left[n:]
-        self.next_fetch_offset = next_offset
-        return _columns(taken, values), True
+        taken: list[InRecords] = []
+        n_taken, size, position = 0, 0, self.next_fetch_offset
+        while n_taken < max_records and size < max_bytes:
+            left = self._left or self._next_batch(position)
+            if left is None:
+                self.next_fetch_offset = max(position, self._left_until)
+                return _joined(taken), False
+            n, here = self._fitting(left, max_records - n_taken, max_bytes - size)
+            taken.append(left[:n] if n < len(left) else left)
+            self._left = left[n:] if n < len(left) else None
+            position = self._left_until if self._left is None else int(taken[-1].offsets[-1]) + 1
+            n_taken, size = n_taken + n, size + here
+        self.next_fetch_offset = position
+        return _joined(taken), True
 
-    def _size(self, records: Sequence[Any], values: Sequence[bytes | None]) -> int:
-        """Return the bytes of values, and of keys and headers where compression may have made much of little."""
-        size = sum(map(_length, values)) if None in values else sum(map(len, values))  # type: ignore[arg-type] # none is None
-        return size + sum(map(_rest, records)) if self._is_compressed else size
-
-    def _open_batch(self, position: int) -> bool:
-        """Parse the next record batch that has records from ``position`` on; tell whether there was one."""
+    def _next_batch(self, position: int) -> InRecords | None:
+        """Parse the next record batch that has records from ``position`` on."""
         fetched = self._fetched
         while fetched._records.has_next():  # noqa: SLF001 - what follows is PartitionRecords._unpack_records, a batch at a time
             batch = fetched._records.next_batch()  # noqa: SLF001
@@ -85,13 +75,10 @@ class RawRecords:
             if records and records[0].offset < position:  # a compressed batch is fetched whole, wherever the position is
                 records = [record for record in records if record.offset >= position]
             if records:
-                self._left, self._is_compressed = (
-                    records,
-                    getattr(batch, "compression_type", None) != _UNCOMPRESSED,
-                )  # old formats do not tell
-                self._left_until = max(batch.next_offset, records[-1].offset + 1)  # old formats may tell less
-                return True
-        return False
+                self._is_compressed = getattr(batch, "compression_type", None) != _UNCOMPRESSED  # old formats do not tell
+                self._left_until = max(batch.next_offset, records[-1].offset + 1)  # nor this, at times
+                return _columns(records)
+        return None
 
     def _is_aborted(self, batch: Any) -> bool:
         fetched = self._fetched
@@ -103,28 +90,59 @@ class RawRecords:
             aborted.discard(batch.producer_id)
         return bool(batch.is_transactional) and batch.producer_id in aborted
 
+    def _fitting(self, records: InRecords, max_records: int, max_bytes: int) -> tuple[int, int]:
+        """Return how many records reach a limit, and their bytes: of values, and of the rest where that may be compressed away."""
+        values = records.values[:max_records]
+        if not self._is_compressed and None not in values:
+            size = sum(map(len, values))  # type: ignore[arg-type] # none is None
+            if size <= max_bytes:
+                return len(values), size
+        size = 0
+        for n, value in enumerate(values, 1):
+            size += _length(value) + _length(records.keys[n - 1])
+            size += sum(len(name) + _length(content) for name, content in records.headers.get(n - 1, ()))
+            if size >= max_bytes:
+                return n, size
+        return len(values), size
 
-def _columns(taken: Sequence[Any], values: list[bytes | None]) -> InRecords:
-    n = len(taken)
-    timestamps = list(map(_timestamp, taken))
+
+def _columns(records: Sequence[Any]) -> InRecords:
+    n = len(records)
+    timestamps = list(map(_timestamp, records))
     if None in timestamps:
         timestamps = [_NO_TIMESTAMP if timestamp is None else timestamp for timestamp in timestamps]
-    return InRecords(np.fromiter(map(_offset, taken), np.int64, n), np.array(timestamps, np.int64), values, taken)
+    headers = list(map(_headers, records))
+    return InRecords(
+        np.fromiter(map(_offset, records), np.int64, n),
+        np.array(timestamps, np.int64),
+        list(map(_key, records)),
+        list(map(_value, records)),
+        {at: tuple(some) for at, some in enumerate(headers) if some} if any(headers) else {},
+    )
 
 
-def _fitting(records: Sequence[Any], values: Sequence[bytes | None], room: int) -> tuple[int, int]:
-    """Return how many records reach ``room`` bytes, and how many bytes they are."""
-    size = 0
-    for n, (record, value) in enumerate(zip(records, values, strict=True), 1):
-        size += _length(value) + _rest(record)
-        if size >= room:
-            return n, size
-    return len(records), size
+def _joined(parts: Sequence[InRecords]) -> InRecords:
+    if len(parts) == 1:
+        return parts[0]
+    keys: list[bytes | None] = []
+    values: list[bytes | None] = []
+    headers: dict[int, tuple[tuple[str, bytes | None], ...]] = {}
+    for part in parts:
+        headers |= {at + len(values): some for at, some in part.headers.items()}
+        keys += part.keys
+        values += part.values
+    return InRecords(
+        _concatenated([part.offsets for part in parts]),
+        _concatenated([part.timestamps_ms for part in parts]),
+        keys,
+        values,
+        headers,
+    )
+
+
+def _concatenated(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
 
 
 def _length(data: bytes | None) -> int:
     return 0 if data is None else len(data)
-
-
-def _rest(record: Any) -> int:
-    return _length(record.key) + sum(len(name) + _length(value) for name, value in record.headers)

@@ -5,7 +5,7 @@ its rule. Whatever is not certain (another kind, an odd type, a refusal, a text 
 index and left to the scalar decoder, which is the truth: nothing is refused here (docs/adr/0007-columnar-ingest.md).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, cast
@@ -90,12 +90,11 @@ class SeriesIndex:
         """Whether it should be made anew before the next run."""
         return len(self._number_by_texts) > MAX_ORIGINS
 
-    def numbers(self, rows: Iterable[_Row]) -> NDArray[np.int64]:
+    def numbers(self, rows: Sequence[_Row]) -> NDArray[np.int64]:
         """Return the number of each row's series; -1 where one of its texts is refused."""
-        texts = list(map(_texts, rows))
-        found = list(map(self._number_by_texts.get, texts))
+        found = list(map(self._number_by_texts.get, map(_texts, rows)))  # a list of tuples would be the collector's work
         if None in found:
-            found = [self._learned(text) if number is None else number for text, number in zip(texts, found, strict=True)]
+            found = [self._learned(_texts(rows[at])) if number is None else number for at, number in enumerate(found)]
         return np.array(found, np.int64)
 
     def _learned(self, texts: Any) -> int:
@@ -169,8 +168,8 @@ def read_requests(config: IngestConfig, records: InRecords, index: SeriesIndex) 
 
 def _parsed(config: IngestConfig, values: Sequence[bytes | None]) -> tuple[list[_Row], NDArray[np.int64], list[int]]:
     """Return the rows, the index of each one's message, and the messages that none were made of."""
-    if values and max(map(_length, values)) > config.max_message_bytes:
-        values = [value if _length(value) <= config.max_message_bytes else None for value in values]
+    if max(map(len, filter(None, values)), default=0) > config.max_message_bytes:
+        values = [value if value is not None and len(value) <= config.max_message_bytes else None for value in values]
     rows: list[_Row] = []
     uncertain: list[int] = []
     lengths: list[tuple[int, int]] = []
@@ -196,10 +195,6 @@ def _parsed(config: IngestConfig, values: Sequence[bytes | None]) -> tuple[list[
     for at, n in lengths:
         n_rows[at] = n
     return rows, np.repeat(np.arange(len(values)), n_rows), uncertain
-
-
-def _length(value: bytes | None) -> int:
-    return 0 if value is None else len(value)
 
 
 def _second_look(config: IngestConfig, value: bytes | None) -> list[_Row]:
