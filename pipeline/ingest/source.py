@@ -238,18 +238,23 @@ class SourceReader:
         room = self._config.chunk_partials - len(self._fold.partials)
         if room <= 0 and self._n_records:
             return [], 0
+        if 1 < len(run) >= room:
+            return self._take_halves(run, owner, counts)
         decoded = decode_run(self._config, self._topic, run, self._series)
         if len(run) > 1 and decoded.n_readings >= room:
-            half = len(run) // 2
-            letters, n_taken = self._take(run[:half], owner, counts)
-            if n_taken < half:
-                return letters, n_taken
-            more, n_more = self._take(run[half:], owner, counts)
-            return letters + more, half + n_more
+            return self._take_halves(run, owner, counts)
         counts.add(len(run), decoded)
         self._fold.add(decoded.requests, decoded.others)
         self._note_read(run, owner)
         return self._letters(run, decoded), len(run)
+
+    def _take_halves(self, run: InRecords, owner: Owner, counts: ReadCounts) -> tuple[list[OutRecord], int]:
+        half = len(run) // 2
+        letters, n_taken = self._take(run[:half], owner, counts)
+        if n_taken < half:
+            return letters, n_taken
+        more, n_more = self._take(run[half:], owner, counts)
+        return letters + more, half + n_more
 
     def _note_read(self, run: InRecords, owner: Owner) -> None:
         if self._began_ms is None:
