@@ -195,7 +195,7 @@ def test_a_chunk_read_again_by_another_owner_is_the_same(sent: list[object], res
     assert resumed.partials == {name: held for name, held in whole.partials.items() if name >= chunk}
 
 
-def test_the_property_finds_a_limit_that_remembers_what_came_before_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_remembers_what_came_before_the_chunk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     open_chunk = SourceReader._open_chunk
 
     def keep_services(reader: SourceReader, config: IngestConfig) -> None:
@@ -204,7 +204,13 @@ def test_the_property_finds_a_limit_that_remembers_what_came_before_the_chunk(mo
         if known is not None:
             reader._fold.services = known.services
 
+    log = records(*(request("abcdef"[n // 6], at_ms=T0 - 10_000 * n) for n in range(36)))
+    right, wrong = Reading(), Reading()
+    right.feed(log)
     monkeypatch.setattr(SourceReader, "_open_chunk", keep_services)
+    wrong.feed(log)
+    resumed = Reading(position=18)
+    resumed.feed(log[18:])
 
-    with pytest.raises(AssertionError):
-        test_a_chunk_read_again_by_another_owner_is_the_same()
+    assert right.readings() == {("live", name): 6 for name in "abcdef"}
+    assert wrong.partials[18] != resumed.partials[18]
