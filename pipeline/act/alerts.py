@@ -15,8 +15,9 @@ from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery
 from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.bounded_rows import BoundedRows
 from pipeline.contracts.codec import decode, encode
-from pipeline.contracts.config import PARAMS
+from pipeline.contracts.config import PARAMS, AtLeastOne
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.remediation import Action
 from pipeline.contracts.rows import HEAD, pack, unpack
@@ -29,7 +30,6 @@ ALERT_ROW, SERVICE_ROW = "alert:", "service:"
 OLD_NEWS_NOTE = "not considered: it was old news when Tocsin read it"
 
 Ms = Annotated[int, Field(ge=0)]
-Bound = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -53,8 +53,8 @@ class ActParams:
 
     old_news_ms: Ms = 300_000
     tombstone_after_ms: Ms = 604_800_000
-    max_alerts: Bound = 20_000
-    max_services: Bound = 10_000
+    max_alerts: AtLeastOne = 20_000
+    max_services: AtLeastOne = 10_000
     source: Annotated[str, Field(pattern=r"^[!-~]+$")] = "/tocsin"
 
 
@@ -162,6 +162,11 @@ class ActStage:
         self._services = services
         self._ends = [(row.ended_ms, name) for name, row in alerts.items() if row.ended_ms is not None]
         heapq.heapify(self._ends)
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        """Alerts dropped for want of room before they ended."""
+        return {Evicted.ALERTS: self.n_forgotten}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:
         """Fold one event in; ``now_ms`` decides only what is old news, and what has expired."""

@@ -51,6 +51,8 @@ class Progress:
     ----------
     position, end
         Next offset to read, and the log's end; ``None``: nothing was reported yet.
+    work
+        What the record at hand has made so far, as any number that changes while it goes on.
     moving_ms
         When it last advanced or had nothing to do, injected clock.
     heard_ms
@@ -60,6 +62,7 @@ class Progress:
 
     position: int | None = None
     end: int | None = None
+    work: int = 0
     moving_ms: int
     heard_ms: int
 
@@ -133,13 +136,16 @@ def assess(apps: Mapping[str, AppState], now_ms: int, params: HealthParams) -> H
     return Health(is_live=not deadly, is_ready=not deadly and not hindering, reasons=(*deadly, *hindering))
 
 
-def advanced(before: Progress, *, position: int, end: int, now_ms: int) -> Progress:
+def advanced(before: Progress, *, position: int, end: int, work: int, now_ms: int) -> Progress:
     """Return a partition's progress after a report.
 
-    A position that moved in either direction is progress (a seek back re-reads); so is having nothing to read.
+    A position that moved in either direction is progress (a seek back re-reads); so is having nothing to read, and work
+    on a record that is long (the empty windows of hours come from one).
     """
-    has_moved = before.position is None or position != before.position or before.n_behind == 0 or position >= end
-    return Progress(position=position, end=end, moving_ms=now_ms if has_moved else before.moving_ms, heard_ms=now_ms)
+    is_new = before.position is None or position != before.position or work != before.work
+    has_moved = is_new or before.n_behind == 0 or position >= end
+    moving_ms = now_ms if has_moved else before.moving_ms
+    return Progress(position=position, end=end, work=work, moving_ms=moving_ms, heard_ms=now_ms)
 
 
 class HealthBoard:
@@ -187,12 +193,15 @@ class HealthBoard:
         """Note that an app processes; what it waited for until now is no stall."""
         self._apps[app] = replace(self._restarted(app), phase=Phase.RUNNING, since_ms=self._clock_ms())
 
-    def progress(self, app: str, topic: str, partition: int, *, position: int, end: int) -> None:
-        """Note the next offset that will be processed and the log's end; of an assigned partition, others are ignored."""
+    def progress(self, app: str, topic: str, partition: int, *, position: int, end: int, work: int = 0) -> None:
+        """Note the next offset that will be processed and the log's end; of an assigned partition, others are ignored.
+
+        ``work`` is any number that changes while the record at ``position`` is being worked on.
+        """
         state, now = self._app(app), self._clock_ms()
         before = state.partitions.get((topic, partition))
         if before is not None:
-            after = advanced(before, position=position, end=end, now_ms=now)
+            after = advanced(before, position=position, end=end, work=work, now_ms=now)
             self._apps[app] = replace(state, partitions={**state.partitions, (topic, partition): after})
 
     def broker_away(self, app: str) -> None:

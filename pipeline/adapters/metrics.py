@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from pipeline.contracts.alerts import Transition
 from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.limits import Bound, Limit
 from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.remediation import Action, ResultStatus
 
@@ -18,6 +19,8 @@ MetricName = Literal[
     "tocsin_rejected_total",
     "tocsin_ignored_total",
     "tocsin_late_readings_total",
+    "tocsin_limited_total",
+    "tocsin_evicted_total",
     "tocsin_dead_letters_total",
     "tocsin_bundles_total",
     "tocsin_bundle_bytes_total",
@@ -25,6 +28,7 @@ MetricName = Literal[
     "tocsin_checkpoint_duration_seconds",
     "tocsin_window_close_delay_seconds",
     "tocsin_consumer_lag",
+    "tocsin_worker_lag",
     "tocsin_offset_jumps_total",
     "tocsin_offset_jump_records_total",
     "tocsin_watermark_age_seconds",
@@ -70,6 +74,16 @@ METRICS: tuple[Metric, ...] = (
     _counter("tocsin_rejected_total", "readings", ("topic", "reason"), "Readings or whole messages refused, by rule."),
     _counter("tocsin_ignored_total", "readings", ("topic",), "Readings left out because the configuration says so."),
     _counter("tocsin_late_readings_total", "readings", ("partition",), "Readings whose window was gone: published, not added."),
+    _counter(
+        "tocsin_limited_total",
+        "times",
+        ("limit",),
+        "Times a limit was reached: readings or messages refused, readings of services over the limit, partials or windows "
+        "with names counted as other, conditions not opened.",
+    ),
+    _counter(
+        "tocsin_evicted_total", "entries", ("what",), "Entries that a full state has forgotten, the least recently used first."
+    ),
     _counter("tocsin_dead_letters_total", "records", ("topic",), "Records written to the dead-letter topic, by origin."),
     _counter("tocsin_bundles_total", "records", ("topic",), "Bundles of partials sent, by source topic."),
     _counter("tocsin_bundle_bytes_total", "bytes", ("topic",), "Their size."),
@@ -91,6 +105,12 @@ METRICS: tuple[Metric, ...] = (
         buckets=_CLOSE_DELAY_SECONDS,
     ),
     _gauge("tocsin_consumer_lag", "records", ("app", "topic", "partition"), "End of the log less the position reached."),
+    _gauge(
+        "tocsin_worker_lag",
+        "records",
+        ("app",),
+        "Sum of the lags of the partitions that this worker owns, for an autoscaler: it grows when the worker cannot keep up.",
+    ),
     _counter(
         "tocsin_offset_jumps_total", "jumps", ("topic", "partition"), "Times the next offset delivered was not the one expected."
     ),
@@ -156,6 +176,13 @@ class Telemetry:
         """Count readings that came when their window was gone."""
         self._sink.add("tocsin_late_readings_total", (str(partition),), n)
 
+    def bound_reached(self, bound: Bound, n: int) -> None:
+        """Count how often a limit was reached, or entries that had to go for want of room."""
+        if isinstance(bound, Limit):
+            self._sink.add("tocsin_limited_total", (bound.value,), n)
+        else:
+            self._sink.add("tocsin_evicted_total", (bound.value,), n)
+
     def dead_letter(self, topic: str, n: int = 1) -> None:
         """Count records of ``topic`` written to the dead letters."""
         self._sink.add("tocsin_dead_letters_total", (topic,), n)
@@ -180,6 +207,10 @@ class Telemetry:
     def lag(self, app: str, topic: str, partition: int, n_records: int) -> None:
         """Set how many records a partition is behind."""
         self._sink.set("tocsin_consumer_lag", (app, topic, str(partition)), n_records)
+
+    def worker_lag(self, app: str, n_records: int) -> None:
+        """Set how many records the worker is behind in all partitions that it owns."""
+        self._sink.set("tocsin_worker_lag", (app,), n_records)
 
     def offset_jump(self, topic: str, partition: int, *, expected: int, delivered: int) -> None:
         """Count a jump: another offset than the expected one was delivered."""

@@ -5,14 +5,18 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from pipeline.adapters.metrics import Telemetry
 from pipeline.contracts.alerts import Transition
 from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.limits import KEYS, LIMIT_BY_REASON, Bound, Limit
 from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.remediation import Action
 
+ANNOUNCE_EVERY_MS = 3_600_000
+"""A bound that is reached again and again is logged once in so long; how often it was reached is counted."""
 MAX_LATE_IDS = 10_000
 """Late counts are cumulative by id: so many ids are remembered, to count only what is new."""
 
@@ -66,6 +70,7 @@ class _RequestHead(msgspec.Struct):
     data: _RequestData
 
 
+log = structlog.get_logger(__name__)
 _signals = msgspec.json.Decoder(_SignalsHead)
 _alert = msgspec.json.Decoder(_AlertHead)
 _request = msgspec.json.Decoder(_RequestHead)
@@ -77,6 +82,7 @@ class MetricsObserver:
     def __init__(self, telemetry: Telemetry, now_ms: Callable[[], int]) -> None:
         self._telemetry = telemetry
         self._now_ms = now_ms
+        self._announced_ms: dict[tuple[str, Bound], int] = {}
         self._late: OrderedDict[str, int] = OrderedDict()
 
     def ingested(self, topic: str, counts: Counts) -> None:
@@ -87,6 +93,22 @@ class MetricsObserver:
             self._telemetry.ignored(topic, counts.n_ignored)
         for reason, n in counts.n_rejected_by_reason.items():
             self._telemetry.rejected(topic, RejectReason(reason), n)
+        limits: dict[Bound, int] = {
+            LIMIT_BY_REASON[known]: n
+            for reason, n in counts.n_rejected_by_reason.items()
+            if (known := RejectReason(reason)) in LIMIT_BY_REASON
+        }
+        self.bounds_reached(topic, limits)
+
+    def bounds_reached(self, topic: str, counts: Mapping[Bound, int]) -> None:
+        """Limits were reached, or entries had to go: counted, and logged once per topic, bound and hour."""
+        for bound, n in counts.items():
+            self._telemetry.bound_reached(bound, n)
+            now_ms, before_ms = self._now_ms(), self._announced_ms.get((topic, bound))
+            if before_ms is None or now_ms - before_ms >= ANNOUNCE_EVERY_MS:
+                self._announced_ms[topic, bound] = now_ms
+                what = "a limit is reached" if isinstance(bound, Limit) else "a full state forgets"
+                log.warning(what, bound=bound.value, topic=topic, n=n, setting=KEYS[bound])
 
     def chunk_finished(self, topic: str, partition: int) -> None:  # noqa: ARG002 - one count a topic is enough
         """A chunk was acknowledged and may be committed."""

@@ -1,6 +1,6 @@
 """How far a worker's partitions are, told to its health board and its metrics."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from pipeline.adapters import kafka
@@ -25,6 +25,10 @@ class Positioned(Protocol):
         ...
 
 
+Work = Callable[[], Mapping[TopicPartition, int]]
+"""Tells a number by owned partition that changes while one long record is being worked on."""
+
+
 class Reporter:
     """Reports of one app.
 
@@ -38,6 +42,8 @@ class Reporter:
         Called now and then for what only stages and tables know.
     board, telemetry
         Who is told.
+    work
+        Of the shells whose records may take long.
     tables, windows_of
         Whose gauges, and the topic of whose windows', go with a partition that is given up.
 
@@ -53,6 +59,7 @@ class Reporter:
         gauges: Sequence[Callable[[], None]],
         board: HealthBoard,
         telemetry: Telemetry,
+        work: Sequence[Work] = (),
         tables: Sequence[RowTable] = (),
         windows_of: str | None = None,
     ) -> None:
@@ -63,6 +70,7 @@ class Reporter:
         self._gauges = gauges
         self._board = board
         self._telemetry = telemetry
+        self._work = work
         self._tables = tables
         self._windows_of = windows_of
         self._is_recovered = False
@@ -96,14 +104,19 @@ class Reporter:
         if not self._is_recovered:
             self._board.recovering(self._role, n_recovered=sum(recovery.active_offsets.values()))
         positions = {tp: position for shell in self._shells for tp, position in shell.positions().items()}
+        work = {tp: n for of_shell in self._work for tp, n in of_shell().items()}
+        behind = 0
         for tp, end in end_by_partition(self._app).items():
             if not self._ledger.owns(tp):
                 continue  # given up, though the consumer lists it until it is told what it has instead
             standing = self._ledger.standing(tp)
             position = reached(self._app, tp, positions.get(tp, standing.next_offset if standing else None)) or 0
-            self._telemetry.lag(self._role, *tp, max(end - position, 0))
+            lag = max(end - position, 0)
+            behind += lag
+            self._telemetry.lag(self._role, *tp, lag)
             if position < end or is_heard(self._app, tp):  # a partition that nobody fetches looks idle: silence tells
-                self._board.progress(self._role, *tp, position=position, end=end)
+                self._board.progress(self._role, *tp, position=position, end=end, work=work.get(tp, 0))
+        self._telemetry.worker_lag(self._role, behind)
         if self._n_reports % GAUGES_EVERY == 0:
             for gauge in self._gauges:
                 gauge()

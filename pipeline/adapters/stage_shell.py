@@ -1,14 +1,16 @@
 """Runs a stage over one topic: feeds it, publishes for it, checkpoints it; decides nothing about the domain."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.dead_letters import dead_letter
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.readings import Rejection, RejectReason
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.stage import Stage
@@ -16,6 +18,8 @@ from pipeline.errors import RecordInvalid, StateError
 
 YIELD_EVERY = 64
 """Records between two moments in which the event loop may do something else."""
+SLICE = 500
+"""Records of one step that are made and sent before the event loop may do something else (some 10 ms)."""
 
 
 class Checkpoints(Protocol):
@@ -45,6 +49,10 @@ class Observer(Protocol):
         """A record was queued."""
         ...
 
+    def bounds_reached(self, topic: str, counts: Mapping[Bound, int]) -> None:
+        """Bounds of a stage's state were reached so often, since this was said last."""
+        ...
+
     def discontinued(self, topic: str, partition: int, expected: int, got: int) -> None:
         """A batch did not go on from where the stage stands, and is read again."""
         ...
@@ -59,6 +67,7 @@ class _Owned:
     position: int
     finished: int
     checkpointed_ms: int
+    n_sent: int = 0
     event: Any = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -100,6 +109,10 @@ class StageShell:
     def positions(self) -> dict[tuple[str, int], int]:
         """Return the next offset to fold, by owned (topic, partition)."""
         return {(self.topic, partition): owned.position for partition, owned in self._owned.items()}
+
+    def work(self) -> dict[tuple[str, int], int]:
+        """Return what was sent by owned (topic, partition): it grows while one record has very much to say."""
+        return {(self.topic, partition): owned.n_sent for partition, owned in self._owned.items()}
 
     def revoked(self, partitions: set[tuple[str, int]]) -> None:
         """Forget partitions: whoever owns them next restores them from the table."""
@@ -182,20 +195,32 @@ class StageShell:
 
     async def _fold(self, owned: _Owned, batch: Batch) -> None:
         stage, now_ms = owned.stage, self._now_ms()
+        before = dict(stage.bounds_reached)
         for i, record in enumerate(batch.records):
             if record.offset > stage.applied:
-                outputs = self._stepped(stage, batch, record, now_ms)
-                await owned.outbox.send(outputs)
-                for output in outputs:
-                    self._observer.published(output)
+                await self._publish(owned, self._stepped(stage, batch, record, now_ms))
             if i % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
         owned.position = batch.next_offset
         if self._refused.get(batch.partition, owned.position) < owned.position:
             del self._refused[batch.partition]  # what was refused has been read since, so that it may be refused again
+        reached = {bound: n - before.get(bound, 0) for bound, n in stage.bounds_reached.items() if n > before.get(bound, 0)}
+        if reached:
+            self._observer.bounds_reached(self.topic, reached)
         self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
 
-    def _stepped(self, stage: Stage, batch: Batch, record: InRecord, now_ms: int) -> list[OutRecord]:
+    async def _publish(self, owned: _Owned, outputs: Iterable[OutRecord]) -> None:
+        """Send what a step says, piece by piece: after an outage that is every window since, of every service."""
+        left = iter(outputs)
+        while piece := list(islice(left, SLICE)):
+            await owned.outbox.send(piece)
+            for output in piece:
+                self._observer.published(output)
+            owned.n_sent += len(piece)
+            if len(piece) == SLICE:
+                await asyncio.sleep(0)
+
+    def _stepped(self, stage: Stage, batch: Batch, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
         """Return what a stage says of a record; what does not belong on the topic becomes a dead letter."""
         try:
             return stage.step(record, now_ms)

@@ -12,6 +12,7 @@ from pipeline.contracts.anomalies import Verdict
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.contracts.signals import Notice, NoticeKind, Signals, SignalsRecord
@@ -66,6 +67,11 @@ class DetectionStage:
         """By service key, least recently heard of first."""
         self._changed: dict[str, None] = {}
         self._gone: dict[str, int] = {}
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        """Services whose detectors went for want of room, ever."""
+        return {Evicted.DETECTORS: self.n_evicted}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the stage protocol has a clock
         """Fold in one record of ``tocsin.signals``; return the verdict, if there is one.

@@ -18,6 +18,7 @@ from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.config import PARAMS
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.partials import ChangeNote
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
@@ -143,6 +144,11 @@ class LifecycleStage:
         self._params = params
         self._directory = directory
         self._rows = rows
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        """Services dropped, and conditions not opened, for want of room."""
+        return {Evicted.CONDITIONS: self.n_forgotten, Limit.OPEN_CONDITIONS: self.n_not_opened}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - event time decides everything here
         """Fold one verdict in; return the alert events that it causes, in the order of its findings."""

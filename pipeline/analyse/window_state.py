@@ -12,6 +12,7 @@ from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupKey, RollupRow, rollup_key
 from pipeline.analyse.watermarks import Head
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound
 
 K = TypeVar("K")
 
@@ -48,7 +49,10 @@ class Timetable(Generic[K]):
 
 
 class Changes(msgspec.Struct):
-    """What one step changes: new rows by key, ``None`` where a row goes; ``last`` is what it was, by kind."""
+    """What one step changes: new rows by key, ``None`` where a row goes.
+
+    ``last`` is what such a row was, by kind; ``reached`` is how often a bound was reached.
+    """
 
     head: Head
     windows: dict[WindowKey, WindowRow | None]
@@ -56,6 +60,7 @@ class Changes(msgspec.Struct):
     lates: dict[LateKey, LateRow | None]
     profiles: dict[str, Profile]
     last: dict[str, Mapping[Any, WindowRow | RollupRow | LateRow]]
+    reached: dict[Bound, int] = {}
 
 
 class WindowState:

@@ -1,12 +1,13 @@
 """What one bundle does to a partition's windows: (state, bundle) -> (changes, outputs). Pure; docs/adr/0001 has the reasons."""
 
 import heapq
+from collections import Counter
 
 import msgspec
 
 from pipeline.analyse import notices
 from pipeline.analyse.contributions import Contribution, LateKey, LateRow, WindowKey, WindowRow
-from pipeline.analyse.golden_signals import golden_signals
+from pipeline.analyse.empty_windows import TOPIC, EmptyWindows, Outputs, Publisher, ends_rollup
 from pipeline.analyse.overlay import Overlay
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
@@ -17,9 +18,10 @@ from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import OutRecord
-from pipeline.contracts.signals import Completeness, LateCount, SignalsRecord
+from pipeline.contracts.signals import LateCount, SignalsRecord
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
 from pipeline.errors import StateError
 
@@ -35,11 +37,11 @@ def step(
     bundle: Bundle,
     offset: int,
     record_ms: int,
-) -> tuple[Changes, list[OutRecord]]:
+) -> tuple[Changes, Outputs]:
     """Return what a bundle changes, and what is to be published before the state may forget it. ``state`` stays as it is."""
     if state.head.refuses(bundle):
         head = msgspec.structs.replace(state.head, applied=offset)
-        return Changes(head, {}, {}, {}, {}, {}), []
+        return Changes(head, {}, {}, {}, {}, {}), Outputs(())
     return _Step(
         params=params,
         directory=directory,
@@ -86,9 +88,12 @@ class _Step:
         self._lates: Overlay[LateKey, LateRow] = Overlay(state.lates, offset)
         self._profiles: dict[str, Profile] = {}
         self._touched_rollups: set[RollupKey] = set()
-        self._outputs: list[OutRecord] = []
+        self._reached: Counter[Bound] = Counter()
+        self._changed_by_rollup: dict[RollupKey, list[WindowKey]] = {}
+        self._n_grouped = 0
+        self._outputs: list[OutRecord | EmptyWindows] = []
 
-    def run(self) -> tuple[Changes, list[OutRecord]]:
+    def run(self) -> tuple[Changes, Outputs]:
         """Fold the bundle in, then close, publish and drop what its watermark says."""
         for key, notice in notices.source_notices(self._before, self._after, self._bundle.source, self._params.max_hold_ms):
             self._say(key, notice)
@@ -101,7 +106,7 @@ class _Step:
         self._drop_windows()
         self._drop_rollups()
         self._forget_services()
-        return self._changes(), self._outputs
+        return self._changes(), Outputs(self._outputs)
 
     # What the bundle holds
 
@@ -233,25 +238,32 @@ class _Step:
                 self._walk(service, profile)
 
     def _walk(self, service: str, profile: Profile) -> None:
-        """Go over the windows of a known service that are due; those that hold nothing are published here."""
-        start_ms = profile.next_start_ms
-        while start_ms is not None:
-            size_ms = profile.size_at(start_ms)
-            if not self._after.has_passed(start_ms + size_ms + profile.delay_at(start_ms, self._params.delay_ms)):
-                break
+        """Go over the windows of a known service that are due; those that hold nothing are published from the stretch."""
+        begin_ms = profile.next_start_ms
+        if begin_ms is None or not self._is_due(profile, begin_ms):
+            return
+        stretch = EmptyWindows(publisher=self._publisher(service), profile=profile, begin_ms=begin_ms, end_ms=begin_ms)
+        self._outputs.append(stretch)
+        start_ms = begin_ms
+        while self._is_due(profile, start_ms):
             if profile.is_over_at(start_ms, self._params.silence_max_ms):
                 self._say(service, notices.retired(profile, start_ms))
-                profile, start_ms = msgspec.structs.replace(profile, is_retired=True), None
+                self._profiles[service] = msgspec.structs.replace(profile, is_retired=True, next_start_ms=None)
                 break
-            key = (service, start_ms, size_ms)
+            size_ms = profile.size_at(start_ms)
+            if self._windows.get((service, start_ms, size_ms)) is not None:
+                stretch.filled.add(start_ms)
             start_ms += size_ms
-            if self._windows.get(key) is None:
-                self._publish(key, revision=1, rollup=False, value=None, n_sources=0)
-            rollup_at = (service, start_ms - ROLLUP_SIZE_MS)
-            if start_ms % ROLLUP_SIZE_MS == 0 and size_ms < ROLLUP_SIZE_MS and self._rollups.get(rollup_at) is None:
-                self._publish((*rollup_at, ROLLUP_SIZE_MS), revision=1, rollup=True, value=None, n_sources=0)
-        if start_ms != profile.next_start_ms:
+            rollup_ms = start_ms - ROLLUP_SIZE_MS
+            if ends_rollup(start_ms, size_ms) and self._rollups.get((service, rollup_ms)) is not None:
+                stretch.rolled_up.add(rollup_ms)
+        else:
             self._profiles[service] = msgspec.structs.replace(profile, next_start_ms=start_ms)
+        stretch.end_ms = start_ms
+
+    def _is_due(self, profile: Profile, start_ms: int) -> bool:
+        closes_ms = start_ms + profile.size_at(start_ms) + profile.delay_at(start_ms, self._params.delay_ms)
+        return self._after.has_passed(closes_ms)
 
     def _publish_rollups(self) -> None:
         for key in sorted({*self._state.due_rollups.until(self._after.low_ms), *self._touched_rollups}):
@@ -333,6 +345,7 @@ class _Step:
         for _, service in heapq.nsmallest(n_over, idle):
             gone = known[service]
             self._profiles[service] = Profile(environment=gone.environment, service=gone.service, is_forgotten=True)
+            self._reached[Evicted.KNOWN_SERVICES] += 1
         low_ms = self._after.low_ms or 0
         hour = low_ms // HOUR_MS
         if hour > self._before.over_limit_hour:
@@ -346,10 +359,20 @@ class _Step:
         return None if profile is None or profile.is_forgotten else profile
 
     def _windows_of(self, rollup: RollupKey) -> list[WindowRow]:
-        keys = set(self._state.windows_by_rollup.get(rollup, ()))
-        keys.update(key for key in self._windows.changed if rollup_key(*key) == rollup)
+        keys = {*self._state.windows_by_rollup.get(rollup, ()), *self._changed_of(rollup)}
         rows = [self._windows.get(key) for key in sorted(keys)]
         return [row for row in rows if row is not None]
+
+    def _changed_of(self, rollup: RollupKey) -> list[WindowKey]:
+        changed = self._windows.changed
+        if len(changed) != self._n_grouped:  # keys only come, so that as many are the same ones
+            self._changed_by_rollup = {}
+            for key in changed:
+                at = rollup_key(*key)
+                if at is not None:
+                    self._changed_by_rollup.setdefault(at, []).append(key)
+            self._n_grouped = len(changed)
+        return self._changed_by_rollup.get(rollup, [])
 
     def _delay_ms(self, service: str, start_ms: int) -> int:
         profile = self._profile(service)
@@ -362,32 +385,21 @@ class _Step:
     # What is said
 
     def _publish(self, key: WindowKey, *, revision: int, rollup: bool, value: Partial | None, n_sources: int) -> None:
-        service, start_ms, size_ms = key
+        service = key[0]
         profile = self._profile(service)
         if profile is None:
             raise StateError(f"a window of {service} has no profile beside it")
-        record = golden_signals(
-            environment=profile.environment,
-            service=profile.service,
-            start_ms=start_ms,
-            size_ms=size_ms,
-            revision=revision,
-            rollup=rollup,
-            value=value,
-            completeness=Completeness(
-                readings=0 if value is None else value.readings,
-                late=profile.late,
-                sources=n_sources,
-                delay_ms=self._delay_ms(service, start_ms),
-            ),
-            threshold_ms=self._directory.entry(service).latency_threshold_ms,
-            max_operations=self._params.max_operations,
-            last_version=profile.version,
-        )
-        self._say(service, record)
+        if value is not None and len(value.operations) > self._params.max_operations and not rollup:
+            self._reached[Limit.PUBLISHED_OPERATIONS] += 1
+        record = self._publisher(service).record(profile, key, revision=revision, rollup=rollup, value=value, n_sources=n_sources)
+        self._outputs.append(record)
+
+    def _publisher(self, service: str) -> Publisher:
+        threshold_ms = self._directory.entry(service).latency_threshold_ms
+        return Publisher(params=self._params, partition=self._partition, threshold_ms=threshold_ms)
 
     def _say(self, key: str, record: SignalsRecord) -> None:
-        self._outputs.append(OutRecord(topic="signals", key=key, partition=self._partition, value=encode(record)))
+        self._outputs.append(OutRecord(topic=TOPIC, key=key, partition=self._partition, value=encode(record)))
 
     def _changes(self) -> Changes:
         return Changes(
@@ -401,4 +413,5 @@ class _Step:
                 if profile != self._state.profiles.get(service)
             },
             last={"window": self._windows.dropped(), "rollup": self._rollups.dropped(), "late": self._lates.dropped()},
+            reached=dict(self._reached),
         )

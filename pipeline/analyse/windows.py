@@ -1,9 +1,11 @@
 """The window stage: one partition's bundles in, golden signals of every window of every known service out."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pipeline.analyse.contributions import LateRow, WindowRow
+from pipeline.analyse.empty_windows import Outputs
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
@@ -13,8 +15,9 @@ from pipeline.analyse.window_step import step
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.partials import Bundle
-from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.records import InRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.errors import RecordInvalid, StateError
 
@@ -41,11 +44,17 @@ class WindowStage:
         self._now_ms = 0
         self._written_ms: dict[tuple[str, Any], int | None] = {}  # by (kind, key), the one written longest ago first
         self._forgotten: set[str] = set()
+        self._reached: Counter[Bound] = Counter()
 
     @property
     def applied(self) -> int:
         """Offset of the last bundle folded in; -1 at first."""
         return self._state.head.applied
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        """Services forgotten for want of room; windows published with fewer operations than they hold."""
+        return self._reached
 
     @property
     def n_rows(self) -> int:
@@ -68,8 +77,8 @@ class WindowStage:
         """The partition's watermark, epoch ms."""
         return self._state.head.low_ms
 
-    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - a Stage's signature; no clock here
-        """Fold one bundle in; return what to publish, in order.
+    def step(self, record: InRecord, now_ms: int) -> Outputs:  # noqa: ARG002 - a Stage's signature; no clock here
+        """Fold one bundle in; return what to publish, in order; empty windows are made as they are asked for.
 
         Raises
         ------
@@ -91,6 +100,7 @@ class WindowStage:
         self._now_ms = max(self._now_ms, record.timestamp_ms)
         self._state.apply(changes)
         self._note(changes)
+        self._reached.update(changes.reached)
         return outputs
 
     def take_changes(self) -> dict[str, bytes | None]:

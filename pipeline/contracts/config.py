@@ -25,18 +25,22 @@ class IngestConfig:
     ----------
     decoders
         Wire format by telemetry topic.
-    chunk_records, chunk_ms
-        A chunk ends at whichever comes first: records, or record time (ms).
+    chunk_records, chunk_ms, chunk_partials
+        A chunk ends at whichever comes first: records, record time (ms), or pairs of a service and a window.
     max_message_bytes, max_depth, max_records_per_message
         Of one message; beyond, it is rejected whole.
     max_text_length
         Of a service, environment, operation ... name, characters.
     max_future_ms
         A reading further ahead of its record's timestamp is rejected.
+    max_past_ms
+        A reading further behind its record's timestamp is rejected (default: seven days).
     earliest_time_ms
         A reading before this time is absurd (default 2000-01-01).
     max_utilization
         Above it a utilization is rejected; a little above 1 is real.
+    max_services
+        Services told apart in a chunk, the first that come; readings of further ones count for the service ``other``.
     max_operations
         Operations per service and chunk and window; further ones count as ``other``.
     max_resources, max_versions
@@ -51,13 +55,16 @@ class IngestConfig:
     )
     chunk_records: AtLeastOne = 65_536
     chunk_ms: AtLeastOne = 30_000
+    chunk_partials: AtLeastOne = 65_536
     max_message_bytes: AtLeastOne = 1_048_576
     max_depth: AtLeastOne = 32
     max_records_per_message: AtLeastOne = 10_000
     max_text_length: AtLeastOne = 256
     max_future_ms: AtLeastZero = 60_000
+    max_past_ms: AtLeastZero = 604_800_000
     earliest_time_ms: AtLeastZero = 946_684_800_000
     max_utilization: Annotated[float, Field(ge=1)] = 1.5
+    max_services: AtLeastOne = 20_000
     max_operations: AtLeastOne = 100
     max_resources: AtLeastOne = 50
     max_versions: AtLeastOne = 8

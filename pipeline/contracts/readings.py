@@ -94,6 +94,7 @@ class RejectReason(StrEnum):
     INCONSISTENT = "inconsistent"
     ABSURD_TIME = "absurd_time"
     FUTURE_TIME = "future_time"
+    PAST_TIME = "past_time"
     BROKEN_CONTRACT = "broken_contract"
     """A record on one of Tocsin's own topics that is none of ours."""
 

@@ -1,7 +1,9 @@
 """What a stage is: one partition's pure state machine, that a thin shell feeds, publishes for and checkpoints."""
 
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.records import InRecord, OutRecord
 
 
@@ -13,8 +15,16 @@ class Stage(Protocol):
         """Offset of the last input record folded in; -1 at first."""
         ...
 
-    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:
-        """Fold one record in; return what to publish, in order. No I/O, no clock but ``now_ms``."""
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        """How often each bound of the state was reached; only grows while the stage lives."""
+        ...
+
+    def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
+        """Fold one record in; return what to publish, in order. No I/O, no clock but ``now_ms``.
+
+        All of the record is in the state when this returns, however much of what it says was asked for yet.
+        """
         ...
 
     def take_changes(self) -> dict[str, bytes | None]:

@@ -11,11 +11,12 @@ from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.limits import Bound
 from pipeline.contracts.records import OutRecord
 from pipeline.errors import StateError
 from pipeline.ingest.source import ChunkEnd, Owner, ReadCounts, SourceParams, SourceReader
 
-SLICE = 2_000
+SLICE = 16_384
 """Records folded before the event loop may do something else (some tens of milliseconds)."""
 _POLL_S = 0.05
 
@@ -57,6 +58,10 @@ class Observer(Protocol):
 
     def published(self, record: OutRecord) -> None:
         """A record was queued."""
+        ...
+
+    def bounds_reached(self, topic: str, counts: Mapping[Bound, int]) -> None:
+        """Limits of a chunk were reached so often, since this was said last."""
         ...
 
     def chunk_finished(self, topic: str, partition: int) -> None:
@@ -158,7 +163,7 @@ class IngestShell:
             owned = self._owned.get(tp) or self._take_over(tp)
             if not owned.lock.locked():
                 async with owned.lock:
-                    await self._publish(owned, owned.reader.tick(self._owner(tp, owned)))
+                    await self._publish(tp[0], owned, owned.reader.tick(self._owner(tp, owned)))
 
     async def _learn(self, tp: tuple[str, int]) -> None:
         """Read the configurations again when a newer worker has left a chunk that begins under one we do not know."""
@@ -217,7 +222,7 @@ class IngestShell:
             outcome = reader.read(batch.records[done : done + SLICE], self._owner(tp, owned))
             done += outcome.n_read
             self._observer.ingested(batch.topic, outcome.counts)
-            await self._publish(owned, outcome.outputs)
+            await self._publish(batch.topic, owned, outcome.outputs)
             if outcome.chunk_end is not None:
                 await self._finish(tp, owned, outcome.chunk_end)
                 if self._owned.get(tp) is not owned:
@@ -238,7 +243,10 @@ class IngestShell:
             owned.reader.begin_chunk(self._config)
             self._observer.chunk_finished(*tp)
 
-    async def _publish(self, owned: _Owned, outputs: list[OutRecord]) -> None:
+    async def _publish(self, topic: str, owned: _Owned, outputs: list[OutRecord]) -> None:
+        limits = owned.reader.take_limits()
+        if limits:
+            self._observer.bounds_reached(topic, limits)
         await owned.outbox.send(outputs)
         for output in outputs:
             self._observer.published(output)

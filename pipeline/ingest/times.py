@@ -24,6 +24,22 @@ _RFC3339 = re.compile(
 _RULE = "must be epoch time as a number, or RFC 3339 text with an offset such as 2026-01-05T12:00:00.250Z"
 
 
+def reading_time(config: IngestConfig, value: object, field: str, published_ms: int) -> int:
+    """Return a reading's time in epoch ms, not too far from its record's timestamp on either side.
+
+    Raises
+    ------
+    FieldRefused
+        If it is missing, unreadable, absurdly early, or too far ahead or behind.
+
+    """
+    time_ms = event_time(config, value, field, published_ms + config.max_future_ms)
+    if time_ms < published_ms - config.max_past_ms:
+        rule = f"must not be before {rfc3339(published_ms - config.max_past_ms)}, judged by its record's timestamp"
+        raise refused(RejectReason.PAST_TIME, field, rule, value)
+    return time_ms
+
+
 def event_time(config: IngestConfig, value: object, field: str, latest_ms: int) -> int:
     """Return a time in epoch ms that lies between the earliest believed time and ``latest_ms``.
 

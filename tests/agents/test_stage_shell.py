@@ -1,15 +1,16 @@
 """The shell around a stage: order, acknowledgement before state, one checkpoint, gaps and lost ownership."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from pipeline.adapters.ledger import Ledger, Standing
-from pipeline.adapters.outbox import Outbox
-from pipeline.adapters.stage_shell import StageShell
+from pipeline.adapters.outbox import MAX_PENDING, Outbox
+from pipeline.adapters.stage_shell import SLICE, StageShell
 from pipeline.adapters.transport import Batch
+from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.errors import RecordInvalid, StateError
 
@@ -20,12 +21,16 @@ class Adding:
     def __init__(self, rows: Mapping[str, bytes]) -> None:
         self.total, self.applied = (int(part) for part in rows.get("head", b"0,-1").split(b","))
 
-    def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the contract's
+    def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:  # noqa: ARG002 - the contract's
         if record.value == b"garbage":
             raise RecordInvalid("not a sum")
         self.total += len(record.value or b"")
         self.applied = record.offset
         return [OutRecord(topic="sums", key="k", value=str(self.total).encode())]
+
+    @property
+    def bounds_reached(self) -> Mapping[Bound, int]:
+        return {Evicted.DETECTORS: self.total // 3}
 
     def take_changes(self) -> dict[str, bytes | None]:
         return {"head": f"{self.total},{self.applied}".encode()}
@@ -63,10 +68,14 @@ class Quiet:
 
     def __init__(self) -> None:
         self.jumps: list[tuple[int, int]] = []
+        self.bounds: list[tuple[str, dict[Bound, int]]] = []
 
     def stage_stepped(self, *_: Any) -> None: ...
     def checkpointed(self, *_: Any) -> None: ...
     def published(self, *_: Any) -> None: ...
+
+    def bounds_reached(self, topic: str, counts: Mapping[Bound, int]) -> None:
+        self.bounds.append((topic, dict(counts)))
 
     def discontinued(self, _topic: str, _partition: int, expected: int, got: int) -> None:
         self.jumps.append((expected, got))
@@ -217,3 +226,42 @@ async def test_what_was_refused_once_is_refused_again_after_the_partition_was_re
 
     assert house.seeks == [("in", 0), ("in", 0)]
     assert house.broker.sent == [b"1", b"3", b"4"]
+
+
+class Long(Adding):
+    """A stage that has very much to say of one record, and counts how much of it was made."""
+
+    n_made = 0
+
+    def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
+        super().step(record, now_ms)
+        return self.said()
+
+    def said(self) -> Iterator[OutRecord]:
+        for n in range(20_000):
+            Long.n_made += 1
+            yield OutRecord(topic="sums", key="k", value=str(n).encode())
+
+
+async def test_what_one_record_makes_is_made_as_the_broker_takes_it_and_counts_as_work(house: House) -> None:
+    Long.n_made = 0
+    house.shell._restore = lambda _partition, rows: Long(rows)
+    house.broker.may_acknowledge.clear()
+    task = asyncio.create_task(house.shell.on_batch("event", batch(0, b"a")))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    made, done = Long.n_made, house.shell.work()[("in", 0)]
+
+    house.broker.may_acknowledge.set()
+    await task
+
+    assert 0 < done <= made <= MAX_PENDING + 2 * SLICE
+    assert house.shell.work()[("in", 0)] == 20_000
+    assert house.broker.sent == [str(n).encode() for n in range(20_000)]
+
+
+async def test_bounds_that_a_stage_reached_are_told_as_they_grow(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a"))
+    await house.shell.on_batch("event", batch(1, b"aa", b"aaaaaa"))
+
+    assert house.observer.bounds == [("in", {Evicted.DETECTORS: 3})]

@@ -84,7 +84,7 @@ class Tocsin:
 
 
 @contextlib.asynccontextmanager
-async def running(broker: LocalBroker, folder: Path, **changed: dict[str, Any]) -> AsyncIterator[Tocsin]:
+async def running(broker: LocalBroker, folder: Path, /, **changed: dict[str, Any]) -> AsyncIterator[Tocsin]:
     """Give a running Tocsin on a broker; stopped, whatever happens, at the end."""
     worker = {"embedded_broker": not broker.is_persistent, **changed.pop("worker", {})}
     names = write_config(

@@ -1,17 +1,65 @@
 """Decoders: which wire format a topic holds, and what one message becomes; no message is able to raise."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, Rejection, RejectReason
-from pipeline.contracts.records import InRecord
+from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
+from pipeline.contracts.records import InRecord, InRecords
 from pipeline.ingest.decoders.native import decode_changes, decode_native
+from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex, no_requests, read_requests
 
 Decoder = Callable[[IngestConfig, InRecord], Decoded]
 """Reads a message whose value is there, not blank, and not oversize."""
 
 DECODERS: Mapping[str, Decoder] = {"native": decode_native, "changes": decode_changes}
 """By the names that ``IngestConfig.decoders`` may use."""
+
+
+class DecodedRun(msgspec.Struct, frozen=True):
+    """What a run of messages holds; indexes are of messages in the run, ascending.
+
+    Attributes
+    ----------
+    requests
+        Those that were read as columns.
+    others
+        All other readings, each with the index of its message.
+    refused
+        Messages with rejections, by index.
+    n_ignored
+        Readings passed over by configuration.
+
+    """
+
+    requests: Requests
+    others: list[tuple[int, Reading]]
+    refused: list[tuple[int, Decoded]]
+    n_ignored: int
+
+    @property
+    def n_readings(self) -> int:
+        """Readings in all messages."""
+        return len(self.requests) + len(self.others)
+
+
+def decode_run(config: IngestConfig, topic: str, records: InRecords, index: SeriesIndex) -> DecodedRun:
+    """Return what a run of messages holds: the same as :func:`decode` says of each, requests as columns where that is certain."""
+    left: Iterable[int] = range(len(records))
+    requests = no_requests()
+    if DECODERS[config.decoders[topic]] is decode_native:
+        requests, left = read_requests(config, records, index)
+    others: list[tuple[int, Reading]] = []
+    refused: list[tuple[int, Decoded]] = []
+    n_ignored = 0
+    for at in left:
+        decoded = decode(config, topic, records[at])
+        others += [(at, reading) for reading in decoded.readings]
+        n_ignored += decoded.n_ignored
+        if decoded.rejections:
+            refused.append((at, decoded))
+    return DecodedRun(requests, others, refused, n_ignored)
 
 
 def decode(config: IngestConfig, topic: str, record: InRecord) -> Decoded:

@@ -16,7 +16,7 @@ from pipeline.contracts.readings import (
 )
 from pipeline.contracts.window_times import LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS, read_latency
-from pipeline.ingest.times import CHANGE_AHEAD_MS, event_time, rfc3339
+from pipeline.ingest.times import CHANGE_AHEAD_MS, event_time, reading_time, rfc3339
 from pipeline.ingest.validation import (
     MAX_COUNT,
     Fields,
@@ -197,7 +197,7 @@ def read_change(config: IngestConfig, published_ms: int, fields: Fields) -> Chan
 
 
 def _time(config: IngestConfig, published_ms: int, fields: Fields) -> int:
-    return event_time(config, fields.get("time"), "time", published_ms + config.max_future_ms)
+    return reading_time(config, fields.get("time"), "time", published_ms)
 
 
 def _is_failure(status: object) -> bool | None:

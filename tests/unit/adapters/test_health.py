@@ -65,6 +65,18 @@ def test_a_short_wait_is_no_stall(board: HealthBoard, clock: Clock) -> None:
     assert board.health().is_live
 
 
+def test_a_record_that_takes_long_but_goes_on_is_no_stall(board: HealthBoard, clock: Clock) -> None:
+    for second in range(100):
+        clock.pass_s(1)
+        board.progress("ingest", TOPIC, 3, position=1_200, end=6_231, work=second // 20)
+
+    assert board.health().is_live
+
+    report_every_second(board, clock, 31)
+
+    assert not board.health().is_live
+
+
 def test_a_partition_that_advances_again_is_well(board: HealthBoard, clock: Clock) -> None:
     report_every_second(board, clock, 41)
 
@@ -195,7 +207,7 @@ def test_what_moves_or_has_nothing_to_do_is_never_stalled(reports: list[tuple[in
     now, progress = 0, Progress(moving_ms=0, heard_ms=0)
     for position, more, wait_ms in reports:
         now += wait_ms
-        before, progress = progress, advanced(progress, position=position, end=position + more, now_ms=now)
+        before, progress = progress, advanced(progress, position=position, end=position + more, work=0, now_ms=now)
         has_moved = position != before.position
         is_idle = more == 0
         is_new_work = before.n_behind == 0

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.adapters.metrics import MAX_SERIES, METRICS, PrometheusSink, RecordingSink, Telemetry, prometheus_telemetry
 from pipeline.contracts.alerts import Transition
 from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.limits import Evicted, Limit
 from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.remediation import Action, ResultStatus
 
@@ -23,6 +24,9 @@ EVERYTHING: list[Callable[[Telemetry], None]] = [
     lambda t: t.rejected("telemetry.metrics", RejectReason.INVALID_JSON),
     lambda t: t.ignored("telemetry.logs"),
     lambda t: t.late_readings(3, 2),
+    lambda t: t.bound_reached(Limit.SERVICES, 7),
+    lambda t: t.bound_reached(Evicted.ALERTS, 2),
+    lambda t: t.worker_lag("ingest", 9_000),
     lambda t: t.dead_letter("telemetry.metrics"),
     lambda t: t.bundle_sent("telemetry.metrics", 1_024),
     lambda t: t.chunk_finished("telemetry.metrics"),

@@ -71,6 +71,7 @@ def test_a_shell_that_stops_folding_makes_the_worker_not_live(house: House) -> N
     assert not health.is_live
     assert "telemetry.metrics/0 has not advanced" in health.reasons[0]
     assert house.lag() == 490
+    assert house.registry.get_sample_value("tocsin_worker_lag", {"app": "ingest"}) == 490
 
 
 def test_a_partition_with_nothing_to_read_is_not_stalled(house: House) -> None:

@@ -64,7 +64,7 @@ def second_run(records: list[InRecord], rows: dict[str, bytes], said: list[list[
     """Run on from what is stored; up to the cut checkpoint a part of the first run may be said, after it all of it."""
     stage = restore(PARAMS, Directory(), 0, rows)
     for record in records[stage.applied + 1 :]:
-        again = stage.step(record, 0)
+        again = list(stage.step(record, 0))
         if record.offset > written:
             assert again == said[record.offset], ("after the checkpoint", record.offset)
             continue
@@ -80,7 +80,7 @@ def every_cut(seed: int) -> int:
     stored: dict[str, bytes] = {}
     cuts: list[tuple[dict[str, bytes], int]] = []
     for record in records:
-        said.append(stage.step(record, 0))
+        said.append(list(stage.step(record, 0)))
         if record.offset % EVERY == EVERY - 1:
             for name, row in stage.take_changes().items():
                 if row is not None:  # recovery disregards deletions

@@ -9,6 +9,7 @@ import pytest
 from pipeline.analyse.windows import WindowParams, WindowStage, restore
 from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
+from pipeline.contracts.limits import Evicted, Limit
 from pipeline.contracts.partials import Bundle, ChangeNote, OperationPartial, Partial
 from pipeline.contracts.records import InRecord
 from pipeline.contracts.rows import HEAD, pack
@@ -259,10 +260,35 @@ def test_past_the_bound_the_service_heard_of_least_recently_is_forgotten_and_not
     assert NoticeKind.SERVICES_OVER_LIMIT in notices(desk.said)
     totals = {s.service: s.completeness.readings for s in desk.said if isinstance(s, Signals) and s.completeness.readings}
     assert totals == {"a": 1, "b": 1, "c": 1, "d": 1}
+    assert desk.stage.bounds_reached == {Evicted.KNOWN_SERVICES: 2}
     for _ in range(3):
         desk.both(2_000, chunk=99)
         desk.restart()
     assert len([name for name in desk.rows if name.startswith("profile")]) == 2
+
+
+def test_a_delay_that_grows_bit_by_bit_is_remembered_in_few_steps() -> None:
+    desk = Desk()
+    for i in range(1_200):
+        desk.both(i * 10 + 14 + i // 40, partial("cart", i * 10, 1), chunk=i)
+
+    profile = desk.stage._state.profiles["prod/cart"]
+    assert 2 <= len(profile.delays) <= 15
+
+
+def test_nothing_of_an_operation_outlives_its_windows() -> None:
+    desk = Desk(WindowParams(max_operations=2))
+
+    def rows(i: int) -> int:
+        many = partial("cart", i * 10, 3)
+        many.operations = {f"id-{i}-{n}": OperationPartial(requests=1) for n in range(3)}
+        desk.both(i * 10 + 5, many, chunk=i)
+        return sum(len(row or b"") for row in desk.stage.take_changes().values())
+
+    sizes = [rows(i) for i in range(90)]
+
+    assert max(sizes[60:]) <= max(sizes[30:60]) + 200
+    assert desk.stage.bounds_reached[Limit.PUBLISHED_OPERATIONS] > 50
 
 
 def test_state_survives_a_restart_at_any_bundle() -> None:

@@ -1,0 +1,122 @@
+"""Windows that hold nothing, kept as one entry a service however many they are, and written out as they are sent."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.analyse.contributions import WindowKey
+from pipeline.analyse.golden_signals import golden_signals
+from pipeline.analyse.params import WindowParams
+from pipeline.analyse.profiles import Profile
+from pipeline.contracts.codec import encode
+from pipeline.contracts.keys import service_key
+from pipeline.contracts.partials import Partial
+from pipeline.contracts.records import OutRecord
+from pipeline.contracts.signals import Completeness
+from pipeline.contracts.window_times import ROLLUP_SIZE_MS
+
+TOPIC = "signals"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publisher:
+    """Makes the records of one partition's windows.
+
+    Attributes
+    ----------
+    threshold_ms
+        Of the service at hand: a slower request is an implicit error; ``None``: no such rule.
+
+    """
+
+    params: WindowParams
+    partition: int
+    threshold_ms: float | None
+
+    def record(
+        self,
+        profile: Profile,
+        key: WindowKey,
+        *,
+        revision: int = 1,
+        rollup: bool = False,
+        value: Partial | None = None,
+        n_sources: int = 0,
+    ) -> OutRecord:
+        """Return the record of one window; without ``value`` nothing was heard in it."""
+        service, start_ms, size_ms = key
+        signals = golden_signals(
+            environment=profile.environment,
+            service=profile.service,
+            start_ms=start_ms,
+            size_ms=size_ms,
+            revision=revision,
+            rollup=rollup,
+            value=value,
+            completeness=Completeness(
+                readings=0 if value is None else value.readings,
+                late=profile.late,
+                sources=n_sources,
+                delay_ms=profile.delay_at(start_ms, self.params.delay_ms),
+            ),
+            threshold_ms=self.threshold_ms,
+            max_operations=self.params.max_operations,
+            last_version=profile.version,
+        )
+        return OutRecord(topic=TOPIC, key=service, partition=self.partition, value=encode(signals))
+
+
+@dataclass(slots=True, kw_only=True)
+class EmptyWindows:
+    """A stretch of one service's windows that are due: those that hold nothing are published from here.
+
+    Attributes
+    ----------
+    profile
+        Of the service, as it was before the stretch.
+    begin_ms, end_ms
+        Start of its first window; end of its last.
+    filled, rolled_up
+        Starts of the windows, and of the rollups, in it that have a row: they are published elsewhere.
+
+    """
+
+    publisher: Publisher
+    profile: Profile
+    begin_ms: int
+    end_ms: int
+    filled: set[int] = field(default_factory=set)
+    rolled_up: set[int] = field(default_factory=set)
+
+    def __iter__(self) -> Iterator[OutRecord]:
+        profile, publisher = self.profile, self.publisher
+        service, start_ms = service_key(profile.environment, profile.service), self.begin_ms
+        while start_ms < self.end_ms:
+            size_ms = profile.size_at(start_ms)
+            if start_ms not in self.filled:
+                yield publisher.record(profile, (service, start_ms, size_ms))
+            start_ms += size_ms
+            rollup_ms = start_ms - ROLLUP_SIZE_MS
+            if ends_rollup(start_ms, size_ms) and rollup_ms not in self.rolled_up:
+                yield publisher.record(profile, (service, rollup_ms, ROLLUP_SIZE_MS), rollup=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs(Iterable[OutRecord]):
+    """What one step publishes, in order; each walk over it says the same.
+
+    It does not look at the state, so that the state may go on while this is being sent.
+    """
+
+    parts: Sequence[OutRecord | EmptyWindows]
+
+    def __iter__(self) -> Iterator[OutRecord]:
+        for part in self.parts:
+            if isinstance(part, OutRecord):
+                yield part
+            else:
+                yield from part
+
+
+def ends_rollup(end_ms: int, size_ms: int) -> bool:
+    """Return whether a window that ends at ``end_ms`` is the last one of a five-minute rollup."""
+    return end_ms % ROLLUP_SIZE_MS == 0 and size_ms < ROLLUP_SIZE_MS

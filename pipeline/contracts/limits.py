@@ -1,0 +1,72 @@
+"""What bounds there are on telemetry and on state, as names that metrics and logs may use; docs/architecture.md has them all."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from pipeline.contracts.readings import RejectReason
+
+
+class Limit(StrEnum):
+    """A limit that something arriving can reach; a metric label."""
+
+    MESSAGE_BYTES = "message_bytes"
+    DEPTH = "depth"
+    RECORDS_PER_MESSAGE = "records_per_message"
+    FUTURE_TIME = "future_time"
+    PAST_TIME = "past_time"
+    SERVICES = "services"
+    OPERATIONS = "operations"
+    RESOURCES = "resources"
+    VERSIONS = "versions"
+    CHANGES = "changes"
+    PUBLISHED_OPERATIONS = "published_operations"
+    OPEN_CONDITIONS = "open_conditions"
+
+
+class Evicted(StrEnum):
+    """What is forgotten, the least recently used first, when a stage holds as many as it may; a metric label."""
+
+    KNOWN_SERVICES = "known_services"
+    """Of the window stage."""
+    DETECTORS = "detectors"
+    CONDITIONS = "conditions"
+    """Services with open conditions."""
+    ALERTS = "alerts"
+
+
+Bound = Limit | Evicted
+"""Their values are distinct: members of two enums of text are equal when their texts are."""
+
+LIMIT_BY_REASON: Mapping[RejectReason, Limit] = MappingProxyType(
+    {
+        RejectReason.OVERSIZE: Limit.MESSAGE_BYTES,
+        RejectReason.TOO_DEEP: Limit.DEPTH,
+        RejectReason.TOO_MANY_RECORDS: Limit.RECORDS_PER_MESSAGE,
+        RejectReason.FUTURE_TIME: Limit.FUTURE_TIME,
+        RejectReason.PAST_TIME: Limit.PAST_TIME,
+    }
+)
+"""Refusals that are a limit reached."""
+
+KEYS: Mapping[Bound, str] = MappingProxyType(
+    {
+        Limit.MESSAGE_BYTES: "ingest.max_message_bytes",
+        Limit.DEPTH: "ingest.max_depth",
+        Limit.RECORDS_PER_MESSAGE: "ingest.max_records_per_message",
+        Limit.FUTURE_TIME: "ingest.max_future_ms",
+        Limit.PAST_TIME: "ingest.max_past_ms",
+        Limit.SERVICES: "ingest.max_services",
+        Limit.OPERATIONS: "ingest.max_operations",
+        Limit.RESOURCES: "ingest.max_resources",
+        Limit.VERSIONS: "ingest.max_versions",
+        Limit.CHANGES: "ingest.max_changes",
+        Limit.PUBLISHED_OPERATIONS: "windows.max_operations",
+        Limit.OPEN_CONDITIONS: "alerting.max_conditions",
+        Evicted.KNOWN_SERVICES: "windows.max_services",
+        Evicted.DETECTORS: "detection.max_services",
+        Evicted.CONDITIONS: "alerting.max_services",
+        Evicted.ALERTS: "act.max_alerts",
+    }
+)
+"""The setting of each bound."""
