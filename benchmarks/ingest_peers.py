@@ -88,7 +88,14 @@ def _foreign(course: Course, script: str, name: str, packages: Sequence[str], me
 
 def _stock_faust(course: Course) -> float:
     settings = {"BROKER": course.bootstrap, "TOPIC": course.few_topic, "MESSAGES": str(min(course.few, 40_000))}
-    command = [sys.executable, str(course.peers / "stock_faust.py"), "worker", "-l", "error"]
+    command = [
+        sys.executable,
+        str(course.peers / "stock_faust.py"),
+        "worker",
+        "-l",
+        "error",
+        "--without-web",
+    ]  # it binds a port of its own otherwise
     return _rate(command, settings | {"PARTITIONS": str(course.partitions)})
 
 
