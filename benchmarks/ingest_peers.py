@@ -167,4 +167,4 @@ def _rate(command: Sequence[str], environment: dict[str, str] | None = None) -> 
     for line in reversed(done.stdout.splitlines()):
         if line.startswith('{"peer"'):
             return float(json.loads(line)["msgs_per_s"])
-    raise PeerMissingError(f"{' '.join(command[:2])} told no result: {done.stderr[-300:]}")
+    raise PeerMissingError(f"{' '.join(command[:2])} told no result: {done.stderr.strip().splitlines()[-1:]}")
