@@ -245,9 +245,8 @@ def results(bench: Bench) -> dict[str, object]:
     print(f"\n{'median of ' + str(bench.options.rounds) + ' rounds':<34} {'messages/s':>12} {'Tocsin is':>10}")
     for name in bench.rates:
         median = bench.median(name) or 0.0
-        print(
-            f"{name:<34} {median:>12,.0f} {f'{ours / median:.2f} x' if ours and median and not name.startswith('Tocsin') else '':>10}"
-        )
+        over = "" if name.startswith("Tocsin") or not (ours and median) else f"{ours / median:.2f} x"
+        print(f"{name:<34} {median:>12,.0f} {over:>10}")
     for note in bench.notes:
         print(note)
     ratios: dict[str, float | None] = {}
