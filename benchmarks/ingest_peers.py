@@ -88,7 +88,14 @@ def _foreign(course: Course, script: str, name: str, packages: Sequence[str], me
 
 def _stock_faust(course: Course) -> float:
     settings = {"BROKER": course.bootstrap, "TOPIC": course.few_topic, "MESSAGES": str(min(course.few, 40_000))}
-    command = [sys.executable, str(course.peers / "stock_faust.py"), "worker", "-l", "error"]
+    command = [
+        sys.executable,
+        str(course.peers / "stock_faust.py"),
+        "worker",
+        "-l",
+        "error",
+        "--without-web",
+    ]  # it binds a port of its own otherwise
     return _rate(command, settings | {"PARTITIONS": str(course.partitions)})
 
 
@@ -160,4 +167,4 @@ def _rate(command: Sequence[str], environment: dict[str, str] | None = None) -> 
     for line in reversed(done.stdout.splitlines()):
         if line.startswith('{"peer"'):
             return float(json.loads(line)["msgs_per_s"])
-    raise PeerMissingError(f"{' '.join(command[:2])} told no result: {done.stderr[-300:]}")
+    raise PeerMissingError(f"{' '.join(command[:2])} told no result: {done.stderr.strip().splitlines()[-1:]}")

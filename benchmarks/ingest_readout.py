@@ -62,7 +62,7 @@ async def stored(bootstrap: str, topic: str, partitions: int) -> list[Stored]:
         await consumer.seek_to_beginning(*tps)
         while left:
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-                found += [Stored(tp.partition, r.timestamp, r.value) for r in records]
+                found += [Stored(tp.partition, r.timestamp, r.value or b"") for r in records]
                 if records and records[-1].offset + 1 >= ends[tp]:
                     left.discard(tp)
     finally:
@@ -133,7 +133,7 @@ class VerdictCounter:
         """Read what there is, and return how many there were so far."""
         for records in (await self.consumer.getmany(timeout_ms=100)).values():
             for record in records:
-                said = msgspec.json.decode(record.value, type=_VerdictHead)
+                said = msgspec.json.decode(record.value or b"", type=_VerdictHead)
                 self.n += not said.rollup and said.window_end_ms <= ends_by_ms
         return self.n
 

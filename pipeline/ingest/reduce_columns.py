@@ -28,7 +28,8 @@ _WINDOW_BITS = 32
 _MAX_SLOTS = 262_144
 """Places remembered of (series, window); they can be found again."""
 
-_Slot = tuple[PartialKey, Partial, OperationPartial]
+_Slot = tuple[PartialKey, Partial, OperationPartial, str]
+"""Where the requests of a series and window are counted, and under which version."""
 
 
 class ChunkFold:
@@ -118,21 +119,26 @@ class ChunkFold:
 
     def _count(self, key: int, n: int) -> OperationPartial:
         """Count ``n`` readings of a group, and return what its requests are counted in."""
-        series = self._index.series[key >> _WINDOW_BITS]
         slot = self._slots.get(key)
         if slot is None:
-            if len(self._slots) >= _MAX_SLOTS:
-                self._slots.clear()
-            start_ms = (key & (1 << _WINDOW_BITS) - 1) * BASE_SIZE_MS
-            environment, service = self.services.counted_as(series.environment, series.service)
-            partial_key = (service_key(environment, service), start_ms, BASE_SIZE_MS)
-            partial = partial_of(self.partials, partial_key, environment, service)
-            count_readings(partial, series.version, n, self._config)
-            slot = self._slots[key] = (partial_key, partial, operation_of(partial, series.operation, self._config))
+            slot = self._slots[key] = self._new_slot(key, n)
+        elif slot[3]:
+            count_readings(slot[1], slot[3], n, self._config)
         else:
-            count_readings(slot[1], series.version, n, self._config)
+            slot[1].readings += n
         self.dirty[slot[0]] = None
         return slot[2]
+
+    def _new_slot(self, key: int, n: int) -> _Slot:
+        if len(self._slots) >= _MAX_SLOTS:
+            self._slots.clear()
+        series = self._index.series[key >> _WINDOW_BITS]
+        start_ms = (key & (1 << _WINDOW_BITS) - 1) * BASE_SIZE_MS
+        environment, service = self.services.counted_as(series.environment, series.service)
+        partial_key = (service_key(environment, service), start_ms, BASE_SIZE_MS)
+        partial = partial_of(self.partials, partial_key, environment, service)
+        count_readings(partial, series.version, n, self._config)
+        return partial_key, partial, operation_of(partial, series.operation, self._config), series.version
 
 
 def _adds_latency(reading: Reading) -> bool:
