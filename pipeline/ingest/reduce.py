@@ -10,8 +10,21 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import OTHER, ChangeNote, GaugePartial, OperationPartial, Partial, Quantile
-from pipeline.contracts.readings import ChangeReading, GaugeReading, LogReading, Reading, RequestReading, SummaryReading
+from pipeline.contracts.points import Series
+from pipeline.contracts.readings import (
+    ChangeReading,
+    GaugeReading,
+    LogReading,
+    PointReading,
+    Reading,
+    RequestReading,
+    SummaryReading,
+    UsageReading,
+)
 from pipeline.contracts.window_times import BASE_SIZE_MS, size_for_interval, window_start
+
+MAX_POINTS = 1_000
+"""Points of one series in one partial: a hundred a second."""
 
 PartialKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""
@@ -30,10 +43,11 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
     if partial is None:
         partial = Partial(environment=origin.environment, service=origin.service, start_ms=start_ms, size_ms=size_ms)
         partials[key] = partial
-    partial.readings += 1
+    n = reading.n if type(reading) is SummaryReading else 1
+    partial.readings += n
     if origin.version:
         version = _limited(origin.version, partial.versions, config.max_versions)
-        partial.versions[version] = partial.versions.get(version, 0) + 1
+        partial.versions[version] = partial.versions.get(version, 0) + n
     match reading:
         case RequestReading():
             _add_request(_operation(partial, origin.operation, config), reading.is_error, reading.duration_ms)
@@ -47,6 +61,10 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
                 _add_request(_operation(partial, origin.operation, config), reading.is_error, reading.duration_ms)
         case ChangeReading():
             _add_change(partial, reading, config)
+        case PointReading():
+            _add_point(partial, reading, config)
+        case UsageReading():
+            _add_usage(_gauge(partial, reading.resource, config), reading)
     return key
 
 
@@ -59,7 +77,7 @@ def _place(reading: Reading) -> tuple[int, int]:
     match reading:
         case SummaryReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms)
-        case GaugeReading():
+        case GaugeReading() | UsageReading() | PointReading():
             return reading.time_ms - 1, BASE_SIZE_MS
         case ChangeReading():
             return reading.published_ms, BASE_SIZE_MS
@@ -107,9 +125,10 @@ def _add_summary(operation: OperationPartial, summary: SummaryReading) -> None:
     operation.requests += summary.requests
     operation.errors += summary.errors
     if summary.latency is not None:
-        if operation.latency_mixed is None:
-            operation.latency_mixed = Histogram()
-        operation.latency_mixed.absorb(summary.latency)
+        name = f"latency_{summary.outcome}"
+        if getattr(operation, name) is None:
+            setattr(operation, name, Histogram())
+        getattr(operation, name).absorb(summary.latency)
     if summary.quantiles_ms and summary.requests:
         for name, value_ms in summary.quantiles_ms.items():
             quantile = operation.quantiles.get(name)
@@ -120,13 +139,37 @@ def _add_summary(operation: OperationPartial, summary: SummaryReading) -> None:
 
 
 def _add_gauge(partial: Partial, reading: GaugeReading, config: IngestConfig) -> None:
-    name = _limited(reading.resource, partial.gauges, config.max_resources)
-    gauge = partial.gauges.get(name)
-    if gauge is None:
-        gauge = partial.gauges[name] = GaugePartial()
+    gauge = _gauge(partial, reading.resource, config)
     gauge.n += 1
     gauge.sum += reading.utilization
     gauge.max = max(gauge.max, reading.utilization)
+
+
+def _gauge(partial: Partial, resource: str, config: IngestConfig) -> GaugePartial:
+    name = _limited(resource, partial.gauges, config.max_resources)
+    gauge = partial.gauges.get(name)
+    if gauge is None:
+        gauge = partial.gauges[name] = GaugePartial()
+    return gauge
+
+
+def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
+    gauge.used += reading.used
+    gauge.limit += reading.limit
+    if not reading.is_part:
+        gauge.n_used += reading.used > 0
+        gauge.n_limit += reading.limit > 0
+
+
+def _add_point(partial: Partial, reading: PointReading, config: IngestConfig) -> None:
+    """Keep a point as it came: what it adds is reckoned where all of its series comes together."""
+    series = partial.points.get(reading.series)
+    if series is None and len(partial.points) < config.max_series:
+        series = partial.points[reading.series] = Series(meaning=reading.meaning)
+    if series is None or len(series.points) >= MAX_POINTS:
+        partial.over_limit += 1
+        return
+    series.points.append(reading.point)
 
 
 def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -> None:

@@ -86,12 +86,15 @@ class ReadCounts(msgspec.Struct, kw_only=True):
     n_readings: int = 0
     n_ignored: int = 0
     n_rejected_by_reason: dict[str, int] = {}
+    n_unmapped_by_metric: dict[str, int] = {}
 
     def add(self, decoded: Decoded) -> None:
         """Count one message."""
         self.n_records += 1
-        self.n_readings += len(decoded.readings)
+        self.n_readings += len(decoded.readings) + decoded.n_merged
         self.n_ignored += decoded.n_ignored
+        for metric, n in decoded.unmapped.items():
+            self.n_unmapped_by_metric[metric] = self.n_unmapped_by_metric.get(metric, 0) + n
         for rejection in decoded.rejections:
             reason = rejection.reason.value
             self.n_rejected_by_reason[reason] = self.n_rejected_by_reason.get(reason, 0) + 1

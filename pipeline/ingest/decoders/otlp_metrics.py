@@ -1,0 +1,125 @@
+"""OTLP metrics: each data point becomes a reading by the semantic mapping, is refused, or is counted as unmapped."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, ResourceMetrics
+
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.readings import Decoded, RejectReason
+from pipeline.contracts.records import InRecord
+from pipeline.contracts.semantic import MS_PER_UNIT, RequestMetric, SaturationMetric
+from pipeline.errors import FieldRefused
+from pipeline.ingest.decoders.harvest import Harvest, refused_message
+from pipeline.ingest.decoders.otlp_levels import read_level
+from pipeline.ingest.decoders.otlp_parts import attributes_of, parsed
+from pipeline.ingest.decoders.otlp_points import Measured, read_counter, read_exponential, read_histogram, read_summary
+from pipeline.ingest.semantics import Attributes, Semantics, semantics_of
+
+DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+
+R = TypeVar("R", RequestMetric, SaturationMetric)
+
+
+def decode_otlp_metrics(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
+    """Return what an ``ExportMetricsServiceRequest`` in protobuf holds."""
+    message = parsed(ExportMetricsServiceRequest, record.value or b"")
+    return message if isinstance(message, Decoded) else metrics_in(config, topic, record.timestamp_ms, message)
+
+
+def metrics_in(config: IngestConfig, topic: str, published_ms: int, message: ExportMetricsServiceRequest) -> Decoded:
+    """Return what a parsed message holds; it is refused whole when it holds too many points."""
+    n_points = sum(
+        _n_points(metric) for sender in message.resource_metrics for part in sender.scope_metrics for metric in part.metrics
+    )
+    if n_points > config.max_records_per_message:
+        detail = f"a message must hold at most {config.max_records_per_message} points, holds {n_points}"
+        return refused_message(RejectReason.TOO_MANY_RECORDS, detail)
+    harvest = Harvest()
+    semantics = semantics_of(config)
+    for sender in message.resource_metrics:
+        _gather_sender(harvest, semantics, topic, published_ms, sender)
+    return harvest.decoded()
+
+
+def _gather_sender(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int, sender: ResourceMetrics) -> None:
+    metrics = [metric for part in sender.scope_metrics for metric in part.metrics]
+    try:
+        about = attributes_of(semantics.config, sender.resource.attributes, "resource.attributes")
+    except FieldRefused as refusal:
+        harvest.refuse_rest(refusal, sum(map(_n_points, metrics)))
+        return
+    common = _Sender(semantics, topic, published_ms, about, {metric.name for metric in metrics})
+    for metric in metrics:
+        if not _gather_metric(harvest, common, metric):
+            harvest.ignore(_n_points(metric), metric.name)
+
+
+class _Sender(NamedTuple):
+    semantics: Semantics
+    topic: str
+    published_ms: int
+    about: Attributes
+    metrics: set[str]
+
+
+def _gather_metric(harvest: Harvest, sender: _Sender, metric: Metric) -> bool:
+    """Take the points of a metric in; return whether they mean anything here."""
+    kind = metric.WhichOneof("data")
+    if kind is None:
+        return False
+    data = getattr(metric, kind)
+    temporality = getattr(data, "aggregation_temporality", CUMULATIVE)
+    if temporality not in (DELTA, CUMULATIVE):
+        return False
+    semantics = sender.semantics
+    rule = semantics.request_rule(metric.name) if semantics.counts_metrics else None
+    if rule is not None:
+        reader = _REQUEST_READERS.get((rule.form, kind))
+        if reader is None or rule.yields_to in sender.metrics or (kind == "sum" and not data.is_monotonic):
+            return False
+        unit_ms = MS_PER_UNIT.get(metric.unit) or MS_PER_UNIT[rule.unit]
+        _gather(harvest, reader, _measured(sender, metric, rule, unit_ms, is_cumulative=temporality == CUMULATIVE), data)
+        return True
+    levels = semantics.saturation_rules(metric.name)
+    if not levels or kind not in {"gauge", "sum"} or (kind == "sum" and temporality != CUMULATIVE):
+        return False
+    _gather(harvest, read_level, _measured(sender, metric, levels[0], 1.0, is_cumulative=kind == "sum" and data.is_monotonic), data)
+    return True
+
+
+def _measured(sender: _Sender, metric: Metric, rule: R, unit_ms: float, *, is_cumulative: bool) -> Measured[R]:
+    return Measured(
+        semantics=sender.semantics,
+        topic=sender.topic,
+        published_ms=sender.published_ms,
+        about=sender.about,
+        metric=metric.name,
+        rule=rule,
+        unit_ms=unit_ms,
+        is_cumulative=is_cumulative,
+    )
+
+
+def _gather(harvest: Harvest, read: Callable[[Harvest, Measured[R], Any], None], measured: Measured[R], data: Any) -> None:
+    for point in data.data_points:
+        harvest.index += 1
+        try:
+            read(harvest, measured, point)
+        except FieldRefused as refusal:
+            harvest.refuse(refusal)
+
+
+_REQUEST_READERS: dict[tuple[str, str], Callable[[Harvest, Measured[RequestMetric], Any], None]] = {
+    ("duration", "histogram"): read_histogram,
+    ("duration", "exponential_histogram"): read_exponential,
+    ("duration", "summary"): read_summary,
+    ("count", "sum"): read_counter,
+}
+
+
+def _n_points(metric: Metric) -> int:
+    kind = metric.WhichOneof("data")
+    return 0 if kind is None else len(getattr(metric, kind).data_points)

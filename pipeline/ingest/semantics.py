@@ -1,0 +1,143 @@
+"""What attributes of other people's telemetry mean, by the semantic mapping: whom, which operation, failed or not."""
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.contracts.config import IngestConfig, TopicOrigin
+from pipeline.contracts.readings import Origin
+from pipeline.contracts.semantic import RequestMetric, SaturationMetric
+from pipeline.ingest.validation import missing, origin
+
+Attribute = str | int | float | bool
+Attributes = Mapping[str, Attribute]
+
+FAILED_FROM = 500
+"""HTTP: from this status on it is the server that failed."""
+_MAX_BUILT = 8
+_NOWHERE = TopicOrigin()
+
+
+class Semantics:
+    """The mapping of a configuration, ready for looking up."""
+
+    def __init__(self, config: IngestConfig) -> None:
+        mapping = config.semantic
+        self.config = config
+        self.mapping = mapping
+        self.counts_metrics = "metrics" in mapping.requests_from
+        self.counts_spans = "spans" in mapping.requests_from
+        self.counts_logs = "logs" in mapping.requests_from
+        self._requests = {name: rule for rule in mapping.requests for name in rule.metric}
+        self._saturation: dict[str, tuple[SaturationMetric, ...]] = {}
+        for rule in mapping.saturation:
+            for name in rule.metric:
+                self._saturation[name] = (*self._saturation.get(name, ()), rule)
+
+    def request_rule(self, metric: str) -> RequestMetric | None:
+        """Return how a metric counts or times requests; ``None``: it does not."""
+        return self._requests.get(metric)
+
+    def saturation_rules(self, metric: str) -> tuple[SaturationMetric, ...]:
+        """Return how a metric says how full something is; usually one way or none."""
+        return self._saturation.get(metric, ())
+
+    def origin(self, topic: str, about: Attributes, *, operation: str = "", service: str = "") -> Origin:
+        """Return whom a reading is about, by its sender's attributes, else as the topic's configuration says.
+
+        Parameters
+        ----------
+        topic
+            That it came from.
+        about
+            Attributes of the sender.
+        operation
+            What was asked.
+        service
+            Stands in place of the sender where it is not empty.
+
+        Raises
+        ------
+        FieldRefused
+            If no service is named, or a name breaks the rules of names.
+
+        """
+        mapping, fallback = self.mapping, self.config.origins.get(topic, _NOWHERE)
+        name = service or first_text(about, mapping.service) or fallback.service
+        if not name:
+            raise missing(f"service ({', '.join(mapping.service)}, or ingest.origins)")
+        fields: dict[str, object] = {"service": name, "operation": operation}
+        environment = first_text(about, mapping.environment) or fallback.environment
+        if environment:
+            fields["environment"] = environment
+        if not service:
+            fields["version"] = first_text(about, mapping.version) or fallback.version
+            fields["instance"] = first_text(about, mapping.instance)
+        return origin(fields, self.config.max_text_length)
+
+    def has_failed(self, attributes: Attributes) -> bool:
+        """Return whether a request's attributes say that it failed."""
+        rules = self.mapping.failures
+        for name in rules.status:
+            status = as_status(attributes.get(name))
+            if status is not None and status >= FAILED_FROM:
+                return True
+        if any(attributes.get(name) for name in rules.type):
+            return True
+        return any(text(attributes[name]) in codes for name, codes in rules.codes.items() if name in attributes)
+
+
+def semantics_of(config: IngestConfig) -> Semantics:
+    """Return the mapping of a configuration; made once for each of the last few."""
+    known = _built.get(id(config))
+    if known is None or known.config is not config:
+        while len(_built) >= _MAX_BUILT:
+            del _built[next(iter(_built))]
+        known = _built[id(config)] = Semantics(config)
+    return known
+
+
+_built: dict[int, Semantics] = {}
+"""By the configuration's identity, which the entry itself keeps alive: it holds dicts, so it has no hash."""
+
+
+def first_text(attributes: Attributes, names: Iterable[str]) -> str:
+    """Return the first attribute that is there and not empty, as text; ``""``: none is."""
+    for name in names:
+        value = attributes.get(name)
+        if value is not None and value != "":
+            return text(value)
+    return ""
+
+
+def joined(attributes: Attributes, names: Iterable[str]) -> str:
+    """Return the attributes that are there, joined by a space."""
+    return " ".join(text(value) for name in names if (value := attributes.get(name)) is not None and value != "")
+
+
+def text(value: Attribute) -> str:
+    """Return an attribute as text.
+
+    Examples
+    --------
+    >>> text(True), text(500), text("GET")
+    ('true', '500', 'GET')
+
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else repr(value)
+
+
+def as_status(value: object) -> int | None:
+    """Return an HTTP status that is a number or its digits; ``None``: it is no such thing.
+
+    Examples
+    --------
+    >>> as_status("503"), as_status(200), as_status("5xx"), as_status(True)
+    (503, 200, None, None)
+
+    """
+    if type(value) is int:
+        return value if 100 <= value <= 599 else None
+    if type(value) is str and len(value) == 3 and value.isascii() and value.isdecimal():
+        return as_status(int(value))
+    return None
