@@ -1,13 +1,19 @@
 """The same traffic in every form in which collectors report it, and the windows that the pure stages make of each."""
 
 import json
+import math
 import random
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import msgspec
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from pipeline.analyse.windows import restore
@@ -202,3 +208,110 @@ def signals_of(messages: list[Message], settings: Settings) -> dict[tuple[str, i
     pass_on(reader.tick(owner(caught_up=True, heard=heard)))
     assert not letters, letters[0].headers
     return found
+
+
+def spans(asked: list[Asked]) -> list[Message]:
+    messages = []
+    for at in export_times(asked):
+        message = ExportTraceServiceRequest()
+        sender = message.resource_spans.add()
+        sender.resource.attributes.extend(key_values(resource()))
+        scope = sender.scope_spans.add()
+        for i, one in enumerate(one for one in asked if at - 10_000 <= one.end_ms < at):
+            span = scope.spans.add(kind=2, name=f"GET {one.route}", trace_id=i.to_bytes(16, "big"), span_id=i.to_bytes(8, "big"))
+            span.end_time_unix_nano = one.end_ms * 10**6
+            span.start_time_unix_nano = span.end_time_unix_nano - round(one.duration_ms * 10**6)
+            span.attributes.extend(
+                key_values({"http.request.method": "GET", "http.route": one.route, "http.response.status_code": one.status})
+            )
+            scope.spans.add(kind=3, name="SELECT", start_time_unix_nano=1, end_time_unix_nano=2)  # a client's: not counted
+        messages.append((at, message.SerializeToString()))
+    return messages
+
+
+def otlp_logs(asked: list[Asked]) -> list[Message]:
+    messages = []
+    for at in export_times(asked):
+        message = ExportLogsServiceRequest()
+        sender = message.resource_logs.add()
+        sender.resource.attributes.extend(key_values(resource()))
+        scope = sender.scope_logs.add()
+        for one in (one for one in asked if at - 10_000 <= one.end_ms < at):
+            line = scope.log_records.add(time_unix_nano=one.end_ms * 10**6, severity_number=9)
+            line.attributes.extend(key_values({"http.route": f"GET {one.route}", "status": one.status}))
+            line.attributes.append(KeyValue(key="duration_ms", value=AnyValue(double_value=one.duration_ms)))
+        messages.append((at, message.SerializeToString()))
+    return messages
+
+
+def access_lines(asked: Iterable[Asked]) -> list[Message]:
+    lines = []
+    for one in asked:
+        when = f"{datetime.fromtimestamp(one.end_ms // 1000, UTC):%d/%b/%Y:%H:%M:%S} +0000"
+        line = f'10.0.0.9 - - [{when}] "GET {one.route}?x=1 HTTP/1.1" {one.status} 17 "-" "curl/8" {one.duration_ms / 1000:.6f}'
+        lines.append((one.end_ms, line.encode()))
+    return lines
+
+
+def prometheus(asked: list[Asked]) -> list[Message]:
+    """One sample a message, scraped at each window's end, after a scrape of zeros: without it the first growth is unknown."""
+    messages = []
+    for at in [T0, *export_times(asked)]:
+        for route in ROUTES:
+            for status in (200, 503):
+                own = [one for one in asked if one.end_ms < at and (one.route, one.status) == (route, status)]
+                labels = {
+                    "service": "shop",
+                    "environment": "prod",
+                    "instance": "i1",
+                    "method": "GET",
+                    "route": route,
+                    "code": str(status),
+                }
+                name = "http_request_duration_seconds"
+                for bound in (*BOUNDS_S, math.inf):
+                    n = sum(one.duration_ms / 1000 <= bound for one in own)
+                    messages.append(
+                        sample(at, f"{name}_bucket", {**labels, "le": "+Inf" if bound == math.inf else str(bound)}, str(n))
+                    )
+                total = sum(one.duration_ms / 1000 for one in own)
+                messages.append(sample(at, f"{name}_sum", labels, f"{total!r}"))
+                messages.append(sample(at, f"{name}_count", labels, str(len(own))))
+    return messages
+
+
+def sample(at: int, name: str, labels: dict[str, str], value: str) -> Message:
+    when = f"{datetime.fromtimestamp(at // 1000, UTC):%Y-%m-%dT%H:%M:%S}Z"
+    record = {"timestamp": when, "value": value, "name": name, "labels": {"__name__": name, **labels}}
+    return at, json.dumps(record).encode()
+
+
+def as_json(messages: list[Message], kind: type) -> list[Message]:
+    """OTLP in JSON, as a Collector writes it: ids in hexadecimal, 64-bit integers as texts."""
+    found = []
+    for at, value in messages:
+        content = json_format.MessageToDict(kind.FromString(value))
+        for sender in content.get("resourceSpans", []):
+            for scope in sender["scopeSpans"]:
+                for span in scope["spans"]:
+                    for key in ("traceId", "spanId"):
+                        if key in span:
+                            span[key] = b64decode(span[key]).hex()
+        found.append((at, json.dumps(_numbered(content)).encode()))
+    return found
+
+
+def _numbered(node: object) -> object:
+    """Enums as numbers: the format forbids their names."""
+    names = {
+        "AGGREGATION_TEMPORALITY_DELTA": 1,
+        "AGGREGATION_TEMPORALITY_CUMULATIVE": 2,
+        "SPAN_KIND_SERVER": 2,
+        "SPAN_KIND_CLIENT": 3,
+        "SEVERITY_NUMBER_INFO": 9,
+    }
+    if isinstance(node, dict):
+        return {key: _numbered(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_numbered(child) for child in node]
+    return names.get(node, node) if isinstance(node, str) else node

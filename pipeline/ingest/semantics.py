@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from pipeline.contracts.config import IngestConfig, TopicOrigin
 from pipeline.contracts.readings import Origin
-from pipeline.contracts.semantic import RequestMetric, SaturationMetric
+from pipeline.contracts.semantic import LogFields, RequestMetric, SaturationMetric, SemanticMapping
 from pipeline.ingest.validation import missing, origin
 
 Attribute = str | int | float | bool
 Attributes = Mapping[str, Attribute]
+Naming = SemanticMapping | LogFields
+"""Says which attributes name service, environment, version and instance."""
 
 FAILED_FROM = 500
 """HTTP: from this status on it is the server that failed."""
@@ -40,7 +42,9 @@ class Semantics:
         """Return how a metric says how full something is; usually one way or none."""
         return self._saturation.get(metric, ())
 
-    def origin(self, topic: str, about: Attributes, *, operation: str = "", service: str = "") -> Origin:
+    def origin(
+        self, topic: str, about: Attributes, *, operation: str = "", service: str = "", names: Naming | None = None
+    ) -> Origin:
         """Return whom a reading is about, by its sender's attributes, else as the topic's configuration says.
 
         Parameters
@@ -53,6 +57,8 @@ class Semantics:
             What was asked.
         service
             Stands in place of the sender where it is not empty.
+        names
+            Which attributes say it; ``None``: those of the mapping itself.
 
         Raises
         ------
@@ -60,7 +66,7 @@ class Semantics:
             If no service is named, or a name breaks the rules of names.
 
         """
-        mapping, fallback = self.mapping, self.config.origins.get(topic, _NOWHERE)
+        mapping, fallback = names or self.mapping, self.config.origins.get(topic, _NOWHERE)
         name = service or first_text(about, mapping.service) or fallback.service
         if not name:
             raise missing(f"service ({', '.join(mapping.service)}, or ingest.origins)")
@@ -109,8 +115,9 @@ def first_text(attributes: Attributes, names: Iterable[str]) -> str:
 
 
 def joined(attributes: Attributes, names: Iterable[str]) -> str:
-    """Return the attributes that are there, joined by a space."""
-    return " ".join(text(value) for name in names if (value := attributes.get(name)) is not None and value != "")
+    """Return the attributes that are there, joined by a space; what two names say alike stands once."""
+    found = (text(value) for name in names if (value := attributes.get(name)) is not None and value != "")
+    return " ".join(dict.fromkeys(found))
 
 
 def text(value: Attribute) -> str:

@@ -13,7 +13,7 @@ from pipeline.contracts.semantic import MS_PER_UNIT, RequestMetric, SaturationMe
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.otlp_levels import read_level
-from pipeline.ingest.decoders.otlp_parts import attributes_of, parsed
+from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
 from pipeline.ingest.decoders.otlp_points import Measured, read_counter, read_exponential, read_histogram, read_summary
 from pipeline.ingest.semantics import Attributes, Semantics, semantics_of
 
@@ -24,23 +24,21 @@ R = TypeVar("R", RequestMetric, SaturationMetric)
 
 
 def decode_otlp_metrics(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
-    """Return what an ``ExportMetricsServiceRequest`` in protobuf holds."""
-    message = parsed(ExportMetricsServiceRequest, record.value or b"")
-    return message if isinstance(message, Decoded) else metrics_in(config, topic, record.timestamp_ms, message)
-
-
-def metrics_in(config: IngestConfig, topic: str, published_ms: int, message: ExportMetricsServiceRequest) -> Decoded:
-    """Return what a parsed message holds; it is refused whole when it holds too many points."""
+    """Return what an ``ExportMetricsServiceRequest`` holds, in protobuf or JSON."""
+    found = message_of(config, ExportMetricsServiceRequest, record.value or b"")
+    if isinstance(found, Decoded):
+        return found
+    message, rejections = found
     n_points = sum(
         _n_points(metric) for sender in message.resource_metrics for part in sender.scope_metrics for metric in part.metrics
     )
     if n_points > config.max_records_per_message:
         detail = f"a message must hold at most {config.max_records_per_message} points, holds {n_points}"
         return refused_message(RejectReason.TOO_MANY_RECORDS, detail)
-    harvest = Harvest()
-    semantics = semantics_of(config)
+    harvest, semantics = Harvest(), semantics_of(config)
+    harvest.rejections.extend(rejections)
     for sender in message.resource_metrics:
-        _gather_sender(harvest, semantics, topic, published_ms, sender)
+        _gather_sender(harvest, semantics, topic, record.timestamp_ms, sender)
     return harvest.decoded()
 
 

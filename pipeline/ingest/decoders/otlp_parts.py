@@ -7,8 +7,9 @@ from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, RejectReason
+from pipeline.contracts.readings import Decoded, Rejection, RejectReason
 from pipeline.ingest.decoders.harvest import refused_message
+from pipeline.ingest.decoders.otlp_json import from_json
 from pipeline.ingest.semantics import Attribute
 from pipeline.ingest.times import rfc3339
 from pipeline.ingest.validation import missing, refused
@@ -29,6 +30,14 @@ def parsed(kind: type[M], value: bytes) -> M | Decoded:
         detail = f"a message must be an OTLP {kind.__name__} in protobuf: {problem}"
         return refused_message(RejectReason.INVALID_PROTOBUF, detail)
     return message
+
+
+def message_of(config: IngestConfig, kind: type[M], value: bytes) -> tuple[M, list[Rejection]] | Decoded:
+    """Return the message that bytes hold in protobuf or in JSON, with what of it is refused; or that it is refused whole."""
+    if value.lstrip()[:1] in {b"{", b"["}:
+        return from_json(config, value, kind)
+    message = parsed(kind, value)
+    return message if isinstance(message, Decoded) else (message, [])
 
 
 def attributes_of(config: IngestConfig, attributes: Iterable[KeyValue], field: str) -> dict[str, Attribute]:

@@ -5,9 +5,16 @@ from collections.abc import Callable
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, RejectReason
 from pipeline.contracts.records import InRecord
+from pipeline.ingest.decoders.collectd import decode_collectd
+from pipeline.ingest.decoders.detect import format_of
 from pipeline.ingest.decoders.harvest import refused_message
+from pipeline.ingest.decoders.json_logs import decode_json_logs
+from pipeline.ingest.decoders.lines import decode_lines
 from pipeline.ingest.decoders.native import decode_changes, decode_native
+from pipeline.ingest.decoders.otlp_logs import decode_otlp_logs
 from pipeline.ingest.decoders.otlp_metrics import decode_otlp_metrics
+from pipeline.ingest.decoders.otlp_spans import decode_otlp_spans
+from pipeline.ingest.decoders.prometheus import decode_prometheus
 from pipeline.ingest.validation import shown
 
 Decoder = Callable[[IngestConfig, str, InRecord], Decoded]
@@ -22,7 +29,21 @@ DECODERS: dict[str, Decoder] = {
     "native": _whatever_topic(decode_native),
     "changes": _whatever_topic(decode_changes),
     "otlp_metrics": decode_otlp_metrics,
+    "otlp_logs": decode_otlp_logs,
+    "otlp_spans": decode_otlp_spans,
+    "prometheus": decode_prometheus,
+    "collectd": decode_collectd,
+    "json_logs": decode_json_logs,
+    "lines": decode_lines,
 }
+
+
+def decode_auto(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
+    """Return what a message of whatever format holds; which format it is depends on its bytes alone."""
+    return DECODERS[format_of(record.value or b"")](config, topic, record)
+
+
+DECODERS["auto"] = decode_auto
 
 
 def add_plugin(name: str, decoder: Decoder) -> None:
