@@ -124,7 +124,9 @@ class WindowState:
             case WindowRow(environment=environment, start_ms=start_ms, size_ms=size_ms):
                 service = service_key(environment, row.service)
                 is_past = head.has_passed(start_ms + size_ms + self.delay_ms(service, start_ms) + grace_ms)
-                if is_past and all(head.is_finished(c.source, c.chunk_pair) for c in row.newest):
+                series = self.series.get(service)
+                is_first = series is None or series.is_first((start_ms, size_ms))
+                if is_past and is_first and all(head.is_finished(c.source, c.chunk_pair) for c in row.newest):
                     return False
                 self.put_window((service, start_ms, size_ms), row)
             case RollupRow(environment=environment, end_ms=end_ms):
@@ -233,12 +235,16 @@ class WindowState:
                 self.put_window(key, self.windows[key])
 
     def let_wait(self) -> None:
-        """Put what is past grace, but holds something of an unfinished chunk, beside the sources that can finish it."""
+        """Put what is past grace, but holds something of an unfinished chunk, beside the sources that can finish it.
+
+        A window that only waits for an earlier one of its service to go stays where it is looked for.
+        """
         for key in self.old_windows.until(self.head.low_ms):
-            self.old_windows.discard(key)
-            for contribution in self.windows[key].newest:
-                if not self.head.is_finished(contribution.source, contribution.chunk_pair):
-                    self.waiting_by_source[contribution.source].add(key)
+            open_sources = {c.source for c in self.windows[key].newest if not self.head.is_finished(c.source, c.chunk_pair)}
+            for source in open_sources:
+                self.waiting_by_source[source].add(key)
+            if open_sources:
+                self.old_windows.discard(key)
         for rollup in self.old_rollups.until(self.head.low_ms):
             self.old_rollups.discard(rollup)  # looked at again when one of its windows goes
 

@@ -1,7 +1,6 @@
 """What one bundle does to a partition's windows: (state, bundle) -> (changes, outputs). Pure; docs/adr/0001 has the reasons."""
 
 import heapq
-from collections import deque
 
 import msgspec
 
@@ -323,13 +322,10 @@ class _Step:
         source = self._bundle.source
         if self._before.chunks.get(source) != self._after.chunks[source]:
             candidates |= self._state.waiting_by_source.get(source, set())
-        queue = deque(sorted(candidates))
-        while queue:
-            key = queue.popleft()
+        for key in sorted(candidates):
             row = self._windows.get(key)
             if row is not None and self._is_gone(key, row):
                 self._drop_window(key, row)
-                queue.extend((key[0], *window) for window in self._series_windows(key[0]))  # they may have waited for this one
 
     def _drop_window(self, key: WindowKey, row: WindowRow) -> None:
         service, start_ms, size_ms = key

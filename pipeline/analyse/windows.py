@@ -136,7 +136,12 @@ class WindowStage:
             if isinstance(row, Profile):
                 self._state.put_profile(service_key(row.environment, row.service), row)
         self._forgotten = {service for service, profile in self._state.profiles.items() if profile.is_forgotten}
-        for kind in ("window", "rollup", "series", "late"):  # a rollup is kept while one of its windows is
+        for kind in (
+            "series",
+            "window",
+            "rollup",
+            "late",
+        ):  # a rollup is kept while one of its windows is, a window while its series wait
             for name, row in found[kind].items():
                 if not self._state.take(row):
                     self._gone[name] = None
