@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-shop bench-petshop
+        bench-exact bench-shop bench-petshop bench-otlp fuzz
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]
 
 bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
 	@$(RUN)/python -m benchmarks.petshop --data $(or $(DATA),$(SHARED)/data/petshop) --split $(or $(SPLIT),train)
+
+bench-otlp: $(STAMP) ## OTLP through the ingest step against protobuf's own parsing: SECONDS=n
+	@$(RUN)/python -m benchmarks.otlp --seconds $(or $(SECONDS),5)
+
+fuzz: $(STAMP) ## mutated messages for a decoder: DECODER=auto|native|otlp_metrics|... N=1000000 SEED=1
+	@$(RUN)/python -m benchmarks.fuzz --decoder $(or $(DECODER),auto) --n $(or $(N),1000000) --seed $(or $(SEED),1)
 
 clean: ## remove what was made
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""What cumulative series add to each window is exact, whatever crashes: restarts of senders, points spread over sources and out of order."""
+"""What cumulative series add to each window is exact, whatever crashes: restarts, several sources, points out of order."""
 
 import json
 import random
@@ -41,7 +41,7 @@ class SeriesWorld(World):
         }
         super().__post_init__()
 
-    def make_value(self, time: int, timestamp: int, begin: int) -> bytes:
+    def make_value(self, time: int, timestamp: int, begin: int) -> bytes:  # noqa: ARG002 - as the world calls it
         series = self.rng.randrange(SERVICES), self.rng.randrange(INSTANCES)
         at = min(time, timestamp) - self.rng.choice([0, 0, 0, 2_000, 9_000])
         at = max(at, T0 - 6_000)
@@ -49,11 +49,18 @@ class SeriesWorld(World):
         value = (at - start) // 97
         self.points[series][at] = value
         attributes = [{"key": "http.route", "value": {"stringValue": "/a"}}]
-        point = {"timeUnixNano": str(at * 10**6), "startTimeUnixNano": str(start * 10**6), "asInt": str(value), "attributes": attributes}
+        point = {
+            "timeUnixNano": str(at * 10**6),
+            "startTimeUnixNano": str(start * 10**6),
+            "asInt": str(value),
+            "attributes": attributes,
+        }
         metric = {"name": "requests", "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]}}
         names = {"service.name": f"s{series[0]}", "service.instance.id": str(series[1])}
         sender = [{"key": key, "value": {"stringValue": value}} for key, value in names.items()]
-        return json.dumps({"resourceMetrics": [{"resource": {"attributes": sender}, "scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+        return json.dumps(
+            {"resourceMetrics": [{"resource": {"attributes": sender}, "scopeMetrics": [{"metrics": [metric]}]}]}
+        ).encode()
 
     def start_of(self, series: Series, at: int) -> int:
         return max(start for start in self.starts[series] if start < at)
