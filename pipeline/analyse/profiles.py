@@ -91,7 +91,9 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
             return self
         name = self.paced_series
         if name not in partial.points:
-            timed = [key for key, series in partial.points.items() if series.meaning.role in PACED_ROLES]
+            timed = [
+                key for key, series in partial.points.items() if series.meaning.role in PACED_ROLES and not series.meaning.is_delta
+            ]
             if not timed or (name and partial.start_ms - self.paced_ms <= LONGEST_INTERVAL_MS):
                 return self
             name = min(timed)

@@ -96,8 +96,8 @@ class SeriesRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
             return 0
         last = self._last_before(window)
         points = [
-            (name, [(p.time_ms, p.start_ms, p.value) for p in in_order(own)], _moment(last.get(name)))
-            for name, (_, own) in sorted(self._points(window).items())
+            (name, [_moment(point) for point in (own if meaning.is_delta else in_order(own))], _moment(last.get(name)))
+            for name, (meaning, own) in sorted(self._points(window).items())
         ]
         return crc32(repr(points).encode())
 
@@ -106,7 +106,9 @@ class SeriesRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         if not self.holds(window):
             return self
         last = dict(self.last)
-        for name, (_, own) in self._points(window).items():
+        for name, (meaning, own) in self._points(window).items():
+            if meaning.is_delta:
+                continue
             newest = in_order(own)[-1]
             known = last.pop(name, None)
             last[name] = newest if known is None or known.time_ms < newest.time_ms else known
@@ -124,6 +126,9 @@ class SeriesRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     def _growths(self, window: Window) -> Iterator[Growth]:
         last = self._last_before(window)
         for name, (meaning, own) in sorted(self._points(window).items()):
+            if meaning.is_delta:
+                yield meaning, own
+                continue
             before = last.get(name)
             points = [point for point in in_order(own) if before is None or point.time_ms > before.time_ms]
             if meaning.role == "quantile":
@@ -140,9 +145,12 @@ class SeriesRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         return found
 
     def _last_before(self, window: Window) -> dict[str, Point]:
+        """Return the newest point of each cumulative series in the windows before one, gone or open."""
         last = dict(self.last)
         for part in sorted((part for part in self.parts if part.window < window), key=lambda part: part.window):
             for name, series in part.series.items():
+                if series.meaning.is_delta:
+                    continue
                 last[name] = in_order([*series.points, *([last[name]] if name in last else [])])[-1]
         return last
 

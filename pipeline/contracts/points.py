@@ -1,6 +1,7 @@
 """Cumulative series: counters that grow until their sender restarts. Raw points travel; their growth is reckoned later."""
 
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,7 +12,7 @@ Role = Literal["latency", "requests", "bucket", "sum", "quantile", "used", "limi
 values; a quantile, ready-made, which is no counter; units of a resource that are used, that there are, or that are both."""
 
 
-class Point(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Point(msgspec.Struct, frozen=True, omit_defaults=True):
     """A series at one moment.
 
     Attributes
@@ -64,6 +65,8 @@ class SeriesMeaning(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
         Of a quantile: its name, such as ``p99``.
     resource
         What is used.
+    is_delta
+        Each point counts what came since the one before it: points add up, in any order.
 
     """
 
@@ -76,13 +79,23 @@ class SeriesMeaning(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     bound_ms: float | None = None
     quantile: str = ""
     resource: str = ""
+    is_delta: bool = False
 
 
 class Series(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Points of one series, in the order in which they came."""
+    """Points of one series, in the order in which they came; of deltas their sum, which is one point."""
 
     meaning: SeriesMeaning
     points: list[Point] = []
+
+
+def summed(first: Point, second: Point) -> Point:
+    """Return the sum of two deltas of the same buckets."""
+    total = None if first.sum is None or second.sum is None else first.sum + second.sum
+    counts = list(map(add, first.counts, second.counts)) if first.counts and second.counts else first.counts or second.counts
+    return Point(
+        max(first.time_ms, second.time_ms), min(first.start_ms, second.start_ms), first.value + second.value, total, counts
+    )
 
 
 def merge_series(parts: Sequence[Mapping[str, Series]]) -> dict[str, Series]:

@@ -34,7 +34,7 @@ class SummaryReading(msgspec.Struct, kw_only=True, frozen=True):
     """``requests`` in the ``interval_ms`` before ``time_ms``; latency mergeable, or quantiles only, or none.
 
     ``quantiles_ms`` maps ``p50 p90 p95 p99 mean`` (any of them) to ms. ``outcome`` says whether all its latencies are of
-    successful, or all of failed requests. ``n`` is how many readings of a message are summed up in it.
+    successful, or all of failed requests.
     """
 
     origin: Origin
@@ -45,7 +45,6 @@ class SummaryReading(msgspec.Struct, kw_only=True, frozen=True):
     latency: Histogram | None = None
     quantiles_ms: dict[str, float] | None = None
     outcome: Outcome = "mixed"
-    n: int = 1
 
 
 class GaugeReading(msgspec.Struct, kw_only=True, frozen=True):
@@ -71,14 +70,18 @@ class UsageReading(msgspec.Struct, kw_only=True, frozen=True):
     is_part: bool = False
 
 
-class PointReading(msgspec.Struct, kw_only=True, frozen=True):
-    """One point of a cumulative series: what it adds is known only beside the point before it, behind the re-key."""
+class PointsReading(msgspec.Struct, kw_only=True, frozen=True):
+    """Points of series of one service that fall into one window, each with its series' name and meaning.
+
+    Points of cumulative series (``interval_ms`` 0) say what they add only beside those before them, behind the re-key;
+    deltas cover the ``interval_ms`` before ``time_ms``, and are added up. ``n`` is how many readings it stands for.
+    """
 
     origin: Origin
     time_ms: int
-    series: str
-    meaning: SeriesMeaning
-    point: Point
+    points: list[tuple[str, SeriesMeaning, Point]]
+    interval_ms: int = 0
+    n: int = 1
 
 
 class LogReading(msgspec.Struct, kw_only=True, frozen=True):
@@ -104,7 +107,7 @@ class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):
     note: str = ""
 
 
-Reading = RequestReading | SummaryReading | GaugeReading | UsageReading | PointReading | LogReading | ChangeReading
+Reading = RequestReading | SummaryReading | GaugeReading | UsageReading | PointsReading | LogReading | ChangeReading
 
 
 class RejectReason(StrEnum):

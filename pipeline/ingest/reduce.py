@@ -10,12 +10,12 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import OTHER, ChangeNote, GaugePartial, OperationPartial, Partial, Quantile
-from pipeline.contracts.points import Series
+from pipeline.contracts.points import Series, summed
 from pipeline.contracts.readings import (
     ChangeReading,
     GaugeReading,
     LogReading,
-    PointReading,
+    PointsReading,
     Reading,
     RequestReading,
     SummaryReading,
@@ -43,7 +43,7 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
     if partial is None:
         partial = Partial(environment=origin.environment, service=origin.service, start_ms=start_ms, size_ms=size_ms)
         partials[key] = partial
-    n = reading.n if type(reading) is SummaryReading else 1
+    n = reading.n if type(reading) is PointsReading else 1
     partial.readings += n
     if origin.version:
         version = _limited(origin.version, partial.versions, config.max_versions)
@@ -61,8 +61,8 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
                 _add_request(_operation(partial, origin.operation, config), reading.is_error, reading.duration_ms)
         case ChangeReading():
             _add_change(partial, reading, config)
-        case PointReading():
-            _add_point(partial, reading, config)
+        case PointsReading():
+            _add_points(partial, reading, config)
         case UsageReading():
             _add_usage(_gauge(partial, reading.resource, config), reading)
     return key
@@ -77,8 +77,10 @@ def _place(reading: Reading) -> tuple[int, int]:
     match reading:
         case SummaryReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms)
-        case GaugeReading() | UsageReading() | PointReading():
+        case GaugeReading() | UsageReading():
             return reading.time_ms - 1, BASE_SIZE_MS
+        case PointsReading():
+            return reading.time_ms - 1, size_for_interval(reading.interval_ms) if reading.interval_ms else BASE_SIZE_MS
         case ChangeReading():
             return reading.published_ms, BASE_SIZE_MS
         case _:
@@ -161,15 +163,22 @@ def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
         gauge.n_limit += reading.limit > 0
 
 
-def _add_point(partial: Partial, reading: PointReading, config: IngestConfig) -> None:
-    """Keep a point as it came: what it adds is reckoned where all of its series comes together."""
-    series = partial.points.get(reading.series)
-    if series is None and len(partial.points) < config.max_series:
-        series = partial.points[reading.series] = Series(meaning=reading.meaning)
-    if series is None or len(series.points) >= MAX_POINTS:
-        partial.over_limit += 1
-        return
-    series.points.append(reading.point)
+def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) -> None:
+    """Keep points as they came: what they add is reckoned where all of their series comes together. Deltas are added up."""
+    known = partial.points
+    for name, meaning, point in reading.points:
+        series = known.get(name)
+        if series is None:
+            if len(known) < config.max_series:
+                known[name] = Series(meaning=meaning, points=[point])
+            else:
+                partial.over_limit += 1
+        elif meaning.is_delta:
+            series.points[0] = summed(series.points[0], point)
+        elif len(series.points) < MAX_POINTS:
+            series.points.append(point)
+        else:
+            partial.over_limit += 1
 
 
 def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -> None:

@@ -3,7 +3,7 @@
 from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 
 from pipeline.contracts.points import Point, SeriesMeaning
-from pipeline.contracts.readings import PointReading
+from pipeline.contracts.readings import PointsReading
 from pipeline.contracts.semantic import SaturationMetric
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.levels import level_of, resource_name, usage_role
@@ -38,6 +38,6 @@ def read_level(harvest: Harvest, measured: Measured[SaturationMetric], point: Nu
         identity = series_name(measured.metric, sorted(measured.about.items()), sorted(attributes.items()), resource)
         meaning = SeriesMeaning(role=role, resource=resource)
         raw = Point(time_ms=at_ms, start_ms=start_ms, value=max(value, 0) * rule.factor)
-        harvest.readings.append(PointReading(origin=origin, time_ms=at_ms, series=identity, meaning=meaning, point=raw))
+        harvest.readings.append(PointsReading(origin=origin, time_ms=at_ms, points=[(identity, meaning, raw)]))
         return
     harvest.readings.append(level_of(semantics.config, rule, role, origin=origin, at_ms=at_ms, resource=resource, value=value))

@@ -10,9 +10,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
-from pipeline.contracts.histogram import Histogram, from_explicit, from_exponential_in
+from pipeline.contracts.histogram import Histogram, from_exponential_in
 from pipeline.contracts.points import Point, SeriesMeaning
-from pipeline.contracts.readings import Origin, PointReading, RejectReason, SummaryReading
+from pipeline.contracts.readings import Origin, PointsReading, RejectReason, SummaryReading
 from pipeline.contracts.semantic import RequestMetric, SaturationMetric
 from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.buckets import bounds_in_ms, check_explicit, check_exponential, check_sum, check_total
@@ -92,20 +92,24 @@ def take_explicit(
     check_explicit(counts, len(bounds), count)
     if total is not None:
         check_sum(total, count, measured.unit_ms)
-    if measured.is_cumulative:
-        meaning = SeriesMeaning(
-            role="latency" if counts else "requests",
-            operation=asked.origin.operation,
-            failed=asked.failed,
-            bounds=bounds,
-            unit_ms=measured.unit_ms,
-        )
-        point = Point(time_ms=asked.time_ms, start_ms=start_ns // 1_000_000, value=count, sum=total, counts=counts)
-        harvest.readings.append(_point_reading(measured, asked, meaning, point))
-        return
-    total_ms = None if total is None else total * measured.unit_ms
-    latency = from_explicit(bounds=bounds, counts=counts, total_sum=total_ms) if count and counts else None
-    harvest.readings.append(_summary(asked, start_ns, count, latency))
+    covers_ms = 0 if measured.is_cumulative else interval_ms(start_ns, asked.time_ms)
+    meaning = explicit_meaning(asked, bounds, measured, has_buckets=bool(counts))
+    point = Point(asked.time_ms, start_ns // 1_000_000, count, total, counts)
+    harvest.readings.append(_points_reading(measured, asked, meaning, point, covers_ms))
+
+
+def explicit_meaning(
+    asked: Asked, bounds: tuple[float, ...], measured: Measured[RequestMetric], *, has_buckets: bool
+) -> SeriesMeaning:
+    """Return what an explicit histogram's series adds to."""
+    return SeriesMeaning(
+        role="latency" if has_buckets else "requests",
+        operation=asked.origin.operation,
+        failed=asked.failed,
+        bounds=bounds,
+        unit_ms=measured.unit_ms,
+        is_delta=not measured.is_cumulative,
+    )
 
 
 def read_exponential(harvest: Harvest, measured: Measured[RequestMetric], point: ExponentialHistogramDataPoint) -> None:
@@ -141,7 +145,7 @@ def read_exponential(harvest: Harvest, measured: Measured[RequestMetric], point:
             offset=offset,
             zero_count=point.zero_count,
         )
-        harvest.readings.append(_point_reading(measured, asked, meaning, raw))
+        harvest.readings.append(_points_reading(measured, asked, meaning, raw))
         return
     latency = (
         from_exponential_in(unit_ms, scale=scale, offset=offset, counts=counts, zero_count=point.zero_count, total_sum=total)
@@ -168,7 +172,7 @@ def read_counter(harvest: Harvest, measured: Measured[RequestMetric], point: Num
     if measured.is_cumulative:
         meaning = SeriesMeaning(role="requests", operation=asked.origin.operation, failed=asked.failed)
         raw = Point(time_ms=asked.time_ms, start_ms=point.start_time_unix_nano // 1_000_000, value=value)
-        harvest.readings.append(_point_reading(measured, asked, meaning, raw))
+        harvest.readings.append(_points_reading(measured, asked, meaning, raw))
     else:
         harvest.readings.append(_summary(asked, point.start_time_unix_nano, round(value), None))
 
@@ -189,7 +193,7 @@ def read_summary(harvest: Harvest, measured: Measured[RequestMetric], point: Sum
     check_sum(point.sum, point.count, measured.unit_ms)
     raw = Point(time_ms=asked.time_ms, start_ms=point.start_time_unix_nano // 1_000_000, value=point.count, sum=point.sum)
     counted = SeriesMeaning(role="requests", operation=asked.origin.operation, failed=asked.failed, unit_ms=measured.unit_ms)
-    readings = [_point_reading(measured, asked, counted, raw)]
+    readings = [_points_reading(measured, asked, counted, raw)]
     for quantile in point.quantile_values:
         name = QUANTILE_NAMES.get(quantile.quantile)
         if name is None or quantile.value != quantile.value:
@@ -197,7 +201,7 @@ def read_summary(harvest: Harvest, measured: Measured[RequestMetric], point: Sum
         check_sum(quantile.value, 1, measured.unit_ms)
         meaning = SeriesMeaning(role="quantile", operation=asked.origin.operation, quantile=name)
         raw = Point(time_ms=asked.time_ms, value=quantile.value * measured.unit_ms)
-        readings.append(_point_reading(measured, asked, meaning, raw))
+        readings.append(_points_reading(measured, asked, meaning, raw))
     harvest.readings.extend(readings)
 
 
@@ -261,13 +265,16 @@ def interval_ms(start_ns: int, end_ms: int) -> int:
     return max(length_ms, 1)
 
 
-def _point_reading(measured: Measured[RequestMetric], asked: Asked, meaning: SeriesMeaning, point: Point) -> PointReading:
-    identity = series_name(
-        measured.metric,
-        sorted(measured.about.items()),
-        sorted(asked.attributes.items()),
-        meaning.role,
-        meaning.bounds,
-        meaning.quantile,
-    )
-    return PointReading(origin=asked.origin, time_ms=asked.time_ms, series=identity, meaning=meaning, point=point)
+def _points_reading(
+    measured: Measured[RequestMetric], asked: Asked, meaning: SeriesMeaning, point: Point, covers_ms: int = 0
+) -> PointsReading:
+    name = request_series(measured, asked.attributes, meaning)
+    return PointsReading(origin=asked.origin, time_ms=asked.time_ms, points=[(name, meaning, point)], interval_ms=covers_ms)
+
+
+def request_series(measured: Measured[RequestMetric], attributes: Attributes, meaning: SeriesMeaning) -> str:
+    """Return the name of a series of requests; deltas of the same meaning are one series, whoever sends them."""
+    if meaning.is_delta:
+        return series_name("delta", meaning.role, meaning.operation, meaning.failed, meaning.bounds, meaning.unit_ms)
+    about = sorted(measured.about.items())
+    return series_name(measured.metric, about, sorted(attributes.items()), meaning.role, meaning.bounds, meaning.quantile)

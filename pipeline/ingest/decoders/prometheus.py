@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.points import Point, SeriesMeaning
-from pipeline.contracts.readings import Decoded, PointReading, Reading, Rejection, RejectReason
+from pipeline.contracts.readings import Decoded, PointsReading, Reading, Rejection, RejectReason
 from pipeline.contracts.records import InRecord
 from pipeline.contracts.semantic import MS_PER_UNIT, RequestMetric, SaturationMetric
 from pipeline.errors import FieldRefused
@@ -72,7 +72,7 @@ def _read(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int,
 
 def _part_of_requests(
     semantics: Semantics, topic: str, sample: Sample, rule: RequestMetric, split: tuple[str, str]
-) -> PointReading | None:
+) -> PointsReading | None:
     base, part = split
     labels, unit_ms = sample.labels, MS_PER_UNIT[rule.unit]
     service = first_text(labels, rule.service) if rule.service else ""
@@ -95,12 +95,11 @@ def _part_of_requests(
         meaning, value = SeriesMeaning(role="quantile", operation=operation, group=group, quantile=name), value * unit_ms
     else:
         meaning = SeriesMeaning(role="requests", operation=operation, failed=failed)
-    return PointReading(
+    point = Point(sample.at_ms, 0, number(value, "value", 0.0, float(MAX_TOTAL)))
+    return PointsReading(
         origin=semantics.origin(topic, labels, operation=operation, service=service),
         time_ms=sample.at_ms,
-        series=series_name(sample.name, sorted(labels.items())),
-        meaning=meaning,
-        point=Point(time_ms=sample.at_ms, value=number(value, "value", 0.0, float(MAX_TOTAL))),
+        points=[(series_name(sample.name, sorted(labels.items())), meaning, point)],
     )
 
 
@@ -113,13 +112,12 @@ def _level(semantics: Semantics, topic: str, sample: Sample, rule: SaturationMet
     if sample.name.endswith("_total"):
         if rule.form != "parts":
             return None
+        name = series_name(sample.name, sorted(sample.labels.items()))
         amount = number(sample.value, "value", 0.0, float(MAX_TOTAL)) * rule.factor
-        return PointReading(
+        return PointsReading(
             origin=origin,
             time_ms=sample.at_ms,
-            series=series_name(sample.name, sorted(sample.labels.items())),
-            meaning=SeriesMeaning(role=role, resource=resource),
-            point=Point(time_ms=sample.at_ms, value=amount),
+            points=[(name, SeriesMeaning(role=role, resource=resource), Point(sample.at_ms, 0, amount))],
         )
     return level_of(semantics.config, rule, role, origin=origin, at_ms=sample.at_ms, resource=resource, value=sample.value)
 
