@@ -91,9 +91,7 @@ def fuzz(decoder: str, n: int, seed: int, tell: Callable[[str], None] = lambda _
         if found.problems:
             break
         if (i + 1) % 100_000 == 0:
-            tell(
-                f"{i + 1} inputs, {found.n_readings} readings, {found.n_rejections} rejections, slowest {found.slowest_s * 1e3:.0f} ms"
-            )
+            tell(f"{i + 1} inputs, {found.n_readings} read, {found.n_rejections} rejected, slowest {found.slowest_s * 1e3:.0f} ms")
     if _memory_mb() - memory_mb > MAX_GROWTH_MB:
         found.problems.append(f"memory grew from {memory_mb:.0f} to {_memory_mb():.0f} MB")
     return found

@@ -1,6 +1,7 @@
 """What attributes of other people's telemetry mean, by the semantic mapping: whom, which operation, failed or not."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pipeline.contracts.config import IngestConfig, TopicOrigin
 from pipeline.contracts.readings import Origin
@@ -14,8 +15,29 @@ Naming = SemanticMapping | LogFields
 
 FAILED_FROM = 500
 """HTTP: from this status on it is the server that failed."""
+MAX_KNOWN = 100_000
+"""Attribute sets remembered, about 600 bytes each; beyond, all are forgotten and learned anew."""
 _MAX_BUILT = 8
 _NOWHERE = TopicOrigin()
+
+
+class KnownSets:
+    """Attribute sets that have been met, by what their metrics have in common."""
+
+    def __init__(self) -> None:
+        self._by_metric: dict[object, dict[bytes, Any]] = {}
+        self.n = 0
+
+    def of(self, metric: object) -> dict[bytes, Any]:
+        """Return those of a metric of a sender."""
+        if self.n > MAX_KNOWN:
+            self._by_metric.clear()
+            self.n = 0
+        known = self._by_metric.get(metric)
+        if known is None:
+            known = self._by_metric[metric] = {}
+            self.n += 1
+        return known
 
 
 class Semantics:
@@ -25,6 +47,7 @@ class Semantics:
         mapping = config.semantic
         self.config = config
         self.mapping = mapping
+        self.known_sets = KnownSets()
         self.counts_metrics = "metrics" in mapping.requests_from
         self.counts_spans = "spans" in mapping.requests_from
         self.counts_logs = "logs" in mapping.requests_from
