@@ -16,7 +16,7 @@ from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.otlp_levels import read_level
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
 from pipeline.ingest.decoders.otlp_points import Measured, read_counter, read_exponential, read_histogram, read_summary
-from pipeline.ingest.decoders.otlp_quick import Waiting, read_points
+from pipeline.ingest.decoders.otlp_quick import Shared, Waiting, put_aside, read_points
 from pipeline.ingest.decoders.otlp_skeleton import MetricPart, SenderPart, split
 from pipeline.ingest.semantics import Attributes, Semantics, semantics_of
 
@@ -72,7 +72,7 @@ def _read_quickly(config: IngestConfig, topic: str, published_ms: int, value: by
     if parts is None or sum(metric.n_points for sender in parts for metric in sender.metrics) > config.max_records_per_message:
         return None
     harvest, semantics = Harvest(), semantics_of(config)
-    waiting: list[Waiting] = []
+    waiting: Waiting = {}
     for part in parts:
         try:
             about = attributes_of(config, part.resource.attributes, "resource.attributes")
@@ -94,7 +94,7 @@ def _read_quickly(config: IngestConfig, topic: str, published_ms: int, value: by
     return harvest.decoded()
 
 
-def _put_aside(harvest: Harvest, waiting: list[Waiting], sender: _Sender, part: SenderPart, metric: MetricPart) -> bool:
+def _put_aside(harvest: Harvest, waiting: Waiting, sender: _Sender, part: SenderPart, metric: MetricPart) -> bool:
     """Let the points of a histogram wait for the others of the message; return whether they are known to count."""
     semantics, temporality = sender.semantics, metric.temporality
     rule = semantics.request_rule(metric.name) if semantics.counts_metrics else None
@@ -112,9 +112,8 @@ def _put_aside(harvest: Harvest, waiting: list[Waiting], sender: _Sender, part: 
         is_cumulative=is_cumulative,
     )
     known = semantics.known_sets.of((sender.topic, part.resource_bytes, metric.name, metric.unit, is_cumulative))
-    for value in metric.points:
-        harvest.index += 1
-        waiting.append(Waiting(harvest.index, value, measured, known, semantics.known_sets))
+    put_aside(waiting, Shared(measured, known, semantics.known_sets), metric.points, harvest.index + 1)
+    harvest.index += metric.n_points
     return True
 
 

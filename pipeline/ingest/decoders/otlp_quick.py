@@ -5,9 +5,10 @@ they are laid into one matrix, and checked and read by columns. Attributes repea
 when protobuf parsed them first. A point that any check is not sure of goes to the slow way alone.
 """
 
-from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -36,87 +37,126 @@ _MAX_EXACT = 2**53
 
 
 class Known(NamedTuple):
-    """What an attribute set means."""
+    """What an attribute set means; ``about`` is whom partials tell apart: environment, service, version."""
 
     origin: Origin
     series: str
     meaning: SeriesMeaning
+    about: tuple[str, str, str]
 
 
-class Waiting(NamedTuple):
-    """A point's bytes, its place in the message, and what it has in common with others of its metric."""
+class Shared(NamedTuple):
+    """What the points of one metric of one sender have in common; what their attribute sets mean, as far as they were met."""
 
-    place: int
-    value: bytes
     measured: Measured[RequestMetric]
     known: dict[bytes, Known | None]
     sets: KnownSets
 
 
-def read_points(harvest: Harvest, waiting: list[Waiting]) -> None:
+class Layout:
+    """Points of the same length, in three columns: bytes, what each has in common with others, its place in the message."""
+
+    __slots__ = ("places", "shared", "values")
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.shared: list[Shared] = []
+        self.places: list[int] = []
+
+
+Waiting = dict[tuple[int, bool, float], Layout]
+"""Points by length, temporality and unit."""
+
+
+def put_aside(waiting: Waiting, shared: Shared, points: Iterable[bytes], place: int) -> None:
+    """Let points wait for others of their layout; the first one's place in the message is ``place``."""
+    is_cumulative, unit_ms = shared.measured.is_cumulative, shared.measured.unit_ms
+    layouts: dict[int, Layout] = {}
+    for value in points:
+        length = len(value)
+        layout = layouts.get(length)
+        if layout is None:
+            layout = layouts[length] = waiting.setdefault((length, is_cumulative, unit_ms), Layout())
+        layout.values.append(value)
+        layout.shared.append(shared)
+        layout.places.append(place)
+        place += 1
+
+
+def read_points(harvest: Harvest, waiting: Waiting) -> None:
     """Take histogram points in; the order does not matter."""
-    by_layout: defaultdict[tuple[int, bool, float], list[Waiting]] = defaultdict(list)
-    for one in waiting:
-        by_layout[len(one.value), one.measured.is_cumulative, one.measured.unit_ms].append(one)
-    for (length, is_cumulative, unit_ms), group in by_layout.items():
-        matrix = _matrix(group, length) if len(group) >= MIN_POINTS else None
-        left = group if matrix is None else _read(harvest, group, matrix, is_cumulative=is_cumulative, unit_ms=unit_ms)
-        for one in left:
-            _read_slowly(harvest, one)
+    for (length, is_cumulative, unit_ms), layout in waiting.items():
+        matrix = _matrix(layout.values, length) if len(layout.values) >= MIN_POINTS else None
+        if matrix is None:
+            left: Iterable[int] = range(len(layout.values))
+        else:
+            left = _read(harvest, layout, matrix, is_cumulative=is_cumulative, unit_ms=unit_ms)
+        for i in left:
+            harvest.index = layout.places[i]
+            _read_slowly(harvest, layout.shared[i].measured, layout.values[i])
 
 
-def _read_slowly(harvest: Harvest, one: Waiting) -> None:
-    harvest.index = one.place
+def _read_slowly(harvest: Harvest, measured: Measured[RequestMetric], value: bytes) -> None:
     point = HistogramDataPoint()
-    point.ParseFromString(one.value)
+    point.ParseFromString(value)
     try:
-        read_histogram(harvest, one.measured, point)
+        read_histogram(harvest, measured, point)
     except FieldRefused as refusal:
         harvest.refuse(refusal)
 
 
-def _matrix(group: list[Waiting], length: int) -> NDArray[np.uint8] | None:
-    first = group[0].value
+def _matrix(values: list[bytes], length: int) -> NDArray[np.uint8] | None:
+    first = values[0]
     if length < _COUNTS_AT or first[37] % 8 or first[37] >= 0x80 or not first[37]:
         return None
-    return np.frombuffer(b"".join([one.value for one in group]), np.uint8).reshape(len(group), length)
+    return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), length)
 
 
-def _read(harvest: Harvest, group: list[Waiting], rows: NDArray[np.uint8], *, is_cumulative: bool, unit_ms: float) -> list[Waiting]:
-    """Take those in that are of the usual layout; return the others."""
+def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumulative: bool, unit_ms: float) -> Iterable[int]:
+    """Take those in that are of the usual layout; return which are not."""
+    everything = range(len(rows))
     n_counts = int(rows[0, 37]) // 8
     bounds_at = _COUNTS_AT + 8 * n_counts
     end = bounds_at + 2 + 8 * (n_counts - 1)
     if end > rows.shape[1]:
-        return group
-    marks = [0, 9, 18, 27, 36, 37, bounds_at, bounds_at + 1]
-    usual = np.array([*_HEAD, 8 * n_counts, 0x3A, 8 * (n_counts - 1)], np.uint8)
-    sure = (rows[:, marks] == usual).all(axis=1)
-    sure &= (rows[:, bounds_at + 2 : end] == rows[0, bounds_at + 2 : end]).all(axis=1)
+        return everything
+    sure = _is_usual(rows, n_counts, bounds_at, end)
     has_last = rows.shape[1] - _LAST >= end and bool((rows[:, -18] == 0x59).all() and (rows[:, -9] == 0x61).all())
+    stop = rows.shape[1] - _LAST if has_last else rows.shape[1]
     columns = _columns(rows, bounds_at)
-    sure &= _believable(columns, group[0].measured, is_cumulative=is_cumulative, unit_ms=unit_ms)
+    sure &= _believable(columns, layout.shared[0].measured, is_cumulative=is_cumulative, unit_ms=unit_ms)
     try:
-        bounds = bounds_in_ms(tuple(np.frombuffer(group[0].value, "<f8", n_counts - 1, bounds_at + 2).tolist()), unit_ms)
+        bounds = bounds_in_ms(tuple(np.frombuffer(layout.values[0], "<f8", n_counts - 1, bounds_at + 2).tolist()), unit_ms)
     except FieldRefused:
-        return group
-    tail = slice(end, rows.shape[1] - _LAST if has_last else rows.shape[1])
-    knowns: list[Known | None] = []
-    for one, is_sure in zip(group, sure.tolist(), strict=True):
-        key = bounds_key(one.value, bounds_at + 2, tail) if is_sure else b""
-        known = one.known.get(key) if is_sure else None
-        if known is None and is_sure and key not in one.known:
-            known = one.known[key] = _meaning(one, one.value[tail], bounds)
-            one.sets.n += 1
-        knowns.append(known)
+        return everything
+    key = slice(bounds_at + 2, stop)  # bounds and attributes stand beside each other, and tell which series it is
+    knowns: list[Known | None] = [shared.known.get(value[key]) for shared, value in zip(layout.shared, layout.values, strict=True)]
+    if None in knowns or not sure.all():
+        for i, is_sure in enumerate(sure.tolist()):
+            if not is_sure:
+                knowns[i] = None
+            elif knowns[i] is None:
+                knowns[i] = _learnt(layout.shared[i], layout.values[i], key, end, bounds)
     take = _take_cumulative if is_cumulative else _take_deltas
     take(harvest, columns, knowns)
-    return [one for one, known in zip(group, knowns, strict=True) if known is None]
+    return [i for i, known in enumerate(knowns) if known is None] if None in knowns else ()
 
 
-def bounds_key(value: bytes, bounds_from: int, tail: slice) -> bytes:
-    """Return the bytes that tell which series a point is of: its bounds and its attributes, which follow each other."""
-    return value[bounds_from : tail.stop]
+def _is_usual(rows: NDArray[np.uint8], n_counts: int, bounds_at: int, end: int) -> NDArray[np.bool_]:
+    """Return which points have each tag where it usually is, and the bounds of the first."""
+    marks = [0, 9, 18, 27, 36, 37, bounds_at, bounds_at + 1]
+    usual = np.array([*_HEAD, 8 * n_counts, 0x3A, 8 * (n_counts - 1)], np.uint8)
+    same: NDArray[np.bool_] = (rows[:, marks] == usual).all(axis=1)
+    same &= (rows[:, bounds_at + 2 : end] == rows[0, bounds_at + 2 : end]).all(axis=1)
+    return same
+
+
+def _learnt(shared: Shared, value: bytes, key: slice, attributes_at: int, bounds: tuple[float, ...]) -> Known | None:
+    name = value[key]
+    if name not in shared.known:
+        shared.known[name] = _meaning(shared.measured, value[attributes_at : key.stop], bounds)
+        shared.sets.n += 1
+    return shared.known[name]
 
 
 class _Columns(NamedTuple):
@@ -160,10 +200,9 @@ def _believable(columns: _Columns, measured: Measured[RequestMetric], *, is_cumu
     return sure
 
 
-def _meaning(one: Waiting, attribute_bytes: bytes, bounds: tuple[float, ...]) -> Known | None:
+def _meaning(measured: Measured[RequestMetric], attribute_bytes: bytes, bounds: tuple[float, ...]) -> Known | None:
     """Return what attributes mean; ``None``: the slow way must say it."""
     point = HistogramDataPoint()
-    measured = one.measured
     semantics, rule = measured.semantics, measured.rule
     try:
         point.ParseFromString(attribute_bytes)
@@ -178,38 +217,41 @@ def _meaning(one: Waiting, attribute_bytes: bytes, bounds: tuple[float, ...]) ->
         return None
     asked = Asked(origin, semantics.has_failed(attributes), 0, attributes)
     meaning = explicit_meaning(asked, bounds, measured, has_buckets=True)
-    return Known(origin, request_series(measured, attributes, meaning), meaning)
+    about = (origin.environment, origin.service, origin.version)
+    return Known(origin, request_series(measured, attributes, meaning), meaning, about)
 
 
-Place = tuple[str, str, str, int, int]
-"""(environment, service, version, window's number, window size in ms)."""
+Place = tuple[tuple[str, str, str], int, int]
+"""((environment, service, version), window's number, window size in ms)."""
 
 
 def _take_cumulative(harvest: Harvest, columns: _Columns, knowns: list[Known | None]) -> None:
-    points: dict[Place, list[tuple[str, SeriesMeaning, Point]]] = {}
-    firsts: dict[Place, tuple[Origin, int]] = {}
-    times_ms = columns.times_ms.tolist()
+    readings: dict[tuple[tuple[str, str, str], int], PointsReading] = {}
+    times_ms = columns.times_ms
     rows = zip(
         knowns,
-        times_ms,
-        columns.starts_ms.tolist(),
-        columns.counts.tolist(),
-        columns.sums.tolist(),
-        columns.buckets.tolist(),
+        ((times_ms - 1) // BASE_SIZE_MS).tolist(),
+        map(
+            Point,
+            times_ms.tolist(),
+            columns.starts_ms.tolist(),
+            columns.counts.tolist(),
+            columns.sums.tolist(),
+            columns.buckets.tolist(),
+        ),
         strict=True,
     )
-    for known, time_ms, start_ms, count, total, buckets in rows:
+    for known, window, point in rows:
         if known is None:
             continue
-        origin = known.origin
-        place = (origin.environment, origin.service, origin.version, (time_ms - 1) // BASE_SIZE_MS, BASE_SIZE_MS)
-        if place not in points:
-            points[place], firsts[place] = [], (origin, time_ms)
-        points[place].append((known.series, known.meaning, Point(time_ms, start_ms, count, total, buckets)))
-    for place, own in points.items():
-        origin, time_ms = firsts[place]
-        harvest.readings.append(PointsReading(origin=origin, time_ms=time_ms, points=own, n=len(own)))
-        harvest.n_merged += len(own) - 1
+        origin, series, meaning, about = known
+        reading = readings.get((about, window))
+        if reading is None:
+            reading = readings[about, window] = PointsReading(origin=origin, time_ms=point.time_ms, points=[])
+        reading.points.append((series, meaning, point))
+    for reading in readings.values():
+        harvest.readings.append(msgspec.structs.replace(reading, n=len(reading.points)))
+        harvest.n_merged += len(reading.points) - 1
 
 
 def _take_deltas(harvest: Harvest, columns: _Columns, knowns: list[Known | None]) -> None:
@@ -224,8 +266,7 @@ def _take_deltas(harvest: Harvest, columns: _Columns, knowns: list[Known | None]
         if known is None:
             codes.append(0)
             continue
-        origin = known.origin
-        key = ((origin.environment, origin.service, origin.version, window, size_ms), known.series)
+        key = ((known.about, window, size_ms), known.series)
         code = numbers.get(key)
         if code is None:
             code = numbers[key] = len(numbers) + 1
@@ -261,7 +302,7 @@ def _put_deltas(  # noqa: PLR0917 - columns of one table
         points.append((known.series, known.meaning, point))
         readings[place] = origin, time_ms, points, n + n_points[code]
     for place, (origin, time_ms, points, n) in readings.items():
-        harvest.readings.append(PointsReading(origin=origin, time_ms=time_ms, points=points, interval_ms=place[4], n=n))
+        harvest.readings.append(PointsReading(origin=origin, time_ms=time_ms, points=points, interval_ms=place[2], n=n))
         harvest.n_merged += n - 1
 
 
