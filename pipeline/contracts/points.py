@@ -12,7 +12,7 @@ Role = Literal["latency", "requests", "bucket", "sum", "quantile", "used", "limi
 values; a quantile, ready-made, which is no counter; units of a resource that are used, that there are, or that are both."""
 
 
-class Point(msgspec.Struct, frozen=True, omit_defaults=True):
+class Point(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A series at one moment.
 
     Attributes

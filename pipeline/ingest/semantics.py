@@ -26,18 +26,24 @@ class KnownSets:
 
     def __init__(self) -> None:
         self._by_metric: dict[object, dict[bytes, Any]] = {}
+        self._codes: dict[object, int] = {}
         self.n = 0
 
     def of(self, metric: object) -> dict[bytes, Any]:
         """Return those of a metric of a sender."""
         if self.n > MAX_KNOWN:
             self._by_metric.clear()
+            self._codes.clear()
             self.n = 0
         known = self._by_metric.get(metric)
         if known is None:
             known = self._by_metric[metric] = {}
             self.n += 1
         return known
+
+    def code(self, what: object) -> int:
+        """Return a number that stands for something, as long as nothing is forgotten."""
+        return self._codes.setdefault(what, len(self._codes))
 
 
 class Semantics:

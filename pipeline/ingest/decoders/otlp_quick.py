@@ -6,7 +6,8 @@ when protobuf parsed them first. A point that any check is not sure of goes to t
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,15 +35,20 @@ _HEAD = (0x11, 0x19, 0x21, 0x29, 0x32)
 _COUNTS_AT, _LAST = 38, 18
 """Where the counts begin; how long minimum and maximum are."""
 _MAX_EXACT = 2**53
+_NS_PER_MS = np.uint64(1_000_000)
 
 
 class Known(NamedTuple):
-    """What an attribute set means; ``about`` is whom partials tell apart: environment, service, version."""
+    """What an attribute set means; ``about`` is whom partials tell apart: environment, service, version.
+
+    ``code`` stands for ``about`` and the series together.
+    """
 
     origin: Origin
     series: str
     meaning: SeriesMeaning
     about: tuple[str, str, str]
+    code: int
 
 
 class Shared(NamedTuple):
@@ -120,15 +126,11 @@ def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumul
     end = bounds_at + 2 + 8 * (n_counts - 1)
     if end > rows.shape[1]:
         return everything
-    sure = _is_usual(rows, n_counts, bounds_at, end)
     has_last = rows.shape[1] - _LAST >= end and bool((rows[:, -18] == 0x59).all() and (rows[:, -9] == 0x61).all())
     stop = rows.shape[1] - _LAST if has_last else rows.shape[1]
-    columns = _columns(rows, bounds_at)
+    columns = _columns(rows, n_counts)
+    sure = _is_usual(rows, n_counts, bounds_at)
     sure &= _believable(columns, layout.shared[0].measured, is_cumulative=is_cumulative, unit_ms=unit_ms)
-    try:
-        bounds = bounds_in_ms(tuple(np.frombuffer(layout.values[0], "<f8", n_counts - 1, bounds_at + 2).tolist()), unit_ms)
-    except FieldRefused:
-        return everything
     key = slice(bounds_at + 2, stop)  # bounds and attributes stand beside each other, and tell which series it is
     knowns: list[Known | None] = [shared.known.get(value[key]) for shared, value in zip(layout.shared, layout.values, strict=True)]
     if None in knowns or not sure.all():
@@ -136,51 +138,61 @@ def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumul
             if not is_sure:
                 knowns[i] = None
             elif knowns[i] is None:
-                knowns[i] = _learnt(layout.shared[i], layout.values[i], key, end, bounds)
+                knowns[i] = _learnt(layout.shared[i], layout.values[i], key, end)
     take = _take_cumulative if is_cumulative else _take_deltas
     take(harvest, columns, knowns)
     return [i for i, known in enumerate(knowns) if known is None] if None in knowns else ()
 
 
-def _is_usual(rows: NDArray[np.uint8], n_counts: int, bounds_at: int, end: int) -> NDArray[np.bool_]:
-    """Return which points have each tag where it usually is, and the bounds of the first."""
-    marks = [0, 9, 18, 27, 36, 37, bounds_at, bounds_at + 1]
+def _is_usual(rows: NDArray[np.uint8], n_counts: int, bounds_at: int) -> NDArray[np.bool_]:
+    """Return which points have each tag, and each length, where it usually is."""
     usual = np.array([*_HEAD, 8 * n_counts, 0x3A, 8 * (n_counts - 1)], np.uint8)
-    same: NDArray[np.bool_] = (rows[:, marks] == usual).all(axis=1)
-    same &= (rows[:, bounds_at + 2 : end] == rows[0, bounds_at + 2 : end]).all(axis=1)
+    same: NDArray[np.bool_] = (rows[:, [0, 9, 18, 27, 36, 37, bounds_at, bounds_at + 1]] == usual).all(axis=1)
     return same
 
 
-def _learnt(shared: Shared, value: bytes, key: slice, attributes_at: int, bounds: tuple[float, ...]) -> Known | None:
+def _learnt(shared: Shared, value: bytes, key: slice, attributes_at: int) -> Known | None:
     name = value[key]
     if name not in shared.known:
+        given = tuple(np.frombuffer(value[key.start : attributes_at], "<f8").tolist())
+        try:
+            bounds = bounds_in_ms(given, shared.measured.unit_ms)
+        except FieldRefused:
+            return None
         shared.known[name] = _meaning(shared.measured, value[attributes_at : key.stop], bounds)
         shared.sets.n += 1
     return shared.known[name]
 
 
 class _Columns(NamedTuple):
-    starts: NDArray[np.uint64]
-    times: NDArray[np.uint64]
-    counts: NDArray[np.uint64]
+    """Times in ms; sums in their own unit; a row of bucket counts each."""
+
+    has_start: NDArray[np.bool_]
+    starts_ms: NDArray[np.int64]
+    times_ms: NDArray[np.int64]
+    counts: NDArray[np.int64]
     sums: NDArray[np.float64]
     buckets: NDArray[np.uint64]
 
-    @property
-    def times_ms(self) -> NDArray[np.int64]:
-        return (self.times // np.uint64(1_000_000)).astype(np.int64)
 
-    @property
-    def starts_ms(self) -> NDArray[np.int64]:
-        return (self.starts // np.uint64(1_000_000)).astype(np.int64)
+@lru_cache(maxsize=256)
+def _layout(length: int, n_counts: int) -> np.dtype[np.void]:
+    names = ["start", "time", "count", "sum", "buckets"]
+    formats = ["<u8", "<u8", "<u8", "<f8", f"({n_counts},)<u8"]
+    return np.dtype({"names": names, "formats": formats, "offsets": [1, 10, 19, 28, _COUNTS_AT], "itemsize": length})
 
 
-def _columns(rows: NDArray[np.uint8], bounds_at: int) -> _Columns:
-    def column(at: int, kind: str) -> Any:
-        return np.ascontiguousarray(rows[:, at : at + 8]).view(kind)[:, 0]
-
-    buckets = np.ascontiguousarray(rows[:, _COUNTS_AT:bounds_at]).view("<u8")
-    return _Columns(column(1, "<u8"), column(10, "<u8"), column(19, "<u8"), column(28, "<f8"), buckets)
+def _columns(rows: NDArray[np.uint8], n_counts: int) -> _Columns:
+    points = rows.reshape(-1).view(_layout(rows.shape[1], n_counts))
+    starts = points["start"].copy()
+    return _Columns(
+        starts != 0,
+        (starts // _NS_PER_MS).view(np.int64),
+        (points["time"].copy() // _NS_PER_MS).view(np.int64),
+        points["count"].copy(),
+        points["sum"].copy(),
+        points["buckets"].copy(),
+    )
 
 
 def _believable(columns: _Columns, measured: Measured[RequestMetric], *, is_cumulative: bool, unit_ms: float) -> NDArray[np.bool_]:
@@ -196,7 +208,7 @@ def _believable(columns: _Columns, measured: Measured[RequestMetric], *, is_cumu
     sure &= (times_ms >= config.earliest_time_ms) & (times_ms <= measured.published_ms + config.max_future_ms)
     if not is_cumulative:
         length_ms = times_ms - columns.starts_ms
-        sure &= (columns.starts == 0) | ((length_ms >= 0) & (length_ms <= LONGEST_INTERVAL_MS))
+        sure &= ~columns.has_start | ((length_ms >= 0) & (length_ms <= LONGEST_INTERVAL_MS))
     return sure
 
 
@@ -218,7 +230,8 @@ def _meaning(measured: Measured[RequestMetric], attribute_bytes: bytes, bounds: 
     asked = Asked(origin, semantics.has_failed(attributes), 0, attributes)
     meaning = explicit_meaning(asked, bounds, measured, has_buckets=True)
     about = (origin.environment, origin.service, origin.version)
-    return Known(origin, request_series(measured, attributes, meaning), meaning, about)
+    series = request_series(measured, attributes, meaning)
+    return Known(origin, series, meaning, about, measured.semantics.known_sets.code((about, series)))
 
 
 Place = tuple[tuple[str, str, str], int, int]
@@ -244,7 +257,7 @@ def _take_cumulative(harvest: Harvest, columns: _Columns, knowns: list[Known | N
     for known, window, point in rows:
         if known is None:
             continue
-        origin, series, meaning, about = known
+        origin, series, meaning, about, _ = known
         reading = readings.get((about, window))
         if reading is None:
             reading = readings[about, window] = PointsReading(origin=origin, time_ms=point.time_ms, points=[])
@@ -256,59 +269,48 @@ def _take_cumulative(harvest: Harvest, columns: _Columns, knowns: list[Known | N
 
 def _take_deltas(harvest: Harvest, columns: _Columns, knowns: list[Known | None]) -> None:
     """Add points of the same meaning and window up before they are kept."""
-    times_ms = columns.times_ms
-    sizes_ms = _sizes(times_ms, columns)
-    codes: list[int] = []
-    numbers: dict[tuple[Place, str], int] = {}
-    firsts: list[tuple[Known, Place]] = []
-    windows = ((times_ms - 1) // sizes_ms).tolist()
-    for known, window, size_ms in zip(knowns, windows, sizes_ms.tolist(), strict=True):
+    rows = np.array([i for i, known in enumerate(knowns) if known is not None], np.intp)
+    if not len(rows):
+        return
+    codes = np.array([known.code for known in knowns if known is not None])
+    times_ms, sizes_ms = columns.times_ms[rows], _sizes(columns)[rows]
+    windows = (times_ms - 1) // sizes_ms
+    order = np.lexsort((codes, windows, sizes_ms))
+    keys = np.stack([codes[order], windows[order], sizes_ms[order]])
+    begins = np.flatnonzero(np.concatenate([[True], (keys[:, 1:] != keys[:, :-1]).any(axis=0)]))
+    rows = rows[order]
+    buckets = np.add.reduceat(columns.buckets[rows], begins, axis=0)
+    points = map(
+        Point,
+        np.maximum.reduceat(columns.times_ms[rows], begins).tolist(),
+        np.minimum.reduceat(columns.starts_ms[rows], begins).tolist(),
+        buckets.sum(axis=1).tolist(),
+        np.add.reduceat(columns.sums[rows], begins).tolist(),
+        buckets.tolist(),
+    )
+    n_points = np.diff(begins, append=len(rows)).tolist()
+    places = zip(rows[begins].tolist(), keys[1, begins].tolist(), keys[2, begins].tolist(), points, n_points, strict=True)
+    readings: dict[Place, PointsReading] = {}
+    n_in: dict[Place, int] = {}
+    for row, window, size_ms, point, n in places:
+        known = knowns[row]
         if known is None:
-            codes.append(0)
             continue
-        key = ((known.about, window, size_ms), known.series)
-        code = numbers.get(key)
-        if code is None:
-            code = numbers[key] = len(numbers) + 1
-            firsts.append((known, key[0]))
-        codes.append(code)
-    n = len(numbers) + 1
-    where = np.array(codes)
-    buckets = np.zeros((n, columns.buckets.shape[1]), np.int64)
-    np.add.at(buckets, where, columns.buckets.astype(np.int64))
-    sums = np.bincount(where, weights=columns.sums, minlength=n)
-    n_points = np.bincount(where, minlength=n).tolist()
-    newest = np.zeros(n, np.int64)
-    np.maximum.at(newest, where, times_ms)
-    oldest = np.full(n, np.iinfo(np.int64).max)
-    np.minimum.at(oldest, where, columns.starts_ms)
-    _put_deltas(harvest, firsts, buckets, sums.tolist(), n_points, newest.tolist(), oldest.tolist())
+        place = (known.about, window, size_ms)
+        reading = readings.get(place)
+        if reading is None:
+            reading = PointsReading(origin=known.origin, time_ms=point.time_ms, points=[], interval_ms=size_ms)
+            readings[place], n_in[place] = reading, 0
+        reading.points.append((known.series, known.meaning, point))
+        n_in[place] += n
+    for place, reading in readings.items():
+        harvest.readings.append(msgspec.structs.replace(reading, n=n_in[place]))
+        harvest.n_merged += n_in[place] - 1
 
 
-def _put_deltas(  # noqa: PLR0917 - columns of one table
-    harvest: Harvest,
-    firsts: list[tuple[Known, Place]],
-    buckets: NDArray[np.int64],
-    sums: list[float],
-    n_points: list[int],
-    newest: list[int],
-    oldest: list[int],
-) -> None:
-    readings: dict[Place, tuple[Origin, int, list[tuple[str, SeriesMeaning, Point]], int]] = {}
-    totals, counts = buckets.sum(axis=1).tolist(), buckets.tolist()
-    for code, (known, place) in enumerate(firsts, 1):
-        point = Point(newest[code], oldest[code], totals[code], sums[code], counts[code])
-        origin, time_ms, points, n = readings.get(place) or (known.origin, newest[code], [], 0)
-        points.append((known.series, known.meaning, point))
-        readings[place] = origin, time_ms, points, n + n_points[code]
-    for place, (origin, time_ms, points, n) in readings.items():
-        harvest.readings.append(PointsReading(origin=origin, time_ms=time_ms, points=points, interval_ms=place[2], n=n))
-        harvest.n_merged += n - 1
-
-
-def _sizes(times_ms: NDArray[np.int64], columns: _Columns) -> NDArray[np.int64]:
+def _sizes(columns: _Columns) -> NDArray[np.int64]:
     """Return the window size that fits each point's interval, as ``size_for_interval`` does."""
-    lengths_ms = np.where(columns.starts == 0, BASE_SIZE_MS, np.maximum(times_ms - columns.starts_ms, 1))
+    lengths_ms = np.where(columns.has_start, np.maximum(columns.times_ms - columns.starts_ms, 1), BASE_SIZE_MS)
     return np.select(
         [size * 10 >= lengths_ms * 9 for size in SIZES_MS], [np.int64(size) for size in SIZES_MS], np.int64(BASE_SIZE_MS)
     )
