@@ -77,16 +77,14 @@ Waiting = dict[tuple[int, bool, float], Layout]
 def put_aside(waiting: Waiting, shared: Shared, points: Iterable[bytes], place: int) -> None:
     """Let points wait for others of their layout; the first one's place in the message is ``place``."""
     is_cumulative, unit_ms = shared.measured.is_cumulative, shared.measured.unit_ms
-    layouts: dict[int, Layout] = {}
-    for value in points:
-        length = len(value)
-        layout = layouts.get(length)
-        if layout is None:
-            layout = layouts[length] = waiting.setdefault((length, is_cumulative, unit_ms), Layout())
-        layout.values.append(value)
-        layout.shared.append(shared)
-        layout.places.append(place)
-        place += 1
+    values = list(points)
+    lengths = list(map(len, values))
+    for length in set(lengths):
+        layout = waiting.setdefault((length, is_cumulative, unit_ms), Layout())
+        chosen = [i for i, own in enumerate(lengths) if own == length]
+        layout.values += [values[i] for i in chosen]
+        layout.places += [place + i for i in chosen]
+        layout.shared += [shared] * len(chosen)
 
 
 def read_points(harvest: Harvest, waiting: Waiting) -> None:
