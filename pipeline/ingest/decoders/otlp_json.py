@@ -5,7 +5,7 @@ are ignored.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -19,9 +19,20 @@ from pipeline.ingest.validation import shown
 
 M = TypeVar("M", bound=Message)
 ENVELOPES = ("resourceMetrics", "resourceLogs", "resourceSpans")
-_ITEMS = ("dataPoints", "logRecords", "spans")
-"""Arrays whose elements are readings: one that is wrong does not take the others with it."""
+_KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 _IDS = ("traceId", "spanId", "parentSpanId")
+
+
+def _in_metric(kind: str, point: object) -> dict[str, object]:
+    """Return a message of one point, whose metric's kind says how it is read."""
+    return {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{kind: {"dataPoints": [point]}}]}]}]}
+
+
+_ITEMS: dict[str, Callable[[object], dict[str, object]]] = {
+    "logRecords": lambda item: {"resourceLogs": [{"scopeLogs": [{"logRecords": [item]}]}]},
+    "spans": lambda item: {"resourceSpans": [{"scopeSpans": [{"spans": [item]}]}]},
+}
+"""Arrays whose elements are readings, and messages of one of them: one that is wrong does not take the others with it."""
 
 
 def from_json(config: IngestConfig, value: bytes, kind: type[M]) -> tuple[M, list[Rejection]] | Decoded:
@@ -63,43 +74,29 @@ class _Sieve:
         """Sieve a container and all within."""
         if isinstance(node, dict):
             for key, child in node.items():
-                if key in _ITEMS and isinstance(child, list):
-                    node[key] = [item for item in child if self._is_sound(item)]
+                if key in _KINDS and isinstance(child, dict) and isinstance(child.get("dataPoints"), list):
+                    inside = child["dataPoints"]
+                    child["dataPoints"] = [point for point in inside if self._reads(_in_metric(key, point))]
+                elif key in _ITEMS and isinstance(child, list):
+                    node[key] = [item for item in child if self._reads(_ITEMS[key](item))]
                 else:
                     self.go(child)
-            self._sieve_points(node)
         elif isinstance(node, list):
             for child in node:
                 self.go(child)
 
-    def _sieve_points(self, node: dict[str, object]) -> None:
-        """Points need their metric's kind to be read: each is tried within a metric of its own."""
-        for kind in ("gauge", "sum", "histogram", "exponentialHistogram", "summary"):
-            data = node.get(kind)
-            if isinstance(data, dict) and isinstance(data.get("dataPoints"), list):
-                data["dataPoints"] = [
-                    point
-                    for point in data["dataPoints"]
-                    if self._reads({"resourceMetrics": [{"scopeMetrics": [{"metrics": [{kind: {"dataPoints": [point]}}]}]}]})
-                ]
-
-    def _is_sound(self, item: object) -> bool:
-        self._index += 1
-        if isinstance(item, dict):
-            return True
-        self._refuse(f"must be an object, got {shown(item)}")
-        return False
-
     def _reads(self, content: dict[str, object]) -> bool:
+        self._index += 1
         try:
             ParseDict(content, self._kind(), ignore_unknown_fields=True)
         except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as problem:
-            self._refuse(_told(problem))
+            self._refuse(_told(problem), _field(problem))
             return False
         return True
 
-    def _refuse(self, detail: str) -> None:
-        self._rejections.append(Rejection(reason=RejectReason.WRONG_TYPE, detail=detail, index=max(self._index, 0)))
+    def _refuse(self, detail: str, field: str = "") -> None:
+        rule = f"{field or 'an item'} must be as OTLP in JSON has it: {detail}"
+        self._rejections.append(Rejection(reason=RejectReason.WRONG_TYPE, detail=rule, field=field, index=self._index))
 
 
 def _plain(node: object) -> object:
@@ -121,4 +118,10 @@ def _id(value: object) -> object:
 
 
 def _told(problem: Exception) -> str:
-    return shown(str(problem))
+    """Return the innermost of protobuf's own words: which field, and what is wrong with it."""
+    return shown(str(problem).rsplit("Failed to parse ", maxsplit=1)[-1])
+
+
+def _field(problem: Exception) -> str:
+    name, _, rest = str(problem).rsplit("Failed to parse ", maxsplit=1)[-1].partition(" ")
+    return name if rest.startswith("field") and name.isalnum() else ""
