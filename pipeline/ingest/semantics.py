@@ -1,7 +1,7 @@
 """What attributes of other people's telemetry mean, by the semantic mapping: whom, which operation, failed or not."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.contracts.config import IngestConfig, TopicOrigin
 from pipeline.contracts.readings import Origin
@@ -71,10 +71,8 @@ class Semantics:
         """Return how a metric says how full something is; usually one way or none."""
         return self._saturation.get(metric, ())
 
-    def origin(
-        self, topic: str, about: Attributes, *, operation: str = "", service: str = "", names: Naming | None = None
-    ) -> Origin:
-        """Return whom a reading is about, by its sender's attributes, else as the topic's configuration says.
+    def sender(self, topic: str, about: Attributes, names: Naming | None = None) -> "Sender":
+        """Return who sends, by attributes, else as the topic's configuration says.
 
         Parameters
         ----------
@@ -82,31 +80,25 @@ class Semantics:
             That it came from.
         about
             Attributes of the sender.
-        operation
-            What was asked.
-        service
-            Stands in place of the sender where it is not empty.
         names
-            Which attributes say it; ``None``: those of the mapping itself.
-
-        Raises
-        ------
-        FieldRefused
-            If no service is named, or a name breaks the rules of names.
+            Which of them say it; ``None``: those of the mapping itself.
 
         """
-        mapping, fallback = names or self.mapping, self.config.origins.get(topic, _NOWHERE)
-        name = service or first_text(about, mapping.service) or fallback.service
-        if not name:
-            raise missing(f"service ({', '.join(mapping.service)}, or ingest.origins)")
-        fields: dict[str, object] = {"service": name, "operation": operation}
-        environment = first_text(about, mapping.environment) or fallback.environment
-        if environment:
-            fields["environment"] = environment
-        if not service:
-            fields["version"] = first_text(about, mapping.version) or fallback.version
-            fields["instance"] = first_text(about, mapping.instance)
-        return origin(fields, self.config.max_text_length)
+        naming, fallback = names or self.mapping, self.config.origins.get(topic, _NOWHERE)
+        return Sender(
+            service=first_text(about, naming.service) or fallback.service,
+            environment=first_text(about, naming.environment) or fallback.environment or None,
+            version=first_text(about, naming.version) or fallback.version,
+            instance=first_text(about, naming.instance),
+            looked_for=naming.service,
+            max_length=self.config.max_text_length,
+        )
+
+    def origin(
+        self, topic: str, about: Attributes, *, operation: str = "", service: str = "", names: Naming | None = None
+    ) -> Origin:
+        """Return whom a reading is about: :meth:`sender`, then :meth:`Sender.origin`."""
+        return self.sender(topic, about, names).origin(operation, service)
 
     def has_failed(self, attributes: Attributes) -> bool:
         """Return whether a request's attributes say that it failed."""
@@ -118,6 +110,47 @@ class Semantics:
         if any(attributes.get(name) for name in rules.type):
             return True
         return any(text(attributes[name]) in codes for name, codes in rules.codes.items() if name in attributes)
+
+
+class Sender(NamedTuple):
+    """Who sends; texts that were not checked yet."""
+
+    service: str
+    environment: str | None
+    version: str
+    instance: str
+    looked_for: tuple[str, ...]
+    max_length: int
+
+    def origin(self, operation: str = "", service: str = "") -> Origin:
+        """Return whom a reading is about.
+
+        Parameters
+        ----------
+        operation
+            What was asked.
+        service
+            Stands in place of the sender where it is not empty; version and instance are the sender's, then, and left out.
+
+        Raises
+        ------
+        FieldRefused
+            If no service is named, or a name breaks the rules of names.
+
+        """
+        if service:
+            fields: dict[str, object] = {"service": service, "operation": operation, "environment": self.environment}
+            return origin(fields, self.max_length)
+        if not self.service:
+            raise missing(f"service ({', '.join(self.looked_for)}, or ingest.origins)")
+        fields = {
+            "service": self.service,
+            "operation": operation,
+            "environment": self.environment,
+            "version": self.version,
+            "instance": self.instance,
+        }
+        return origin(fields, self.max_length)
 
 
 def semantics_of(config: IngestConfig) -> Semantics:

@@ -10,7 +10,7 @@ from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.log_fields import SEVERITIES, asked_of, severity_of
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
-from pipeline.ingest.semantics import Attributes, Semantics, semantics_of
+from pipeline.ingest.semantics import Semantics, Sender, semantics_of
 
 
 def decode_otlp_logs(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
@@ -28,20 +28,20 @@ def decode_otlp_logs(config: IngestConfig, topic: str, record: InRecord) -> Deco
     for sender in message.resource_logs:
         lines = [line for part in sender.scope_logs for line in part.log_records]
         try:
-            about = attributes_of(config, sender.resource.attributes, "resource.attributes")
+            who = semantics.sender(topic, attributes_of(config, sender.resource.attributes, "resource.attributes"))
         except FieldRefused as refusal:
             harvest.refuse_rest(refusal, len(lines))
             continue
         for line in lines:
             harvest.index += 1
             try:
-                harvest.readings.append(_log(semantics, topic, record.timestamp_ms, about, line))
+                harvest.readings.append(_log(semantics, who, record.timestamp_ms, line))
             except FieldRefused as refusal:
                 harvest.refuse(refusal)
     return harvest.decoded()
 
 
-def _log(semantics: Semantics, topic: str, published_ms: int, about: Attributes, line: LogRecord) -> LogReading:
+def _log(semantics: Semantics, who: Sender, published_ms: int, line: LogRecord) -> LogReading:
     config = semantics.config
     attributes = attributes_of(config, line.attributes, "attributes") if line.attributes else {}
     asked = asked_of(semantics, attributes) if attributes else None
@@ -52,7 +52,7 @@ def _log(semantics: Semantics, topic: str, published_ms: int, about: Attributes,
         at_ns, field = line.observed_time_unix_nano, "observedTimeUnixNano"
     is_bad = severity in {"error", "fatal"}
     return LogReading(
-        origin=semantics.origin(topic, about, operation="" if asked is None else asked.operation),
+        origin=who.origin("" if asked is None else asked.operation),
         time_ms=time_ms(config, at_ns, field, published_ms) if at_ns else published_ms,
         severity=severity,
         is_error=is_bad if asked is None or asked.has_failed is None else asked.has_failed,

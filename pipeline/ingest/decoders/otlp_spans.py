@@ -10,7 +10,7 @@ from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
-from pipeline.ingest.semantics import Attributes, Semantics, joined, semantics_of
+from pipeline.ingest.semantics import Semantics, Sender, joined, semantics_of
 from pipeline.ingest.validation import missing, number, refused
 
 REQUEST_KINDS = (Span.SpanKind.SPAN_KIND_SERVER, Span.SpanKind.SPAN_KIND_CONSUMER)
@@ -31,7 +31,7 @@ def decode_otlp_spans(config: IngestConfig, topic: str, record: InRecord) -> Dec
     for sender in message.resource_spans:
         spans = [span for part in sender.scope_spans for span in part.spans]
         try:
-            about = attributes_of(config, sender.resource.attributes, "resource.attributes")
+            who = semantics.sender(topic, attributes_of(config, sender.resource.attributes, "resource.attributes"))
         except FieldRefused as refusal:
             harvest.refuse_rest(refusal, len(spans))
             continue
@@ -41,13 +41,13 @@ def decode_otlp_spans(config: IngestConfig, topic: str, record: InRecord) -> Dec
                 harvest.n_ignored += 1
                 continue
             try:
-                harvest.readings.append(_request(semantics, topic, record.timestamp_ms, about, span))
+                harvest.readings.append(_request(semantics, who, record.timestamp_ms, span))
             except FieldRefused as refusal:
                 harvest.refuse(refusal)
     return harvest.decoded()
 
 
-def _request(semantics: Semantics, topic: str, published_ms: int, about: Attributes, span: Span) -> RequestReading:
+def _request(semantics: Semantics, who: Sender, published_ms: int, span: Span) -> RequestReading:
     config = semantics.config
     attributes = attributes_of(config, span.attributes, "attributes")
     end_ms = time_ms(config, span.end_time_unix_nano, "endTimeUnixNano", published_ms)
@@ -57,7 +57,7 @@ def _request(semantics: Semantics, topic: str, published_ms: int, about: Attribu
     if lasted_ns < 0:
         raise refused(RejectReason.INCONSISTENT, "endTimeUnixNano", "must not be before startTimeUnixNano", span.end_time_unix_nano)
     return RequestReading(
-        origin=semantics.origin(topic, about, operation=joined(attributes, semantics.mapping.spans.operation) or span.name),
+        origin=who.origin(joined(attributes, semantics.mapping.spans.operation) or span.name),
         time_ms=end_ms,
         duration_ms=number(lasted_ns / 1e6, "duration", 0.0, MAX_DURATION_MS),
         is_error=span.status.code == Status.StatusCode.STATUS_CODE_ERROR or semantics.has_failed(attributes),
