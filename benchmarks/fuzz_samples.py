@@ -76,7 +76,7 @@ def samples() -> dict[str, list[bytes]]:
     return {
         "native": [json.dumps(record).encode() for record in native] + [json.dumps(native).encode()],
         "changes": [json.dumps(change).encode()],
-        "otlp_metrics": [metrics.SerializeToString(), *(_json(metrics))],
+        "otlp_metrics": [metrics.SerializeToString(), *(_json(_few(metrics)))],
         "otlp_spans": [spans.SerializeToString(), *(_json(spans))],
         "otlp_logs": [logs.SerializeToString(), *(_json(logs))],
         "prometheus": [json.dumps(record).encode() for record in prometheus] + [json.dumps(prometheus).encode()],
@@ -87,6 +87,16 @@ def samples() -> dict[str, list[bytes]]:
         "json_logs": [json.dumps(fluent).encode(), json.dumps([fluent, fluent]).encode()],
         "lines": lines,
     }
+
+
+def _few(message: ExportMetricsServiceRequest) -> ExportMetricsServiceRequest:
+    """Return the first and the third metric alone: protobuf's own reader of JSON is slow."""
+    few = ExportMetricsServiceRequest()
+    few.CopyFrom(message)
+    metrics = few.resource_metrics[0].scope_metrics[0].metrics
+    del metrics[3:]
+    del metrics[1]
+    return few
 
 
 def _json(message: object) -> list[bytes]:

@@ -19,6 +19,8 @@ from pipeline.ingest.validation import shown
 
 M = TypeVar("M", bound=Message)
 ENVELOPES = ("resourceMetrics", "resourceLogs", "resourceSpans")
+_UNREADABLE = (ParseError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What protobuf's reader of JSON raises on what it did not expect, such as an infinite enum."""
 _KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 _IDS = ("traceId", "spanId", "parentSpanId")
 
@@ -47,7 +49,7 @@ def from_json(config: IngestConfig, value: bytes, kind: type[M]) -> tuple[M, lis
     message = kind()
     try:
         ParseDict(plain, message, ignore_unknown_fields=True)
-    except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as problem:
+    except _UNREADABLE as problem:
         return _in_parts(plain, kind, problem)
     return message, []
 
@@ -59,7 +61,7 @@ def _in_parts(plain: dict[str, object], kind: type[M], problem: Exception) -> tu
     message = kind()
     try:
         ParseDict(plain, message, ignore_unknown_fields=True)
-    except (ParseError, ValueError, TypeError, AttributeError, RecursionError):
+    except _UNREADABLE:
         return refused_message(RejectReason.INVALID_JSON, f"a message must be OTLP in JSON: {_told(problem)}")
     return message, rejections
 
@@ -89,7 +91,7 @@ class _Sieve:
         self._index += 1
         try:
             ParseDict(content, self._kind(), ignore_unknown_fields=True)
-        except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as problem:
+        except _UNREADABLE as problem:
             self._refuse(_told(problem), _field(problem))
             return False
         return True

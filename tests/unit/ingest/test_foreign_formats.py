@@ -234,12 +234,21 @@ def test_what_a_failed_request_is(attributes: dict[str, str | int], failed: bool
 
 def test_one_bad_point_in_json_does_not_take_the_others_with_it() -> None:
     content = json.loads(samples()["otlp_metrics"][1])
-    content["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["histogram"]["dataPoints"][0]["count"] = "many"
+    points = content["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["histogram"]["dataPoints"]
+    points.append({**points[0], "count": "many"})
 
     decoded = read("otlp_metrics", json.dumps(content).encode())
 
-    assert [(rejection.field, "many" in rejection.detail) for rejection in decoded.rejections] == [("count", True)]
-    assert len(decoded.readings) > 3
+    assert [(rejection.index, rejection.field, "many" in rejection.detail) for rejection in decoded.rejections] == [
+        (1, "count", True)
+    ]
+    assert len(decoded.readings) == 1
+
+
+def test_an_infinite_number_in_json_is_refused_and_does_not_escape() -> None:
+    value = samples()["otlp_spans"][1].replace(b'"kind": 2', b'"kind": 1e999')
+
+    assert [rejection.reason for rejection in read("otlp_spans", value).rejections] == ["wrong_type"]
 
 
 def test_a_message_of_too_many_points_is_refused_whole() -> None:
