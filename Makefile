@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-shop bench-petshop bench-otlp fuzz
+        bench-exact bench-ingest bench-otlp bench-petshop bench-shop fuzz
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ config-docs: $(STAMP) ## write docs/configuration.md from the parameter classes
 
 bench-exact: $(STAMP) ## exactness under kills: RUNS=n SEED=s BROKER=kafka|embedded
 	@$(RUN)/python -m benchmarks.exact --runs $(or $(RUNS),3) --seed $(or $(SEED),1) --broker $(or $(BROKER),kafka)
+
+bench-ingest: $(STAMP) ## throughput against raw aiokafka, Kafka Streams, Bytewax, Quix, stock Faust: MESSAGES=n ROUNDS=r READINGS=n [PARTS=race,end_to_end,close,memory]
+	@$(RUN)/python -m benchmarks.ingest --peers $(SHARED)/peers --messages $(or $(MESSAGES),4000000) --rounds $(or $(ROUNDS),3) --readings $(or $(READINGS),10000000) $(if $(PARTS),--parts $(PARTS))
 
 bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]
 	@$(RUN)/python -m benchmarks.shop --shared $(SHARED) --days $(or $(DAYS),1) --faults $(or $(FAULTS),20) --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD)) $(if $(POISONED),--poisoned)

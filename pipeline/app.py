@@ -13,7 +13,8 @@ import pipeline.analyse.agents as analyse_agents
 import pipeline.ingest.agents as ingest_agents
 from pipeline.adapters import clock, configs, kafka, topics
 from pipeline.adapters.changelogs import ensure_changelogs
-from pipeline.adapters.faust_apps import FaustAppSettings, TocsinApp, make_app, settings_for
+from pipeline.adapters.collector import settle_collector
+from pipeline.adapters.faust_apps import FETCH_BYTES, FaustAppSettings, TocsinApp, make_app, settings_for
 from pipeline.adapters.faust_run import run_apps
 from pipeline.adapters.faust_timeouts import Profile
 from pipeline.adapters.health import HealthBoard, HealthParams
@@ -263,6 +264,7 @@ async def run_worker(settings: Settings, role: Literal["ingest", "analyse", "act
         health=board.health,
         version={"version": VERSION, "role": role, "app_id": settings.app_id},
     )
+    settle_collector()
     log.info("worker starts", role=role, version=VERSION, broker=settings.connection.bootstrap, web=server.url)
 
     async def ready() -> None:
@@ -304,12 +306,13 @@ async def _watch_broker(house: House) -> None:
 def _faust_settings(settings: Settings, role: Role) -> FaustAppSettings:
     worker = settings.worker
     profile: Profile = "local" if worker.profile == "embedded" else worker.profile
+    is_embedded = worker.profile == "embedded" or worker.embedded_broker
     return settings_for(
         settings.connection,
         profile=profile,
         instance_id=f"{worker.instance_id}-{role}" if worker.instance_id else None,
-        is_embedded=worker.profile == "embedded" or worker.embedded_broker,
+        is_embedded=is_embedded,
         replication_factor=max(1, settings.topics.replication_factor),
-        fetch_bytes=settings.topics.max_message_bytes,
+        fetch_bytes=settings.topics.max_message_bytes if is_embedded else FETCH_BYTES,  # Tansu gives no more than it is asked for
         max_request_bytes=kafka.MAX_REQUEST_BYTES,
     )

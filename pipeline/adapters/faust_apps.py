@@ -14,6 +14,8 @@ from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.transport import SCHEME, BulkReading, SeekFirstTables, register
 from pipeline.adapters.transport.reading import OnJump
 
+FETCH_BYTES = 2 * 1024 * 1024
+"""Of one partition and fetch: some 10,000 requests, so that a run is worth its columns. A larger record batch comes whole."""
 METADATA_MAX_AGE_MS = 10_000
 """A partition that was added is seen, and assigned, within this; until then it holds all watermarks. The default is 5 min."""
 PRODUCER_LINGER_S = 0.01
@@ -39,7 +41,7 @@ class FaustAppSettings:
     replication_factor
         Of changelogs, in [1, brokers].
     fetch_bytes
-        Of one partition and fetch, before decompression.
+        Of one partition and fetch, before decompression; Apache Kafka sends a record batch that is larger whole.
     max_request_bytes
         Largest message that is sent.
     tls
@@ -54,7 +56,7 @@ class FaustAppSettings:
     instance_id: str | None = None
     is_embedded: bool = False
     replication_factor: int = 1
-    fetch_bytes: int = 4 * 1024 * 1024
+    fetch_bytes: int = FETCH_BYTES
     max_request_bytes: int = MAX_REQUEST_BYTES
     tls: ssl.SSLContext | None = None
     sasl_mechanism: str | None = None

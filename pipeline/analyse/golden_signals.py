@@ -43,6 +43,7 @@ def golden_signals(
     operations = {} if value is None else value.operations
     total = merge_operations(list(operations.values()))
     overall = _merged([total.latency_ok, total.latency_failed, total.latency_mixed])
+    latency, latency_ok, latency_failed = _latencies(total, overall)
     saturation = {} if value is None else _saturation(value.gauges)
     versions = {} if value is None else value.versions
     return Signals(
@@ -54,9 +55,9 @@ def golden_signals(
         window_end_ms=start_ms + size_ms,
         revision=revision,
         rollup=rollup,
-        latency=_latency(overall, total.quantiles),
-        latency_ok=_latency(total.latency_ok, {}),
-        latency_failed=_latency(total.latency_failed, {}),
+        latency=latency,
+        latency_ok=latency_ok,
+        latency_failed=latency_failed,
         traffic=_traffic(total, size_ms),
         errors=_errors(total, overall, threshold_ms),
         saturation=saturation,
@@ -87,10 +88,11 @@ def _operations(
 
 def _operation(operation: OperationPartial, size_ms: int, threshold_ms: float | None) -> OperationSignals:
     overall = _merged([operation.latency_ok, operation.latency_failed, operation.latency_mixed])
+    latency, latency_ok, latency_failed = _latencies(operation, overall)
     return OperationSignals(
-        latency=_latency(overall, operation.quantiles),
-        latency_ok=_latency(operation.latency_ok, {}),
-        latency_failed=_latency(operation.latency_failed, {}),
+        latency=latency,
+        latency_ok=latency_ok,
+        latency_failed=latency_failed,
         traffic=_traffic(operation, size_ms),
         errors=_errors(operation, overall, threshold_ms),
     )
@@ -103,16 +105,26 @@ def _merged(histograms: Iterable[Histogram | None]) -> Histogram | None:
     return merged(present)
 
 
+def _latencies(operation: OperationPartial, overall: Histogram | None) -> tuple[Latency | None, Latency | None, Latency | None]:
+    """Return the latency of all requests, of good and of failed ones; mostly all are good, and it is reckoned once."""
+    ok = _latency(operation.latency_ok, {})
+    failed = _latency(operation.latency_failed, {})
+    if operation.quantiles or overall is not operation.latency_ok:
+        return _latency(overall, operation.quantiles), ok, failed
+    return ok, ok, failed
+
+
 def _latency(histogram: Histogram | None, ready_made: Mapping[str, Quantile]) -> Latency | None:
     """Return quantiles of a histogram, and of what arrived as quantiles, weighted by requests; then only approximate."""
     count = 0 if histogram is None else histogram.count
-    n_ready_made = round(max((quantile.weight for quantile in ready_made.values()), default=0.0))
+    n_ready_made = round(max((quantile.weight for quantile in ready_made.values()), default=0.0)) if ready_made else 0
     if not count + n_ready_made:
         return None
-    own: dict[str, float | None] = {}
+    found: dict[str, float | None] = dict.fromkeys((*NAMES, "mean"))
     if histogram is not None and count:
-        own = dict(zip(NAMES, histogram.quantiles(SHARES), strict=True)) | {"mean": histogram.mean}
-    found = {name: _weighted(own.get(name), count, ready_made.get(name)) for name in (*NAMES, "mean")}
+        found = dict(zip(NAMES, histogram.quantiles(SHARES), strict=True)) | {"mean": histogram.sum / count}
+    if ready_made:
+        found = {name: _weighted(own, count, ready_made.get(name)) for name, own in found.items()}
     return Latency(
         count=count + n_ready_made,
         mean_ms=found["mean"],

@@ -89,6 +89,8 @@ class _Step:
         self._profiles: dict[str, Profile] = {}
         self._touched_rollups: set[RollupKey] = set()
         self._touched_windows: set[WindowKey] = set()
+        self._changed_by_rollup: dict[RollupKey, list[WindowKey]] = {}
+        self._n_grouped = 0
         self._outputs: list[OutRecord] = []
 
     def run(self) -> tuple[Changes, list[OutRecord]]:
@@ -407,10 +409,20 @@ class _Step:
         return [] if series is None else series.windows()
 
     def _windows_of(self, rollup: RollupKey) -> list[WindowRow]:
-        keys = set(self._state.windows_by_rollup.get(rollup, ()))
-        keys.update(key for key in self._windows.changed if rollup_key(*key) == rollup)
+        keys = {*self._state.windows_by_rollup.get(rollup, ()), *self._changed_of(rollup)}
         rows = [self._windows.get(key) for key in sorted(keys)]
         return [row for row in rows if row is not None]
+
+    def _changed_of(self, rollup: RollupKey) -> list[WindowKey]:
+        changed = self._windows.changed
+        if len(changed) != self._n_grouped:  # keys only come, so that as many are the same ones
+            self._changed_by_rollup = {}
+            for key in changed:
+                at = rollup_key(*key)
+                if at is not None:
+                    self._changed_by_rollup.setdefault(at, []).append(key)
+            self._n_grouped = len(changed)
+        return self._changed_by_rollup.get(rollup, [])
 
     def _delay_ms(self, service: str, start_ms: int) -> int:
         profile = self._profile(service)

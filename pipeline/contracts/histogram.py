@@ -1,6 +1,8 @@
 """Latency distributions that merge exactly in any order: exponential histograms, as OpenTelemetry defines them."""
 
+import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated
@@ -116,16 +118,13 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
         total = self.count
         if not total:
             return [None] * len(shares)
-        seen = self.zero_count
+        indexes = sorted(self.counts)
+        up_to = list(itertools.accumulate(map(self.counts.__getitem__, indexes), initial=self.zero_count))
+        scale = self.scale
         found: list[float | None] = []
-        buckets = iter(sorted(self.counts.items()))
-        index: int | None = None
         for share in shares:
-            rank = max(1, math.ceil(share * total - 1e-9))
-            while seen < rank:
-                index, n = next(buckets)
-                seen += n
-            found.append(0.0 if index is None else _middle(index, self.scale))
+            at = bisect_left(up_to, max(1, math.ceil(share * total - 1e-9)))
+            found.append(_middle(indexes[at - 1], scale) if at else 0.0)
         return found
 
     def quantile(self, share: float) -> float | None:
@@ -174,9 +173,14 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
         return parts[0]
     scale = min((part.scale for part in parts), default=MAX_SCALE)
     counts: dict[int, int] = {}
+    get = counts.get
     for part in parts:
-        for index, n in _rescaled(part.counts, part.scale - scale).items():
-            counts[index] = counts.get(index, 0) + n
+        own = part.counts if part.scale == scale else _rescaled(part.counts, part.scale - scale)
+        if counts:
+            for index, n in own.items():
+                counts[index] = get(index, 0) + n
+        else:
+            counts.update(own)
     scale, counts = _fitted(scale, counts)
     return Histogram(
         scale=scale,
@@ -237,6 +241,7 @@ def _base(scale: int) -> float:
     return math.pow(2.0, exponent) if exponent < 1024 else math.inf
 
 
+@lru_cache(maxsize=MAX_SCALE - MIN_SCALE + 1)
 def _bucket_error(scale: int) -> float:
     """Return (base - 1) / (base + 1), also for a base that no float can hold."""
     shrink = 1 / _base(scale)

@@ -15,7 +15,7 @@ from pipeline.contracts.records import OutRecord
 from pipeline.errors import StateError
 from pipeline.ingest.source import ChunkEnd, Owner, ReadCounts, SourceParams, SourceReader
 
-SLICE = 2_000
+SLICE = 16_384
 """Records folded before the event loop may do something else (some tens of milliseconds)."""
 _POLL_S = 0.05
 

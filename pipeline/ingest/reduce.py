@@ -37,28 +37,20 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
     """
     time_ms, size_ms = _place(reading)
     origin = reading.origin
-    start_ms = window_start(time_ms, size_ms)
-    key = (service_key(origin.environment, origin.service), start_ms, size_ms)
-    partial = partials.get(key)
-    if partial is None:
-        partial = Partial(environment=origin.environment, service=origin.service, start_ms=start_ms, size_ms=size_ms)
-        partials[key] = partial
-    n = reading.n if type(reading) is PointsReading else 1
-    partial.readings += n
-    if origin.version:
-        version = _limited(origin.version, partial.versions, config.max_versions)
-        partial.versions[version] = partial.versions.get(version, 0) + n
+    key = (service_key(origin.environment, origin.service), window_start(time_ms, size_ms), size_ms)
+    partial = partial_of(partials, key, origin.environment, origin.service)
+    count_readings(partial, origin.version, reading.n if type(reading) is PointsReading else 1, config)
     match reading:
         case RequestReading():
-            _add_request(_operation(partial, origin.operation, config), reading.is_error, reading.duration_ms)
+            _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
         case SummaryReading():
-            _add_summary(_operation(partial, origin.operation, config), reading)
+            _add_summary(operation_of(partial, origin.operation, config), reading)
         case GaugeReading():
             _add_gauge(partial, reading, config)
         case LogReading():
             partial.logs[reading.severity] = partial.logs.get(reading.severity, 0) + 1
             if reading.is_request:
-                _add_request(_operation(partial, origin.operation, config), reading.is_error, reading.duration_ms)
+                _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
         case ChangeReading():
             _add_change(partial, reading, config)
         case PointsReading():
@@ -66,6 +58,35 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
         case UsageReading():
             _add_usage(_gauge(partial, reading.resource, config), reading)
     return key
+
+
+def partial_of(partials: dict[PartialKey, Partial], key: PartialKey, environment: str, service: str) -> Partial:
+    """Return the partial of a key, made if it is new."""
+    partial = partials.get(key)
+    if partial is None:
+        _, start_ms, size_ms = key
+        partial = partials[key] = Partial(environment=environment, service=service, start_ms=start_ms, size_ms=size_ms)
+    return partial
+
+
+def count_readings(partial: Partial, version: str, n: int, config: IngestConfig) -> None:
+    """Count ``n`` readings of a version (empty: of none that is known)."""
+    partial.readings += n
+    if version:
+        counted = _limited(version, partial.versions, config.max_versions)
+        partial.versions[counted] = partial.versions.get(counted, 0) + n
+
+
+def operation_of(partial: Partial, name: str, config: IngestConfig) -> OperationPartial:
+    """Return the part of a partial in which an operation is counted; once it is known, always the same one."""
+    operations = partial.operations
+    operation = operations.get(name)
+    if operation is None:
+        name = _limited(name, operations, config.max_operations) if name else name
+        operation = operations.get(name)
+        if operation is None:
+            operation = operations[name] = OperationPartial()
+    return operation
 
 
 def _place(reading: Reading) -> tuple[int, int]:
@@ -96,17 +117,6 @@ def _limited(name: str, known: _Names, limit: int) -> str:
     if name in known or len(known) - (OTHER in known) - ("" in known) < limit:
         return name
     return OTHER
-
-
-def _operation(partial: Partial, name: str, config: IngestConfig) -> OperationPartial:
-    operations = partial.operations
-    operation = operations.get(name)
-    if operation is None:
-        name = _limited(name, operations, config.max_operations) if name else name
-        operation = operations.get(name)
-        if operation is None:
-            operation = operations[name] = OperationPartial()
-    return operation
 
 
 def _add_request(operation: OperationPartial, is_error: bool, duration_ms: float | None) -> None:

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 from pydantic.dataclasses import dataclass
 
 from pipeline.contracts.config import PARAMS, AtLeastOne, AtLeastZero, IngestConfig
-from pipeline.contracts.partials import Bundle, Partial
-from pipeline.contracts.readings import Decoded
-from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.partials import Bundle
+from pipeline.contracts.records import InRecord, InRecords, OutRecord
 from pipeline.contracts.window_times import BASE_SIZE_MS
 from pipeline.ingest.bundles import bundle_records
-from pipeline.ingest.chunks import ends_before
+from pipeline.ingest.chunks import records_before_end
 from pipeline.ingest.dead_letters import letter_of
-from pipeline.ingest.decoders import decode
-from pipeline.ingest.reduce import PartialKey, fold
+from pipeline.ingest.decoders import DecodedRun, decode_run
+from pipeline.ingest.decoders.request_columns import SeriesIndex
+from pipeline.ingest.reduce_columns import ChunkFold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -88,16 +89,17 @@ class ReadCounts(msgspec.Struct, kw_only=True):
     n_rejected_by_reason: dict[str, int] = {}
     n_unmapped_by_metric: dict[str, int] = {}
 
-    def add(self, decoded: Decoded) -> None:
-        """Count one message."""
-        self.n_records += 1
-        self.n_readings += len(decoded.readings) + decoded.n_merged
-        self.n_ignored += decoded.n_ignored
-        for metric, n in decoded.unmapped.items():
+    def add(self, n_records: int, run: DecodedRun) -> None:
+        """Count the messages of a run, and what they hold."""
+        self.n_records += n_records
+        self.n_readings += len(run.requests) + len(run.others) + run.n_merged
+        self.n_ignored += run.n_ignored
+        for metric, n in run.unmapped.items():
             self.n_unmapped_by_metric[metric] = self.n_unmapped_by_metric.get(metric, 0) + n
-        for rejection in decoded.rejections:
-            reason = rejection.reason.value
-            self.n_rejected_by_reason[reason] = self.n_rejected_by_reason.get(reason, 0) + 1
+        for _, decoded in run.refused:
+            for rejection in decoded.rejections:
+                reason = rejection.reason.value
+                self.n_rejected_by_reason[reason] = self.n_rejected_by_reason.get(reason, 0) + 1
 
 
 class ReadOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +154,7 @@ class SourceReader:
         self._sent_watermark_ms = watermark_ms
         self._flushed_ms: int | None = None
         self._is_over = False
+        self._series = SeriesIndex(config.max_text_length)
         self._open_chunk(config)
 
     def read(self, records: Sequence[InRecord], owner: Owner) -> ReadOutcome:
@@ -167,20 +170,22 @@ class SourceReader:
         """
         if self._is_over:
             raise ValueError(f"the chunk {self._chunk} of {self._source} is over: begin the next one before reading on")
-        outputs: list[OutRecord] = []
+        run = InRecords.of(records)
+        first = int(np.searchsorted(run.offsets, self.position))
+        end = first + records_before_end(
+            self._config, n_records=self._n_records, began_ms=self._began_ms, timestamps_ms=run.timestamps_ms[first:]
+        )
         counts = ReadCounts()
-        for n_read, record in enumerate(records):
-            if record.offset < self.position:
-                continue
-            if ends_before(self._config, n_records=self._n_records, began_ms=self._began_ms, timestamp_ms=record.timestamp_ms):
-                outputs += self._flush(owner, through=record.offset - 1, watermark_ms=self._watermark_ms, idle=False)
-                self._is_over, self.position = True, record.offset
-                end = ChunkEnd(next_offset=record.offset, watermark_ms=self._watermark_ms, epoch=self._epoch)
-                return ReadOutcome(n_read=n_read, outputs=outputs, chunk_end=end, counts=counts)
-            self._take(record, owner, outputs, counts)
-        if self._is_flush_due(owner.now_ms, self._watermark_ms):
-            outputs += self._flush(owner, through=self.position - 1, watermark_ms=self._watermark_ms, idle=False)
-        return ReadOutcome(n_read=len(records), outputs=outputs, chunk_end=None, counts=counts)
+        outputs = self._take(run[first:end], owner, counts) if end > first else []
+        if end == len(run):
+            if self._is_flush_due(owner.now_ms, self._watermark_ms):
+                outputs += self._flush(owner, through=self.position - 1, watermark_ms=self._watermark_ms, idle=False)
+            return ReadOutcome(n_read=end, outputs=outputs, chunk_end=None, counts=counts)
+        next_offset = int(run.offsets[end])
+        outputs += self._flush(owner, through=next_offset - 1, watermark_ms=self._watermark_ms, idle=False)
+        self._is_over, self.position = True, next_offset
+        chunk_end = ChunkEnd(next_offset=next_offset, watermark_ms=self._watermark_ms, epoch=self._epoch)
+        return ReadOutcome(n_read=end, outputs=outputs, chunk_end=chunk_end, counts=counts)
 
     def begin_chunk(self, config: IngestConfig) -> None:
         """Begin the next chunk where the one before ended, now that its end is committed; a new config takes effect."""
@@ -204,32 +209,35 @@ class SourceReader:
         return self._flush(owner, through=self.position - 1, watermark_ms=watermark_ms, idle=idle)
 
     def _open_chunk(self, config: IngestConfig) -> None:
+        if config.max_text_length != self._series.max_text_length:
+            self._series = SeriesIndex(config.max_text_length)
         self._config = config
         self._config_hash = config.hash
         self._chunk = self.position
         self._n_records = 0
         self._began_ms: int | None = None
         self._is_over = False
-        self._partials: dict[PartialKey, Partial] = {}
-        self._dirty: dict[PartialKey, None] = {}
+        self._fold = ChunkFold(config, self._series)
 
-    def _take(self, record: InRecord, owner: Owner, outputs: list[OutRecord], counts: ReadCounts) -> None:
+    def _take(self, run: InRecords, owner: Owner, counts: ReadCounts) -> list[OutRecord]:
+        """Fold records of one chunk in, and return the dead letters among them."""
         if self._began_ms is None:
-            self._began_ms = record.timestamp_ms
-        self._n_records += 1
-        self.position = record.offset + 1
-        time_ms = self._capped(record.timestamp_ms, owner.now_ms)
+            self._began_ms = int(run.timestamps_ms[0])
+        self._n_records += len(run)
+        self.position = int(run.offsets[-1]) + 1
+        time_ms = self._capped(int(run.timestamps_ms.max()), owner.now_ms)
         if self._watermark_ms is None or time_ms > self._watermark_ms:
             self._watermark_ms = time_ms
-        decoded = decode(self._config, self._topic, record)
-        counts.add(decoded)
-        for reading in decoded.readings:
-            self._dirty[fold(self._partials, reading, self._config)] = None
-        if decoded.rejections:
-            letter = letter_of(
-                source=self._source, record=record, decoded=decoded, config=self._config, config_hash=self._config_hash
-            )
-            outputs.append(letter)
+        if self._series.is_full:
+            self._series = SeriesIndex(self._config.max_text_length)
+            self._fold.use(self._series)
+        decoded = decode_run(self._config, self._topic, run, self._series)
+        counts.add(len(run), decoded)
+        self._fold.add(decoded.requests, decoded.others)
+        return [
+            letter_of(source=self._source, record=run[at], decoded=refused, config=self._config, config_hash=self._config_hash)
+            for at, refused in decoded.refused
+        ]
 
     def _capped(self, time_ms: int, now_ms: int) -> int:
         return min(time_ms, now_ms) if self._params.caps_watermark else time_ms
@@ -237,7 +245,7 @@ class SourceReader:
     def _is_flush_due(self, now_ms: int, watermark_ms: int | None) -> bool:
         if self._flushed_ms is None or now_ms - self._flushed_ms >= self._params.header_ms:
             return True
-        if not self._dirty or watermark_ms is None:
+        if not self._fold.dirty or watermark_ms is None:
             return False
         return self._windows_over(watermark_ms) > self._windows_over(self._sent_watermark_ms)
 
@@ -259,12 +267,12 @@ class SourceReader:
         )
         records = bundle_records(
             header,
-            [self._partials[key] for key in self._dirty],
+            [self._fold.partials[key] for key in self._fold.dirty],
             n_targets=owner.n_targets,
             max_bundle_bytes=self._params.max_bundle_bytes,
             sent_watermark_ms=self._sent_watermark_ms,
         )
-        self._dirty.clear()
+        self._fold.dirty.clear()
         self._sent_watermark_ms = watermark_ms
         self._flushed_ms = owner.now_ms
         return records

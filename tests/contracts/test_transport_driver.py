@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from faust.types import TP
 
@@ -385,3 +386,21 @@ async def test_a_partition_that_is_added_is_assigned_within_seconds(kafka_broker
         await until(lambda: assigned(app) == {(topic, 0), (topic, 1)}, "both are assigned")
         await produce(kafka_broker, topic, 10)
         await until(lambda: seen.count >= 20, "both are read")
+
+
+async def test_a_record_batch_that_is_larger_than_a_fetch_comes_whole(kafka_broker: LocalBroker) -> None:
+    topic = await new_topic(kafka_broker, 4)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_broker.bootstrap)
+    await producer.start()
+    try:
+        for at in range(3 * 4):
+            await producer.send_and_wait(topic, b"%d" % at * 50_000, partition=at % 4)
+    finally:
+        await producer.stop()
+    app = app_of("bulk", kafka_broker, topic, unique("app"), consumer_max_fetch_size=1_000)
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: seen.count >= 12, "all came")
+
+    assert {partition: sorted(offsets) for partition, offsets in seen.offsets.items()} == {p: [0, 1, 2] for p in range(4)}

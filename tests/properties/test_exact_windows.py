@@ -1,7 +1,7 @@
 """Window totals are exact whatever crashes, and each rule of the protocol is needed for it."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import LateCount, Notice, Signals, SignalsRecord
 from pipeline.errors import StateError
 from pipeline.ingest import source as source_module
+from pipeline.ingest.reduce_columns import ChunkFold
 from pipeline.ingest.source import SourceReader
 from tests.properties.window_world import T0, Rules, World
 
@@ -173,7 +174,7 @@ def flush_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> Rules:
 
     def patched(reader: SourceReader, *args: Any, **header: Any) -> list[OutRecord]:
         outputs = flush(reader, *args, **header)
-        reader._partials.clear()
+        reader._fold = ChunkFold(reader._config, reader._series)
         return outputs
 
     monkeypatch.setattr(SourceReader, "_flush", patched)
@@ -182,7 +183,12 @@ def flush_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> Rules:
 
 def cut_chunks_where_the_reading_ends(monkeypatch: pytest.MonkeyPatch) -> Rules:
     calls = iter(range(10**9))
-    monkeypatch.setattr(source_module, "ends_before", lambda _config, *, n_records, **_: n_records > 5 and next(calls) % 17 == 0)
+
+    def before_end(_config: object, *, n_records: int, timestamps_ms: Sequence[int], **_: object) -> int:
+        n = len(timestamps_ms)
+        return next((at for at in range(n) if n_records + at > 5 and next(calls) % 17 == 0), n)
+
+    monkeypatch.setattr(source_module, "records_before_end", before_end)
     return Rules()
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 from faust.types import TP
 
+from pipeline.adapters.transport.runs import RawRecords
 from pipeline.contracts.records import InRecord
 
 MAX_RECORDS = 65_536
 MAX_BYTES = 8 * 1024 * 1024
-"""Of keys, values and headers of one batch; with MAX_WAITING it bounds what a partition may hold in memory."""
+"""Of one batch; with MAX_WAITING it bounds what a partition may hold in memory."""
 MAX_WAITING = 2
 """Batches of one partition that wait for their agent, besides the one in work."""
 
@@ -37,7 +38,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     partition: int
     begins_at: int
-    records: list[InRecord]
+    records: Sequence[InRecord]
     next_offset: int
     high_watermark: int
     n_seeks: int = 0
@@ -55,24 +56,27 @@ class Taken:
     n_seeks: int
 
 
-def take_run(tp: TP, result: Any, *, max_records: int, max_bytes: int) -> list[Any]:
-    """Take records out of an aiokafka ``FetchResult`` (untyped) as its ``getall`` does, within limits.
+def take_run(tp: TP, result: Any, *, max_records: int, max_bytes: int) -> Sequence[InRecord]:
+    """Take records out of an aiokafka ``FetchResult`` (untyped) as its ``getall`` does, but as columns and within limits.
 
     At most ``max_records``, and no more once ``max_bytes`` are reached; always the first one, however large it is.
+
+    Raises
+    ------
+    aiokafka.errors.CorruptRecordException
+        If a checksum is wrong; nothing is taken then, and what was fetched is fetched again.
+
     """
-    taken: list[Any] = []
     if not result.check_assignment(tp) or not result.has_more():
-        return taken
-    size = 0
-    for record in result._partition_records:  # noqa: SLF001 - getall has no limit in bytes
-        taken.append(record)
-        size += _size(record)
-        if size >= max_bytes or len(taken) >= max_records:
-            result._update_position()  # noqa: SLF001 - likewise
-            return taken
+        return ()
+    raw = result._partition_records  # noqa: SLF001 - getall has no limit in bytes
+    if not isinstance(raw, RawRecords):
+        raw = result._partition_records = RawRecords(raw)  # noqa: SLF001 - likewise
+    records, has_more = raw.take(max_records=max_records, max_bytes=max_bytes)
     result._update_position()  # noqa: SLF001 - likewise
-    result._partition_records = None  # noqa: SLF001 - what getall leaves behind when it has taken all
-    return taken
+    if not has_more:
+        result._partition_records = None  # noqa: SLF001 - what getall leaves behind when it has taken all
+    return records
 
 
 def as_batch(taken: Taken) -> Batch:
@@ -81,15 +85,8 @@ def as_batch(taken: Taken) -> Batch:
         topic=taken.tp.topic,
         partition=taken.tp.partition,
         begins_at=taken.begins_at,
-        records=[InRecord(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in taken.records],
+        records=taken.records,
         next_offset=taken.next_offset,
         high_watermark=taken.high_watermark,
         n_seeks=taken.n_seeks,
     )
-
-
-def _size(record: Any) -> int:
-    size: int = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
-    for name, value in record.headers:
-        size += len(name) + len(value or b"")
-    return size

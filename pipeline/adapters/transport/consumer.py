@@ -108,7 +108,7 @@ class BulkConsumer(stock.Consumer):
     def _batch_message(self, run: Taken) -> ConsumerMessage:
         # Faust drops what is below its read offset; whether a batch is stale has been decided already.
         self._read_offset[run.tp] = run.begins_at
-        timestamp_ms = run.records[-1].timestamp if run.records else 0
+        timestamp_ms = run.records[-1].timestamp_ms if run.records else 0
         return ConsumerMessage(
             run.tp.topic,
             run.tp.partition,

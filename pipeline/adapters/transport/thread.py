@@ -19,6 +19,8 @@ from pipeline.adapters.transport.reading import reading_of
 
 FETCH_MAX_WAIT_MS = 100
 """Faust has 1500 in its code: 400 ms of latency on Tansu, and longer rebalances on Kafka (design.md, section 5)."""
+FETCH_MAX_BYTES = 16 * 1024 * 1024
+"""Of one answer of a broker, all partitions together; 50 MiB, the default, are fresh pages from the kernel at every fetch."""
 SHUTDOWN_TIMEOUT_S = 4.0
 """Without a broker a worker takes a minute to stop with Faust's 60."""
 STOCK_RECORDS = 4_096
@@ -49,6 +51,7 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: stock.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001 - read by consumer.start(), after this
+        consumer._fetch_max_bytes = FETCH_MAX_BYTES  # noqa: SLF001 - likewise
         return consumer
 
     # --- taking

@@ -1,11 +1,67 @@
 """Decoders: which wire format a topic holds, and what one message becomes; no message is able to raise."""
 
-from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, Rejection, RejectReason
-from pipeline.contracts.records import InRecord
-from pipeline.ingest.decoders.registry import DECODERS, Decoder
+from collections.abc import Iterable
 
-__all__ = ["DECODERS", "Decoder", "decode"]
+import msgspec
+
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
+from pipeline.contracts.records import InRecord, InRecords
+from pipeline.ingest.decoders.registry import DECODERS, Decoder
+from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex, no_requests, read_requests
+
+__all__ = ["DECODERS", "DecodedRun", "Decoder", "decode", "decode_run"]
+
+HOLD_NATIVE_REQUESTS = ("native", "auto")
+"""Decoders that read Tocsin's own requests as such: what is certainly one is read as columns."""
+
+
+class DecodedRun(msgspec.Struct, frozen=True):
+    """What a run of messages holds; indexes are of messages in the run, ascending.
+
+    Attributes
+    ----------
+    requests
+        Those that were read as columns.
+    others
+        All other readings, each with the index of its message.
+    refused
+        Messages with rejections, by index.
+    n_ignored, unmapped
+        Readings passed over by configuration; those of them whose metric nobody knows, by its name.
+    n_merged
+        Readings that are summed up in others.
+
+    """
+
+    requests: Requests
+    others: list[tuple[int, Reading]]
+    refused: list[tuple[int, Decoded]]
+    n_ignored: int
+    n_merged: int
+    unmapped: dict[str, int]
+
+
+def decode_run(config: IngestConfig, topic: str, records: InRecords, index: SeriesIndex) -> DecodedRun:
+    """Return what a run of messages holds: the same as :func:`decode` says of each, requests as columns where that is certain."""
+    left: Iterable[int] = range(len(records))
+    requests = no_requests()
+    if config.decoders[topic] in HOLD_NATIVE_REQUESTS:
+        requests, left = read_requests(config, records, index)
+    others: list[tuple[int, Reading]] = []
+    refused: list[tuple[int, Decoded]] = []
+    n_ignored = n_merged = 0
+    unmapped: dict[str, int] = {}
+    for at in left:
+        decoded = decode(config, topic, records[at])
+        others += [(at, reading) for reading in decoded.readings]
+        n_ignored += decoded.n_ignored
+        n_merged += decoded.n_merged
+        for metric, n in decoded.unmapped.items():
+            unmapped[metric] = unmapped.get(metric, 0) + n
+        if decoded.rejections:
+            refused.append((at, decoded))
+    return DecodedRun(requests, others, refused, n_ignored, n_merged, unmapped)
 
 
 def decode(config: IngestConfig, topic: str, record: InRecord) -> Decoded:

@@ -35,12 +35,12 @@ def _json_format(value: bytes) -> str:
     first = parsed[0] if type(parsed) is list and parsed else parsed
     if type(first) is not dict:
         return "native"
-    for envelope, decoder in _OTLP_JSON.items():
-        if envelope in first:
-            return decoder
     kind = first.get("kind")
     if type(kind) is str and kind in NATIVE_KINDS:
         return "native"
+    for envelope, decoder in _OTLP_JSON.items():
+        if envelope in first:
+            return decoder
     if "values" in first and "dsnames" in first:
         return "collectd"
     return "prometheus" if "labels" in first and "value" in first and "timestamp" in first else "json_logs"

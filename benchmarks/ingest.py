@@ -1,0 +1,311 @@
+"""Shows how fast Tocsin reads, against what a user would take instead: `make bench-ingest MESSAGES=n ROUNDS=r`.
+
+Apache Kafka on this machine, the workload of the shared folder's fill.py (request records, one a message, keyed by
+service, 8 partitions), every contestant of that folder in the same run; medians of the rounds.
+
+How Tocsin is timed: a worker process of role ingest as a user starts it, everything on. From the last look at its
+/metrics at which no record was folded in, to the first at which all were (every 0.1 s, so the time is never too short);
+the peers time themselves from first record to last. Afterwards the bundles on the broker must account for every record.
+End to end: a worker process of each role; until the verdict of every service on every window that the records close
+has been acknowledged. Window close: records come at half that pace; from the broker's timestamp of the bundle that took
+the watermark past a window's end and delay, to the broker's timestamp of each service's signals of it. Memory: resident,
+of all roles, at 10,000 services with ten operations each, less that before the first record.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.ingest_peers import Course, PeerMissingError, create_topic, fill, peers
+from benchmarks.ingest_readout import close_delays_ms, n_accounted, record_batches, stored, verdict_counter
+from benchmarks.ingest_workers import WorkerFailedError, Workers
+from pipeline.adapters.brokers.kafka import KafkaBroker
+from pipeline.contracts.window_times import BASE_SIZE_MS
+
+START_MS = 1_767_225_600_000
+"""Of fill.py: where the event times of every partition begin, one ms a record."""
+PARTITIONS, SERVICES, OPERATIONS, DELAY_MS = 8, 1_000, 5, 3_000
+MANY_SERVICES, MANY_OPERATIONS = 10_000, 10
+HEAP_MB = 1_024
+OURS, LIMIT = "Tocsin, one ingest worker", "raw aiokafka + orjson.loads"
+PACED_S = 20
+"""How long records come at half the sustained pace."""
+CLOSING_MS = 45_000
+"""Record time that is sent at least, so that some windows close: one ms a record of a partition."""
+SETTLE_S = 3.0
+STANDSTILL_S = 90.0
+MIB = 2**20
+SCALE: dict[str, tuple[str, ...]] = {
+    "limit_ratio": (LIMIT,),
+    "kstreams_ratio": ("Kafka Streams, 1 thread", "Kafka Streams, 2 threads"),
+    "bytewax_ratio": ("Bytewax",),
+    "quix_ratio": ("Quix Streams",),
+    "stock_faust_ratio": ("stock Faust",),
+}
+"""Whose rate each ratio is over; of several, the better."""
+
+
+@dataclass
+class Bench:
+    """What the parts of a run share, and what they found."""
+
+    options: argparse.Namespace
+    broker: KafkaBroker
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    topics: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    found: dict[str, float | None] = field(default_factory=dict)
+
+    def say(self, text: str) -> None:
+        """Show progress."""
+        print(f"{time.monotonic() - self.began:6.0f} s  {text}", flush=True)
+
+    def filled(self, topic: str, messages: int, services: int = SERVICES, operations: int = OPERATIONS) -> None:
+        """Fill a topic with fill.py's workload, unless that was done."""
+        if topic not in self.topics:
+            self.say(f"filling {topic}: {messages:,} messages")
+            shape = {"services": services, "operations": operations, "partitions": PARTITIONS}
+            fill(self.options.peers, self.broker.bootstrap, topic, messages, **shape)
+            self.topics.add(topic)
+
+    def workers(self, name: str, telemetry: str) -> Workers:
+        """Return workers that read a topic, with their topics created."""
+        workers = Workers(self.folder / name, self.broker.bootstrap, telemetry, PARTITIONS)
+        workers.prepare()
+        return workers
+
+    def median(self, name: str) -> float | None:
+        """Return a contestant's median rate."""
+        return statistics.median(self.rates[name]) if self.rates.get(name) else None
+
+
+async def race(bench: Bench) -> None:
+    """Let all contestants, and one ingest worker, read the topic, round after round."""
+    options = bench.options
+    few = min(options.messages, options.few)
+    bench.filled("fast", options.messages)
+    bench.filled("few", few)
+    course = Course(
+        peers=options.peers, bootstrap=bench.broker.bootstrap, topic="fast", messages=options.messages, few_topic="few", few=few,
+        partitions=PARTITIONS,
+    )  # fmt: skip
+    missing: set[str] = set()
+    for number in range(options.rounds):
+        for peer in peers():
+            if peer.name in missing or not any(word in peer.name for word in options.only.split(",")):
+                continue
+            try:
+                rate = await asyncio.to_thread(peer.run, course)
+            except PeerMissingError as problem:
+                missing.add(peer.name)
+                bench.notes.append(f"{peer.name} could not be had: {problem}")
+                bench.say(bench.notes[-1])
+                continue
+            bench.rates.setdefault(peer.name, []).append(rate)
+            bench.say(f"round {number + 1}: {peer.name:<30} {rate:>10,.0f} messages/s")
+        rate = await ingest_once(bench, number)
+        bench.rates.setdefault(OURS, []).append(rate)
+        bench.say(f"round {number + 1}: {OURS:<30} {rate:>10,.0f} messages/s")
+
+
+async def ingest_once(bench: Bench, number: int) -> float:
+    """Let one ingest worker read the topic; return messages a second."""
+    messages = bench.options.messages
+    workers = bench.workers(f"ingest-{number}", "fast")
+    workers.start("ingest")
+    try:
+        began = await workers.began()
+        took_s = await workers.read_all(messages) - began
+        await asyncio.sleep(SETTLE_S)  # what the last chunk holds is said within a second
+    finally:
+        workers.stop()
+    told = n_accounted(await stored(bench.broker.bootstrap, workers.names["partials"], PARTITIONS))
+    if told != messages:
+        raise WorkerFailedError(f"bundles account for {told:,} of {messages:,} records")
+    return float(messages / took_s)
+
+
+async def end_to_end(bench: Bench) -> None:
+    """Let one worker of each role go through all records, to verdicts."""
+    messages = bench.options.messages
+    bench.filled("fast", messages)
+    cutoff_ms = START_MS + messages // PARTITIONS - DELAY_MS
+    last_end_ms = cutoff_ms - cutoff_ms % BASE_SIZE_MS
+    expected = SERVICES * ((last_end_ms - START_MS) // BASE_SIZE_MS)
+    workers = bench.workers("end-to-end", "fast")
+    verdicts = await verdict_counter(bench.broker.bootstrap, workers.names["anomalies"])
+    workers.start("analyse", "act", "ingest")
+    try:
+        began = await workers.began()
+        seen, moved = -1, time.monotonic()
+        while (n := await verdicts.count(last_end_ms)) < expected:
+            workers.check()
+            if n != seen:
+                seen, moved = n, time.monotonic()
+            if time.monotonic() - moved > STANDSTILL_S:
+                raise WorkerFailedError(f"verdicts stood still at {n:,} of {expected:,}: see {workers.folder}")
+        rate = messages / (time.monotonic() - began)
+    finally:
+        workers.stop()
+        await verdicts.consumer.stop()
+    bench.rates["Tocsin, all roles, to verdicts"] = [rate]
+    ours = bench.median(OURS)
+    bench.found["end_to_end_ratio"] = rate / ours if ours else None
+    bench.say(f"all roles, {expected:,} verdicts: {rate:,.0f} messages/s")
+
+
+async def window_close(bench: Bench) -> None:
+    """Let records come at half the sustained pace, and look how long windows take to close."""
+    sustained = bench.median("Tocsin, all roles, to verdicts")
+    if sustained is None:
+        return
+    each = min(max(int(sustained / 2 * PACED_S) // PARTITIONS, CLOSING_MS), bench.options.messages // PARTITIONS)
+    producer = AIOKafkaProducer(bootstrap_servers=bench.broker.bootstrap, max_batch_size=65_536)
+    await producer.start()
+    built = await record_batches(bench.broker.bootstrap, "fast", each, producer)
+    await create_topic(bench.broker.bootstrap, "paced", PARTITIONS)
+    workers = bench.workers("close", "paced")
+    workers.start("analyse", "act", "ingest")
+    try:
+        await asyncio.sleep(bench.options.warm_up)
+        bench.say(f"window close: {each * PARTITIONS:,} records at {sustained / 2:,.0f} a second")
+        await send_paced(producer, built, sustained / 2 / PARTITIONS)
+        await asyncio.sleep(SETTLE_S)
+        workers.check()
+    finally:
+        workers.stop()
+        await producer.stop()
+    partials = await stored(bench.broker.bootstrap, workers.names["partials"], PARTITIONS)
+    delays = close_delays_ms(partials, await stored(bench.broker.bootstrap, workers.names["signals"], PARTITIONS), DELAY_MS)
+    if not delays:
+        bench.notes.append("no window closed at half the sustained pace: give more MESSAGES")
+        return
+    p50, p99 = (delays[min(len(delays) - 1, int(len(delays) * share))] for share in (0.5, 0.99))
+    bench.found["close_p99_ms"] = p99
+    bench.say(f"window close: {len(delays):,} windows of services, p50 {p50} ms, p99 {p99} ms")
+
+
+async def send_paced(producer: AIOKafkaProducer, built: dict[int, list[Any]], rate: float) -> None:
+    """Send each partition's batches so that ``rate`` records a second come to each of them."""
+
+    async def one(partition: int, batches: list[Any]) -> None:
+        due = time.monotonic()
+        for batch in batches:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            n = batch.record_count()
+            await producer.send_batch(batch, "paced", partition=partition)
+            due += n / rate
+
+    await asyncio.gather(*(one(partition, batches) for partition, batches in built.items()))
+    await producer.flush()
+
+
+async def memory(bench: Bench) -> None:
+    """Look at the resident memory of all roles at many services."""
+    readings = bench.options.readings
+    bench.filled("many", readings, MANY_SERVICES, MANY_OPERATIONS)
+    workers = bench.workers("memory", "many")
+    workers.start("analyse", "act")
+    try:
+        await asyncio.sleep(bench.options.warm_up)
+        workers.start("ingest")
+        await workers.began()
+        before = workers.memory_bytes()
+        await workers.read_all(readings // 2)
+        half = workers.memory_bytes()
+        await workers.read_all(readings)
+        await asyncio.sleep(bench.options.warm_up)
+        after = workers.memory_bytes()
+    finally:
+        workers.stop()
+    bench.found["bytes_per_service"] = round((after - before) / MANY_SERVICES)
+    bench.notes.append(
+        f"resident, all roles: {before / MIB:.0f} MiB at the first record, {half / MIB:.0f} MiB at half of {readings:,} readings, "
+        f"{after / MIB:.0f} MiB at the end"
+    )
+
+
+def results(bench: Bench) -> dict[str, object]:
+    """Print the table, and return the last line."""
+    ours = bench.median(OURS)
+    print(f"\n{'median of ' + str(bench.options.rounds) + ' rounds':<34} {'messages/s':>12} {'Tocsin is':>10}")
+    for name in bench.rates:
+        median = bench.median(name) or 0.0
+        over = "" if name.startswith("Tocsin") or not (ours and median) else f"{ours / median:.2f} x"
+        print(f"{name:<34} {median:>12,.0f} {over:>10}")
+    for note in bench.notes:
+        print(note)
+    ratios: dict[str, float | None] = {}
+    for key, names in SCALE.items():
+        rates = [rate for name in names if (rate := bench.median(name))]
+        ratios[key] = round(ours / max(rates), 3) if ours and len(rates) == len(names) else None
+    found = {key: bench.found.get(key) for key in ("end_to_end_ratio", "close_p99_ms", "bytes_per_service")}
+    rounded = {key: round(value, 3) if value is not None else None for key, value in found.items()}
+    return {"bench": "ingest", "msgs_per_s": round(ours) if ours else None, **ratios, **rounded}
+
+
+PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
+    "race": race,
+    "end_to_end": end_to_end,
+    "close": window_close,
+    "memory": memory,
+}
+
+
+async def main(options: argparse.Namespace) -> int:
+    """Run the parts; return the exit code."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    folder = Path(tempfile.mkdtemp(prefix="tocsin-ingest-"))
+    code = 0
+    with KafkaBroker(heap_mb=HEAP_MB) as broker:
+        bench = Bench(options, broker, folder)
+        for name in options.parts.split(","):
+            try:
+                await PARTS[name](bench)
+            except WorkerFailedError as problem:
+                code = 1
+                bench.notes.append(f"{name} FAILED: {problem}")
+                bench.say(bench.notes[-1])
+    line = results(bench)
+    if code == 0:
+        shutil.rmtree(folder)
+    else:
+        print(f"logs and configurations are kept in {folder}")
+    print(json.dumps(line))
+    return code
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--peers", type=Path, default=Path("../shared/peers"), help="the shared folder with fill.py and the contestants"
+    )
+    parser.add_argument("--messages", type=int, default=4_000_000, help="for the fast ones; a JVM needs two million to warm up")
+    parser.add_argument("--few", type=int, default=500_000, help="for Bytewax; at most 300,000 for Quix, 40,000 for stock Faust")
+    parser.add_argument("--readings", type=int, default=10_000_000, help="for the memory's growth")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--warm-up", type=float, default=12.0, help="seconds until workers that nothing has come to yet are ready")
+    parser.add_argument("--only", default="", help="words in the names of the contestants that run, separated by commas; all")
+    parser.add_argument("--parts", default=",".join(PARTS), help="which of them, separated by commas")
+    options = parser.parse_args()
+    options.peers = options.peers.resolve()
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(arguments())))

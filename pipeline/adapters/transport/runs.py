@@ -1,0 +1,148 @@
+"""Records out of aiokafka's record batches, a batch at a time, as columns: no object per record outlives its parser."""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from aiokafka.consumer.fetcher import READ_COMMITTED
+from aiokafka.errors import CorruptRecordException
+from numpy.typing import NDArray
+
+from pipeline.contracts.records import InRecords
+
+_offset, _timestamp, _key, _value, _headers = map(attrgetter, ("offset", "timestamp", "key", "value", "headers"))
+_UNCOMPRESSED = 0
+_NOWHERE = -2
+"""No position of a partition: aiokafka then drops what was fetched, and fetches it again."""
+_NO_TIMESTAMP = -1
+"""What Kafka calls the timestamp of a record that has none, as those of message format 0."""
+
+
+class RawRecords:
+    """Stands where aiokafka has its ``PartitionRecords`` (untyped), and treats checksums, markers and transactions as that does.
+
+    Attributes
+    ----------
+    next_fetch_offset
+        Where the partition goes on after what was taken.
+
+    """
+
+    def __init__(self, fetched: Any) -> None:
+        self.next_fetch_offset: int = fetched.next_fetch_offset
+        self._fetched = fetched
+        self._left: InRecords | None = None
+        self._left_until = self.next_fetch_offset
+        self._is_compressed = False
+
+    def take(self, *, max_records: int, max_bytes: int) -> tuple[InRecords, bool]:
+        """Return the next records within limits (see ``take_run``), and whether there may be more.
+
+        Raises
+        ------
+        CorruptRecordException
+            If a checksum is wrong.
+
+        """
+        taken: list[InRecords] = []
+        n_taken, size, position = 0, 0, self.next_fetch_offset
+        while n_taken < max_records and size < max_bytes:
+            left = self._left or self._next_batch(position)
+            if left is None:
+                self.next_fetch_offset = max(position, self._left_until)
+                return _joined(taken), False
+            n, here = self._fitting(left, max_records - n_taken, max_bytes - size)
+            taken.append(left[:n] if n < len(left) else left)
+            self._left = left[n:] if n < len(left) else None
+            position = self._left_until if self._left is None else int(taken[-1].offsets[-1]) + 1
+            n_taken, size = n_taken + n, size + here
+        self.next_fetch_offset = position
+        return _joined(taken), True
+
+    def _next_batch(self, position: int) -> InRecords | None:
+        """Parse the next record batch that has records from ``position`` on."""
+        fetched = self._fetched
+        while fetched._records.has_next():  # noqa: SLF001 - what follows is PartitionRecords._unpack_records, a batch at a time
+            batch = fetched._records.next_batch()  # noqa: SLF001
+            if fetched._check_crcs and not batch.validate_crc():  # noqa: SLF001
+                self.next_fetch_offset = _NOWHERE
+                raise CorruptRecordException(f"Invalid CRC - {fetched._tp}")  # noqa: SLF001
+            self._left_until = batch.next_offset
+            if self._is_aborted(batch) or batch.is_control_batch:
+                continue
+            records = list(batch)
+            if records and records[0].offset < position:  # a compressed batch is fetched whole, wherever the position is
+                records = [record for record in records if record.offset >= position]
+            if records:
+                self._is_compressed = getattr(batch, "compression_type", None) != _UNCOMPRESSED  # old formats do not tell
+                self._left_until = max(batch.next_offset, records[-1].offset + 1)  # nor this, at times
+                return _columns(records)
+        return None
+
+    def _is_aborted(self, batch: Any) -> bool:
+        fetched = self._fetched
+        if fetched._isolation_level != READ_COMMITTED or batch.producer_id is None:  # noqa: SLF001
+            return False
+        fetched._consume_aborted_up_to(batch.base_offset)  # noqa: SLF001
+        aborted = fetched._aborted_producers  # noqa: SLF001
+        if batch.is_control_batch and fetched._contains_abort_marker(batch):  # noqa: SLF001
+            aborted.discard(batch.producer_id)
+        return bool(batch.is_transactional) and batch.producer_id in aborted
+
+    def _fitting(self, records: InRecords, max_records: int, max_bytes: int) -> tuple[int, int]:
+        """Return how many records reach a limit, and their bytes: of values, and of the rest where that may be compressed away."""
+        values = records.values[:max_records]
+        if not self._is_compressed and None not in values:
+            size = sum(map(len, values))  # type: ignore[arg-type] # none is None
+            if size <= max_bytes:
+                return len(values), size
+        size = 0
+        for n, value in enumerate(values, 1):
+            size += _length(value) + _length(records.keys[n - 1])
+            size += sum(len(name) + _length(content) for name, content in records.headers.get(n - 1, ()))
+            if size >= max_bytes:
+                return n, size
+        return len(values), size
+
+
+def _columns(records: Sequence[Any]) -> InRecords:
+    n = len(records)
+    timestamps = list(map(_timestamp, records))
+    if None in timestamps:
+        timestamps = [_NO_TIMESTAMP if timestamp is None else timestamp for timestamp in timestamps]
+    headers = list(map(_headers, records))
+    return InRecords(
+        np.fromiter(map(_offset, records), np.int64, n),
+        np.array(timestamps, np.int64),
+        list(map(_key, records)),
+        list(map(_value, records)),
+        {at: tuple(some) for at, some in enumerate(headers) if some} if any(headers) else {},
+    )
+
+
+def _joined(parts: Sequence[InRecords]) -> InRecords:
+    if len(parts) == 1:
+        return parts[0]
+    keys: list[bytes | None] = []
+    values: list[bytes | None] = []
+    headers: dict[int, tuple[tuple[str, bytes | None], ...]] = {}
+    for part in parts:
+        headers |= {at + len(values): some for at, some in part.headers.items()}
+        keys += part.keys
+        values += part.values
+    return InRecords(
+        _concatenated([part.offsets for part in parts]),
+        _concatenated([part.timestamps_ms for part in parts]),
+        keys,
+        values,
+        headers,
+    )
+
+
+def _concatenated(arrays: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+
+
+def _length(data: bytes | None) -> int:
+    return 0 if data is None else len(data)

@@ -1,0 +1,169 @@
+"""Folding a run of messages: requests as columns, everything else reading by reading, in the order of the log.
+
+The partials are the same, to the byte, as if each reading had been folded after the other.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.histogram import Histogram
+from pipeline.contracts.keys import service_key
+from pipeline.contracts.partials import OperationPartial, Partial
+from pipeline.contracts.readings import LogReading, Origin, Reading, RequestReading
+from pipeline.contracts.window_times import BASE_SIZE_MS
+from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex
+from pipeline.ingest.histogram_columns import add_all, stable_order
+from pipeline.ingest.reduce import PartialKey, count_readings, fold, operation_of, partial_of
+
+Placed = tuple[int, Reading]
+"""A reading, and the index of its message in the run."""
+_FEW = 48
+"""So many requests are folded one by one sooner than as columns."""
+_DENSE = 65_536
+_WINDOW_BITS = 32
+
+_Slot = tuple[PartialKey, Partial, OperationPartial]
+
+
+class ChunkFold:
+    """The partials of one chunk, and which were touched since the last flush."""
+
+    def __init__(self, config: IngestConfig, index: SeriesIndex) -> None:
+        self.partials: dict[PartialKey, Partial] = {}
+        self.dirty: dict[PartialKey, None] = {}
+        self._config = config
+        self._index = index
+        self._slots: dict[int, _Slot] = {}
+
+    def use(self, index: SeriesIndex) -> None:
+        """Go on with another index of series."""
+        self._index = index
+        self._slots.clear()
+
+    def add(self, requests: Requests, others: Sequence[Placed]) -> None:
+        """Fold a run's requests, and its other readings; both in the order of their messages."""
+        begin, waiting = 0, list[Placed]()
+        for at, reading in others:
+            if _adds_latency(reading):  # sums of floats are made in the order of the log
+                end = int(np.searchsorted(requests.message, at))
+                self._add_stretch(requests.chosen(slice(begin, end)), waiting)
+                begin, waiting = end, []
+                self._add_one(reading)
+            else:
+                waiting.append((at, reading))
+        self._add_stretch(requests.chosen(slice(begin, None)) if begin else requests, waiting)
+
+    def _add_one(self, reading: Reading) -> None:
+        self.dirty[fold(self.partials, reading, self._config)] = None
+
+    def _add_stretch(self, requests: Requests, others: Sequence[Placed]) -> None:
+        if len(requests) > _FEW:
+            self._add_columns(requests, others)
+            return
+        rest = iter(others)
+        upcoming = next(rest, None)
+        for at, request in self._one_by_one(requests):
+            while upcoming is not None and upcoming[0] < at:
+                self._add_one(upcoming[1])
+                upcoming = next(rest, None)
+            self._add_one(request)
+        while upcoming is not None:
+            self._add_one(upcoming[1])
+            upcoming = next(rest, None)
+
+    def _one_by_one(self, requests: Requests) -> Iterator[tuple[int, RequestReading]]:
+        columns = (requests.message, requests.series, requests.time_ms, requests.duration_ms, requests.is_error)
+        for at, number, time_ms, duration_ms, is_error in zip(*(column.tolist() for column in columns), strict=True):
+            series = self._index.series[number]
+            about = Origin(
+                environment=series.environment, service=series.service, version=series.version, operation=series.operation
+            )
+            yield at, RequestReading(origin=about, time_ms=time_ms, duration_ms=duration_ms, is_error=is_error)
+
+    def _add_columns(self, requests: Requests, others: Sequence[Placed]) -> None:
+        """Fold requests group by group (series and window), groups and other readings in order of first appearance."""
+        window = requests.time_ms // BASE_SIZE_MS
+        group, first = _groups(requests.series, window)
+        n_groups = len(first)
+        n_requests = np.bincount(group, minlength=n_groups).tolist()
+        n_errors = np.bincount(group[requests.is_error], minlength=n_groups).tolist()
+        keys = ((requests.series[first] << _WINDOW_BITS) | window[first]).tolist()
+        rest = iter(others)
+        upcoming = next(rest, None)
+        operations: list[OperationPartial] = []
+        place_by_id: dict[int, int] = {}
+        places: list[int] = []
+        for key, at, n, errors in zip(keys, requests.message[first].tolist(), n_requests, n_errors, strict=True):
+            while upcoming is not None and upcoming[0] < at:
+                self._add_one(upcoming[1])
+                upcoming = next(rest, None)
+            operation = self._count(key, n)
+            operation.requests += n
+            operation.errors += errors
+            place = place_by_id.setdefault(id(operation), len(operations))
+            if place == len(operations):
+                operations.append(operation)
+            places.append(place)
+        while upcoming is not None:
+            self._add_one(upcoming[1])
+            upcoming = next(rest, None)
+        _add_latencies(operations, np.array(places, np.int64)[group], requests)
+
+    def _count(self, key: int, n: int) -> OperationPartial:
+        """Count ``n`` readings of a group, and return what its requests are counted in."""
+        series = self._index.series[key >> _WINDOW_BITS]
+        slot = self._slots.get(key)
+        if slot is None:
+            start_ms = (key & (1 << _WINDOW_BITS) - 1) * BASE_SIZE_MS
+            partial_key = (service_key(series.environment, series.service), start_ms, BASE_SIZE_MS)
+            partial = partial_of(self.partials, partial_key, series.environment, series.service)
+            count_readings(partial, series.version, n, self._config)
+            slot = self._slots[key] = (partial_key, partial, operation_of(partial, series.operation, self._config))
+        else:
+            count_readings(slot[1], series.version, n, self._config)
+        self.dirty[slot[0]] = None
+        return slot[2]
+
+
+def _adds_latency(reading: Reading) -> bool:
+    """Tell whether a reading adds to a histogram of single requests."""
+    return isinstance(reading, RequestReading) or (isinstance(reading, LogReading) and reading.duration_ms is not None)
+
+
+def _groups(series: NDArray[np.int64], window: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of each row's group, in order of first appearance, and each group's first row."""
+    lowest = window.min()
+    n_windows = int(window.max() - lowest) + 1
+    n_keys = (int(series.max()) + 1) * n_windows
+    keys = series * n_windows + (window - lowest)
+    order = stable_order(keys, n_keys) if n_keys <= _DENSE else np.argsort(keys, kind="stable")
+    in_order = keys[order]
+    begins = np.flatnonzero(np.concatenate(([True], in_order[1:] != in_order[:-1])))
+    first = order[begins]  # the sort is stable
+    rank = np.empty(len(first), np.int64)
+    by_appearance = np.argsort(first)
+    rank[by_appearance] = np.arange(len(first))
+    group = np.empty(len(keys), np.int64)
+    group[order] = np.repeat(rank, np.diff(np.append(begins, len(keys))))
+    return group, first[by_appearance]
+
+
+def _add_latencies(operations: Sequence[OperationPartial], place: NDArray[np.int64], requests: Requests) -> None:
+    """Add each request's duration to its operation's histogram of good or failed ones."""
+    which = place * 2 + requests.is_error
+    used = np.bincount(which, minlength=2 * len(operations)) > 0
+    histograms: list[Histogram] = []
+    for at in np.flatnonzero(used).tolist():
+        operation = operations[at >> 1]
+        if at & 1:
+            if operation.latency_failed is None:
+                operation.latency_failed = Histogram()
+            histograms.append(operation.latency_failed)
+        else:
+            if operation.latency_ok is None:
+                operation.latency_ok = Histogram()
+            histograms.append(operation.latency_ok)
+    add_all(histograms, (np.cumsum(used) - 1)[which], requests.duration_ms)

@@ -1,0 +1,340 @@
+"""Columns and the scalar path agree to the byte: partials, dead letters, reasons, counts, for whatever arrives, however cut."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.contracts.codec import encode
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.histogram import MAX_BUCKETS, Histogram
+from pipeline.contracts.partials import Bundle, Partial
+from pipeline.contracts.records import InRecord, InRecords, OutRecord
+from pipeline.ingest import histogram_columns
+from pipeline.ingest.dead_letters import letter_of
+from pipeline.ingest.decoders import decode, decode_run
+from pipeline.ingest.decoders.request_columns import SeriesIndex
+from pipeline.ingest.histogram_columns import add_all
+from pipeline.ingest.reduce import PartialKey, fold
+from pipeline.ingest.source import Owner, ReadCounts, SourceParams, SourceReader
+from tests.poison import ABSENT, METRICS, change, gauge, log, poison, request, summary
+
+NOW_MS = 1_767_571_210_000
+SOURCE = f"{METRICS}/0"
+SMALL = IngestConfig(max_operations=2, max_versions=1, max_records_per_message=3, max_message_bytes=2_000)
+CONFIGS = st.sampled_from([IngestConfig(), SMALL, IngestConfig(max_depth=1), IngestConfig(earliest_time_ms=0, max_text_length=8)])
+OWNER = Owner(now_ms=NOW_MS, generation=1, is_caught_up=False, heard_ms=NOW_MS, partitions={METRICS: 1}, n_targets=1)
+
+
+def told(config: IngestConfig, records: Sequence[InRecord]) -> tuple[list[bytes], list[OutRecord], ReadCounts]:
+    """Return what the scalar path says of records: partials in order of their first reading, dead letters, counts."""
+    partials: dict[PartialKey, Partial] = {}
+    letters: list[OutRecord] = []
+    counts = ReadCounts()
+    for record in records:
+        decoded = decode(config, METRICS, record)
+        counts.n_records += 1
+        counts.n_readings += len(decoded.readings)
+        counts.n_ignored += decoded.n_ignored
+        for reading in decoded.readings:
+            fold(partials, reading, config)
+        for rejection in decoded.rejections:
+            n = counts.n_rejected_by_reason.get(rejection.reason.value, 0)
+            counts.n_rejected_by_reason[rejection.reason.value] = n + 1
+        if decoded.rejections:
+            letters.append(letter_of(source=SOURCE, record=record, decoded=decoded, config=config, config_hash=config.hash))
+    return [encode(partial) for partial in partials.values()], letters, counts
+
+
+def read(config: IngestConfig, records: Sequence[InRecord], cut: int) -> tuple[list[bytes], list[OutRecord], ReadCounts]:
+    """Return what a reader says of the same records, taken ``cut`` at a time."""
+    params = SourceParams(header_ms=2**40, caps_watermark=False, max_bundle_bytes=2**30)
+    source = SourceReader(config=config, params=params, source=SOURCE, epoch=0, position=0, watermark_ms=None)
+    source.tick(OWNER)  # the first header, so that nothing else is said before the end
+    letters: list[OutRecord] = []
+    partials: dict[PartialKey, bytes] = {}
+    counts = ReadCounts()
+    for at in range(0, len(records), cut):
+        outcome = source.read(records[at : at + cut], OWNER)
+        letters += [output for output in outcome.outputs if output.topic == "dead-letters"]
+        for output in outcome.outputs:
+            if output.topic == "partials":
+                keep(partials, output)
+        counts.n_records += outcome.counts.n_records
+        counts.n_readings += outcome.counts.n_readings
+        counts.n_ignored += outcome.counts.n_ignored
+        for reason, n in outcome.counts.n_rejected_by_reason.items():
+            counts.n_rejected_by_reason[reason] = counts.n_rejected_by_reason.get(reason, 0) + n
+    for output in source.tick(msgspec.structs.replace(OWNER, now_ms=NOW_MS + 2**41)):
+        keep(partials, output)
+    return list(partials.values()), letters, counts
+
+
+def keep(partials: dict[PartialKey, bytes], output: OutRecord) -> None:
+    for partial in msgspec.json.decode(output.value or b"", type=Bundle).partials:
+        partials[f"{partial.environment}/{partial.service}", partial.start_ms, partial.size_ms] = encode(partial)
+
+
+def assert_same(config: IngestConfig, records: Sequence[InRecord], cut: int) -> None:
+    partials, letters, counts = told(config, records)
+    found_partials, found_letters, found_counts = read(config, records, cut)
+
+    assert found_counts == counts
+    assert found_letters == letters
+    assert sorted(found_partials) == sorted(partials)
+    if cut >= len(records):
+        assert found_partials == partials  # in one flush they stand in order of their first reading
+
+
+def in_records(values: Sequence[bytes | None]) -> list[InRecord]:
+    return [InRecord(offset, NOW_MS, b"k", value, (("h", None),)) for offset, value in enumerate(values)]
+
+
+# --- messages
+
+NUMBERS = st.one_of(
+    st.integers(-(10**40), 10**40),
+    st.floats(),
+    st.sampled_from([0, -0.0, 1.0, 2.0, 64, 1e10, 1.0000001e10, 5e-324, 2**62, 2**63, 2**64, 10**400, 10**4000]),
+)
+LATENCIES = st.one_of(st.floats(0, 1e10), st.integers(0, 10**10), st.sampled_from([2.0**e for e in range(-40, 33)]))
+DURATIONS = st.one_of(LATENCIES, LATENCIES, NUMBERS)
+TIMES = st.one_of(
+    st.integers(NOW_MS - 40_000, NOW_MS + 61_000),
+    st.integers(NOW_MS - 40_000, NOW_MS).map(lambda ms: ms / 1000),
+    st.floats(NOW_MS / 1000 - 40, NOW_MS / 1000),
+    st.integers(NOW_MS - 40_000, NOW_MS).map(lambda ms: ms // 1000),
+    st.integers(NOW_MS * 10**6 - 10**10, NOW_MS * 10**6),
+    st.integers(NOW_MS * 10**3 - 10**8, NOW_MS * 10**3),
+    st.sampled_from(["2026-01-05T00:00:09.5Z", "2026-01-05T00:00:10", "1767571210", 2**62, -5, 0, None, True]),
+    NUMBERS,
+)
+TEXTS = st.one_of(
+    st.sampled_from(["cart", "shop", "GET /", "é", "", " ", "a/b", "x" * 300, "\ud800", "\t", "\u2028", "other"]),
+    st.text(max_size=5),
+)
+ANYTHING = st.one_of(TEXTS, NUMBERS, st.none(), st.booleans(), st.just([]), st.just({"a": [{}]}))
+FIELDS = {
+    "kind": st.sampled_from(["request"] * 8 + ["gauge", "summary", "", None, 3]),
+    "service": TEXTS,
+    "environment": st.one_of(st.none(), TEXTS),
+    "operation": st.one_of(st.none(), TEXTS),
+    "version": st.one_of(st.none(), TEXTS),
+    "instance": st.one_of(st.none(), TEXTS),
+    "time": TIMES,
+    "duration_ms": DURATIONS,
+    "status": st.one_of(st.integers(99, 601), st.sampled_from(["ok", "error", "200", None, 200.0, 200.5, True, 10**30])),
+    "error": st.sampled_from([True, False, None, 0, "true"]),
+    "trace_id": ANYTHING,
+    "body": ANYTHING,
+}
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    """A sound request, with up to two fields set to something else or left out."""
+    record = request(
+        draw(st.integers(NOW_MS - 25_000, NOW_MS)),
+        service=draw(st.sampled_from(["cart", "shop"])),
+        operation=draw(st.sampled_from(["GET /", "POST /", "PUT /", ABSENT])),
+        version=draw(st.sampled_from(["1", "2", ABSENT])),
+        duration_ms=draw(st.floats(0, 1e6)),
+        status=draw(st.sampled_from([200, 200, 500, "ok", "error"])),
+    )
+    for name in draw(st.lists(st.sampled_from([*FIELDS]), max_size=2)):
+        if draw(st.integers(0, 4)):
+            record[name] = draw(FIELDS[name])
+        else:
+            record.pop(name, None)
+    return record
+
+
+OTHERS = st.sampled_from(
+    [
+        gauge(NOW_MS, service="cart"),
+        summary(NOW_MS - 1, service="cart", operation="GET /"),
+        log(NOW_MS, service="shop"),
+        log(NOW_MS, service="cart", status=500, duration_ms=0.1, operation="POST /"),
+        log(NOW_MS, service="cart", status=200, operation="DELETE /"),
+        change(NOW_MS, service="cart"),
+    ]
+)
+RECORDS = st.one_of(requests(), requests(), requests(), OTHERS)
+
+
+@st.composite
+def twice_keyed(draw: st.DrawFn) -> bytes:
+    """A request in which one key stands twice."""
+    name = draw(st.sampled_from([*FIELDS]))
+    text = json.dumps(draw(requests()))
+    return f"{text[:-1]}, {json.dumps(name)}: {json.dumps(draw(FIELDS[name]))}}}".encode()
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A message with bytes changed, lost, or put in."""
+    value = bytearray(json.dumps(draw(requests()), ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass"))
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(value) - 1))
+        match draw(st.integers(0, 2)):
+            case 0:
+                value[at] = draw(st.integers(0, 255))
+            case 1:
+                del value[at : at + draw(st.integers(1, 5))]
+            case _:
+                value[at:at] = draw(st.sampled_from([b"{", b"}", b"[", b"]", b",", b'"', b"\\", b" ", b"0", b"-", b"e9", b"\xff"]))
+        if not value:
+            break
+    return bytes(value)
+
+
+def spelled(record: object) -> bytes:
+    return json.dumps(record).encode()
+
+
+MESSAGES = st.one_of(
+    RECORDS.map(spelled),
+    RECORDS.map(spelled),
+    RECORDS.map(lambda record: json.dumps(record, indent=1).encode()),
+    st.lists(RECORDS, max_size=5).map(spelled),
+    twice_keyed(),
+    damaged(),
+    st.sampled_from([None, b"", b" ", b"null", b"[]", b"{}", b"[{}]", b'{"a":1},{"b":2}', b"x" * 3_000]),
+)
+
+
+@given(CONFIGS, st.lists(MESSAGES, max_size=12), st.integers(1, 12))
+def test_a_few_messages_of_any_kind(config: IngestConfig, values: list[bytes | None], cut: int) -> None:
+    assert_same(config, in_records(values), cut)
+
+
+@given(CONFIGS, st.lists(MESSAGES, min_size=1, max_size=6), st.data())
+def test_messages_of_any_kind_among_many_that_are_certain(
+    config: IngestConfig, values: list[bytes | None], data: st.DataObject
+) -> None:
+    chance = data.draw(st.randoms(use_true_random=False))
+    crowd: list[bytes | None] = [
+        spelled(
+            request(
+                NOW_MS - chance.randrange(25_000),
+                service=chance.choice(["cart", "shop", "til"]),
+                operation=chance.choice(["GET /", "POST /", "PUT /"]),
+                version=chance.choice(["1", "2", ABSENT]),
+                duration_ms=chance.choice([0, 1, 2.5, chance.lognormvariate(3, 2)]),
+                status=chance.choice([200, 200, 200, 503]),
+            )
+        )
+        for _ in range(150)
+    ]
+    for value in values:
+        crowd.insert(chance.randrange(len(crowd)), value)
+
+    assert_same(config, in_records(crowd), data.draw(st.sampled_from([1_000, 90, 60])))
+
+
+def test_every_poison_that_we_know() -> None:
+    poisons = [one for one in poison(NOW_MS) if one.topic == METRICS]
+    records = [InRecord(at, one.timestamp_ms, one.key, one.value, one.headers) for at, one in enumerate(poisons)]
+
+    assert_same(IngestConfig(), records, len(records))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":200,"x":%s}' % (NOW_MS, b"1" * 5_000),
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":200,"x":1e999}' % NOW_MS,
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":200,"x":"\xff"}' % NOW_MS,
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":200,"x":"\\ud800"}' % NOW_MS,
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":200,"x":%s}' % (NOW_MS, b"[" * 40 + b"]" * 40),
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":200,"kind":"gauge"}' % NOW_MS,
+        b'{"kind":"request","service":"a","time":18446744073709551616000000000,"duration_ms":1,"status":200}',
+        b'{"kind":"request","service":"a","time":%s,"duration_ms":1,"status":200}' % (b"1" * 5_000),
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":%s,"status":200}' % (NOW_MS, b"1" * 5_000),
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":%s}' % (NOW_MS, b"1" * 5_000),
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":99,"error":true}' % NOW_MS,
+        b'{"kind":"request","service":"a","time":%d,"duration_ms":1,"status":500,"error":false}' % NOW_MS,
+    ],
+)
+def test_what_a_typed_parser_takes_otherwise(value: bytes) -> None:
+    assert_same(IngestConfig(), in_records([value]), 1)
+
+
+def test_sums_of_floats_are_made_in_the_order_of_the_log_whoever_adds_to_them() -> None:
+    latencies = [1e9 / 3, *(0.1 * at for at in range(150))]
+    values: list[bytes | None] = [spelled(request(NOW_MS, duration_ms=latency)) for latency in latencies]
+    values.insert(75, spelled(log(NOW_MS, duration_ms=1e8 / 7)))
+    values.insert(99, spelled([request(NOW_MS, duration_ms=1e8 / 9), gauge(NOW_MS)]))
+
+    assert_same(IngestConfig(), in_records(values), len(values))
+    assert_same(IngestConfig(), in_records(values), 55)
+
+
+def test_plain_requests_go_as_columns() -> None:
+    values: list[bytes | None] = [
+        spelled(request(NOW_MS)),
+        spelled(request(NOW_MS, instance="i-1", error=False)),
+        spelled(request(NOW_MS, trace_id="abc")),
+        spelled([request(NOW_MS), request(NOW_MS / 1000)]),
+        spelled(request("2026-01-05T00:00:09.5Z")),  # type: ignore[arg-type]
+    ]
+
+    run = decode_run(IngestConfig(), METRICS, InRecords.of(in_records(values)), SeriesIndex(256))
+
+    assert run.requests.message.tolist() == [0, 1, 2, 3, 3, 4]
+    assert (run.others, run.refused) == ([], [])
+
+
+def test_a_message_of_which_one_record_is_refused_is_left_to_the_scalar_path_whole() -> None:
+    values: list[bytes | None] = [spelled(request(NOW_MS)), spelled([request(NOW_MS), request(NOW_MS, duration_ms=-1)])]
+
+    run = decode_run(IngestConfig(), METRICS, InRecords.of(in_records(values)), SeriesIndex(256))
+
+    assert run.requests.message.tolist() == [0]
+    assert [at for at, _ in run.others] == [at for at, _ in run.refused] == [1]
+
+
+# --- histograms
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), LATENCIES), max_size=60))
+@example([(e % 4, 2.0**e) for e in range(-1_074, 34)])
+@example([(e % 4, math.nextafter(2.0 ** (e / 32), side)) for e in range(-640, 480) for side in (0, math.inf)])
+@example([(e % 4, 2.0 ** (e / 32)) for e in range(-640, 480)])
+def test_adding_at_once_is_adding_one_by_one(values: list[tuple[int, float]]) -> None:
+    one_by_one, at_once = ([Histogram(sum=0.1, counts={7: 1}) for _ in range(4)] for _ in range(2))
+    for which, value_ms in values:
+        one_by_one[which].add(value_ms)
+
+    add_all(at_once, np.array([which for which, _ in values], np.int64), np.array([v for _, v in values], np.float64))
+
+    assert [encode(histogram) for histogram in at_once] == [encode(histogram) for histogram in one_by_one]
+
+
+def test_a_histogram_that_has_to_be_made_coarser_on_the_way_is_the_same_too() -> None:
+    values = [2.0 ** (at / 32 + 0.01) for at in range(-1_000, 200)]
+    one, other = Histogram(), Histogram()
+    for value_ms in values:
+        one.add(value_ms)
+
+    add_all([other], np.zeros(len(values), np.int64), np.array(values))
+
+    assert one.scale < Histogram().scale
+    assert len(one.counts) <= MAX_BUCKETS
+    assert encode(other) == encode(one)
+
+
+@pytest.mark.parametrize("error", [1e-14, -1e-14])
+def test_another_machines_logarithm_decides_no_bucket(monkeypatch: pytest.MonkeyPatch, error: float) -> None:
+    log2 = np.log2
+    monkeypatch.setattr(histogram_columns.np, "log2", lambda values: log2(values) + error)
+
+    test_adding_at_once_is_adding_one_by_one.hypothesis.inner_test(  # type: ignore[attr-defined]
+        [(e % 4, math.nextafter(2.0 ** (e / 32), side)) for e in range(-640, 480) for side in (0, math.inf)]
+    )

@@ -1,0 +1,161 @@
+"""Records taken a record batch at a time are those that aiokafka's own iteration yields, and leave it at the same position."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from pipeline.adapters.transport.runs import RawRecords
+from pipeline.contracts.records import InRecord
+
+TP = TopicPartition("t", 0)
+NO_LIMITS = {"max_records": 10**6, "max_bytes": 10**9}
+
+
+def batch(
+    base: int, n: int, *, codec: int = 0, producer: int = -1, transactional: bool = False, gaps: int = 1, size: int = 10
+) -> bytes:
+    """Return a record batch of message format 2; ``gaps`` above 1: compaction has removed records between."""
+    builder = DefaultRecordBatchBuilder(
+        2, codec, transactional, producer_id=producer, producer_epoch=0 if producer >= 0 else -1, base_sequence=0, batch_size=10**7
+    )
+    for i in range(0, n * gaps, gaps):
+        value = None if i == 1 else b"v" * size
+        builder.append(i, 1_000 + base + i, b"k%d" % i if i % 2 else None, value, [("h", b"x"), ("none", None)] if i == 2 else [])
+    return at_offset(bytes(builder.build()), base)
+
+
+def at_offset(data: bytes, base: int) -> bytes:
+    return base.to_bytes(8, "big") + data[8:]  # the checksum does not cover it
+
+
+def marker(base: int, producer: int, *, abort: bool) -> bytes:
+    """Return a transaction's end: a control batch."""
+    builder = DefaultRecordBatchBuilder(2, 0, 1, producer_id=producer, producer_epoch=0, base_sequence=0, batch_size=10**6)
+    builder.append(0, 1_000, b"\0\0" + (b"\0\0" if abort else b"\0\1"), b"\0" * 6, [])
+    data = bytearray(builder.build())
+    data[22] |= 0x20  # attributes: control
+    return at_offset(with_checksum(data), base)
+
+
+def with_checksum(data: bytearray) -> bytes:
+    from aiokafka.record.util import calc_crc32c  # noqa: PLC0415 - only here
+
+    data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
+    return bytes(data)
+
+
+class OldBatch(list[Any]):
+    """A record batch of message format 0, which aiokafka's builder cannot build."""
+
+    next_offset, is_control_batch = 6, False
+
+    def validate_crc(self) -> bool:
+        return True
+
+
+LOGS: dict[str, bytes] = {
+    "plain": batch(5, 7) + batch(12, 3),
+    "gzip": batch(5, 7, codec=1) + batch(12, 3),
+    "lz4": batch(5, 7, codec=3),
+    "zstd": batch(5, 7, codec=4) + batch(12, 90, codec=4),
+    "compacted": batch(5, 4, gaps=3) + batch(40, 2),
+    "aborted": batch(5, 3, producer=9, transactional=True) + batch(8, 2) + marker(10, 9, abort=True) + batch(11, 2),
+    "committed": batch(5, 3, producer=9, transactional=True)
+    + marker(8, 9, abort=False)
+    + batch(9, 2, producer=9, transactional=True),
+    "begins below": batch(2, 8) + batch(10, 2),
+    "begins below, compressed": batch(2, 8, codec=1) + batch(10, 2),
+    "only a marker": marker(5, 9, abort=True),
+    "incomplete at the end": batch(5, 3) + batch(8, 3)[:-4],
+}
+
+
+def fetched(log: bytes, isolation: int) -> PartitionRecords:
+    return PartitionRecords(TP, MemoryRecords(log), [(9, 5)], 5, None, None, True, isolation)
+
+
+def by_aiokafka(log: bytes, isolation: int) -> tuple[list[InRecord], int]:
+    records = fetched(log, isolation)
+    found = [InRecord(r.offset, -1 if r.timestamp is None else r.timestamp, r.key, r.value, tuple(r.headers)) for r in records]
+    return found, records.next_fetch_offset
+
+
+def by_us(log: bytes, isolation: int, **limits: int) -> tuple[list[list[InRecord]], list[int]]:
+    raw = RawRecords(fetched(log, isolation))
+    runs: list[list[InRecord]] = []
+    positions: list[int] = []
+    has_more = True
+    while has_more:
+        records, has_more = raw.take(**{**NO_LIMITS, **limits})
+        runs.append(list(records))
+        positions.append(raw.next_fetch_offset)
+    return runs, positions
+
+
+def flat(runs: Sequence[Sequence[InRecord]]) -> list[InRecord]:
+    return [record for run in runs for record in run]
+
+
+@pytest.mark.parametrize("isolation", [READ_UNCOMMITTED, READ_COMMITTED])
+@pytest.mark.parametrize("limits", [{}, {"max_records": 2}, {"max_bytes": 25}, {"max_records": 1, "max_bytes": 1}])
+@pytest.mark.parametrize("name", sorted(LOGS))
+def test_the_same_records_and_the_same_end(name: str, limits: dict[str, int], isolation: int) -> None:
+    records, end = by_aiokafka(LOGS[name], isolation)
+
+    runs, positions = by_us(LOGS[name], isolation, **limits)
+
+    assert flat(runs) == records
+    assert positions[-1] == end
+    assert all(len(run) <= limits.get("max_records", len(run)) for run in runs)
+    for run, position in zip(runs, positions, strict=True):  # each run ends where the next begins
+        assert not run or run[-1].offset < position
+    assert positions == sorted(positions)
+
+
+def test_a_batch_that_lies_below_the_position_takes_it_nowhere() -> None:
+    assert by_us(batch(2, 2), READ_UNCOMMITTED) == ([[]], [5])
+
+
+def test_a_record_without_a_timestamp_has_kafkas_number_for_none() -> None:
+    record = SimpleNamespace(offset=5, timestamp=None, key=None, value=b"v", headers=[])
+    old = OldBatch([record])
+    log = SimpleNamespace(has_next=iter([True, False]).__next__, next_batch=lambda: old)
+
+    records, _ = RawRecords(PartitionRecords(TP, log, [], 5, None, None, True, READ_UNCOMMITTED)).take(**NO_LIMITS)
+
+    assert list(records) == [InRecord(5, -1, None, b"v")]
+
+
+def test_a_run_ends_with_the_record_that_reaches_the_limit_and_begins_with_one_of_any_size() -> None:
+    runs, _ = by_us(batch(5, 4, size=100, gaps=2), READ_UNCOMMITTED, max_bytes=150)
+
+    assert [len(run) for run in runs] == [2, 2, 0]
+
+
+def test_keys_and_headers_count_where_compression_may_make_much_of_little() -> None:
+    builder = DefaultRecordBatchBuilder(2, 1, False, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=10**6)
+    for i in range(4):
+        builder.append(i, 1, b"k" * 80, b"", [("h" * 20, b"x" * 50)])
+
+    runs, _ = by_us(at_offset(bytes(builder.build()), 5), READ_UNCOMMITTED, max_bytes=200)
+
+    assert [len(run) for run in runs] == [2, 2, 0]
+
+
+@pytest.mark.parametrize("damage", [lambda log: log[:-1] + bytes([log[-1] ^ 1]), lambda log: batch(5, 2) + log[:-1] + b"\x7f"])
+def test_a_wrong_checksum_is_raised_and_leaves_a_position_at_which_everything_is_fetched_again(
+    damage: Callable[[bytes], bytes],
+) -> None:
+    raw: Any = RawRecords(fetched(damage(batch(7, 3)), READ_UNCOMMITTED))
+
+    with pytest.raises(CorruptRecordException):
+        raw.take(**NO_LIMITS)
+
+    assert raw.next_fetch_offset < 0
