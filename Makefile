@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-ingest bench-shop bench-petshop bench-scale bench-sizes
+        bench-exact bench-ingest bench-shop bench-petshop bench-scale bench-sizes bench-otlp fuzz
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -75,6 +75,11 @@ bench-scale: $(STAMP) ## two ingest workers against one on the same backlog: MES
 
 bench-sizes: $(STAMP) ## memory a service, stage by stage: SERVICES="1000 5000"
 	@$(RUN)/python -m benchmarks.sizes --services $(or $(SERVICES),1000 5000)
+bench-otlp: $(STAMP) ## OTLP through the ingest step against protobuf's own parsing: SECONDS=n
+	@$(RUN)/python -m benchmarks.otlp --seconds $(or $(SECONDS),5)
+
+fuzz: $(STAMP) ## mutated messages for a decoder: DECODER=auto|native|otlp_metrics|... N=1000000 SEED=1
+	@$(RUN)/python -m benchmarks.fuzz --decoder $(or $(DECODER),auto) --n $(or $(N),1000000) --seed $(or $(SEED),1)
 
 clean: ## remove what was made
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

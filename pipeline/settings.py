@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +21,10 @@ from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.windows import WindowParams
 from pipeline.contracts.config import PARAMS, AtLeastZero, IngestConfig
 from pipeline.contracts.directory import Directory
+from pipeline.contracts.semantic import SemanticMapping
 from pipeline.contracts.topics import Topics
 from pipeline.errors import ConfigError
+from pipeline.ingest.decoders.registry import DECODERS, add_plugin
 from pipeline.ingest.source import SourceParams
 
 T = TypeVar("T")
@@ -108,6 +110,7 @@ SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     "connection": ("tocsin.yaml", "broker", Connection),
     "ingest": ("tocsin.yaml", "ingest", IngestConfig),
     "source": ("tocsin.yaml", "source", SourceParams),
+    "semantic": ("semantic.yaml", None, SemanticMapping),
     "windows": ("tocsin.yaml", "windows", WindowParams),
     "topics": ("topics.yaml", None, Topics),
     "directory": ("services.yaml", None, Directory),
@@ -187,10 +190,42 @@ def load_settings(
         if built is not None:
             sections[setting] = built
     if not problems:
+        plugins = load_plugins(sections["ingest"].decoders.values(), problems)
+        sections["ingest"] = dataclasses.replace(sections["ingest"], semantic=sections.pop("semantic"), plugins=plugins)
         problems += _contradictions(sections, overrides or {})
     if problems:
         raise ConfigError(problems)
     return Settings(**sections)
+
+
+def load_plugins(wanted: Iterable[str], problems: list[str]) -> dict[str, str]:
+    """Load the decoders that other packages bring (entry points of the group ``tocsin.decoders``), where they are used.
+
+    Parameters
+    ----------
+    wanted
+        Names of decoders.
+    problems
+        What goes wrong is added to it.
+
+    Returns
+    -------
+    dict
+        Of each decoder loaded, its package and version: they decide what partials hold, so the configuration names them.
+
+    """
+    found: dict[str, str] = {}
+    installed = {point.name: point for point in metadata.entry_points(group="tocsin.decoders")}
+    for name in sorted({*wanted} & installed.keys()):
+        point = installed[name]
+        origin = "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+        try:
+            add_plugin(name, point.load())
+        except Exception as problem:  # noqa: BLE001 - another package's code: whatever it raises, the start ends with a sentence
+            problems.append(f"tocsin.yaml: ingest: decoders: {name} of package {origin} cannot be loaded: {problem!r}")
+            continue
+        found[name] = f"{origin}: {point.value}"
+    return found
 
 
 def defaults(kind: type[Any]) -> dict[str, Any]:
@@ -275,6 +310,17 @@ def _contradictions(sections: Mapping[str, Any], overrides: Mapping[str, str]) -
         f"tocsin.yaml: ingest: decoders: topic {topic!r} is not in topics.yaml"
         for topic in sections["ingest"].decoders
         if topic not in names
+    ]
+    problems += [
+        f"tocsin.yaml: ingest: origins: topic {topic!r} has no decoder"
+        for topic in sections["ingest"].origins
+        if topic not in sections["ingest"].decoders
+    ]
+    problems += [
+        f"tocsin.yaml: ingest: decoders.{topic}: must be one of {', '.join(sorted(DECODERS))}, "
+        f"or a decoder that an installed package brings, got {decoder!r}"
+        for topic, decoder in sections["ingest"].decoders.items()
+        if decoder not in DECODERS
     ]
     unknown = [key for key in overrides if key.partition(".")[0] not in SECTIONS]
     problems += [f"--set {key}: there is no setting {key.partition('.')[0]!r}" for key in unknown]

@@ -18,6 +18,7 @@ MetricName = Literal[
     "tocsin_readings_total",
     "tocsin_rejected_total",
     "tocsin_ignored_total",
+    "tocsin_unmapped_total",
     "tocsin_late_readings_total",
     "tocsin_limited_total",
     "tocsin_evicted_total",
@@ -73,6 +74,9 @@ METRICS: tuple[Metric, ...] = (
     _counter("tocsin_readings_total", "readings", ("topic",), "Sound readings found in them; a record may hold many."),
     _counter("tocsin_rejected_total", "readings", ("topic", "reason"), "Readings or whole messages refused, by rule."),
     _counter("tocsin_ignored_total", "readings", ("topic",), "Readings left out because the configuration says so."),
+    _counter(
+        "tocsin_unmapped_total", "readings", ("topic", "metric"), "Points of metrics that config/semantic.yaml does not know."
+    ),
     _counter("tocsin_late_readings_total", "readings", ("partition",), "Readings whose window was gone: published, not added."),
     _counter(
         "tocsin_limited_total",
@@ -171,6 +175,10 @@ class Telemetry:
     def ignored(self, topic: str, n: int = 1) -> None:
         """Count readings that the configuration leaves out."""
         self._sink.add("tocsin_ignored_total", (topic,), n)
+
+    def unmapped(self, topic: str, metric: str, n: int = 1) -> None:
+        """Count points of a metric that means nothing here."""
+        self._sink.add("tocsin_unmapped_total", (topic, metric), n)
 
     def late_readings(self, partition: int, n: int = 1) -> None:
         """Count readings that came when their window was gone."""

@@ -17,6 +17,8 @@ from pipeline.contracts.remediation import Action
 
 ANNOUNCE_EVERY_MS = 3_600_000
 """A bound that is reached again and again is logged once in so long; how often it was reached is counted."""
+MAX_METRIC_LENGTH = 128
+"""Characters of a foreign metric's name in a label; how many labels there may be is bounded by the sink."""
 MAX_LATE_IDS = 10_000
 """Late counts are cumulative by id: so many ids are remembered, to count only what is new."""
 
@@ -37,6 +39,11 @@ class Counts(Protocol):
     @property
     def n_ignored(self) -> int:
         """Readings that the configuration passes over."""
+        ...
+
+    @property
+    def n_unmapped_by_metric(self) -> Mapping[str, int]:
+        """Of the ignored, those whose metric nobody knows."""
         ...
 
     @property
@@ -91,6 +98,8 @@ class MetricsObserver:
         self._telemetry.readings(topic, counts.n_readings)
         if counts.n_ignored:
             self._telemetry.ignored(topic, counts.n_ignored)
+        for metric, n in counts.n_unmapped_by_metric.items():
+            self._telemetry.unmapped(topic, metric[:MAX_METRIC_LENGTH], n)
         for reason, n in counts.n_rejected_by_reason.items():
             self._telemetry.rejected(topic, RejectReason(reason), n)
         limits: dict[Bound, int] = {

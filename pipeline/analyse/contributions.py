@@ -45,8 +45,9 @@ class WindowRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         The sum of what is final, and the sources it came from.
     newest
         Per source and partial, the contribution of the newest chunk.
-    revision, sent
-        Of the last publication: its number, and how many readings it held (``None``: not published).
+    revision, sent, sent_mark
+        Of the last publication: its number, how many readings it held (``None``: not published), and the mark of its
+        series' points (0: none).
 
     """
 
@@ -60,6 +61,7 @@ class WindowRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     newest: tuple[Contribution, ...] = ()
     revision: int = 0
     sent: int | None = None
+    sent_mark: int = 0
 
     @property
     def readings(self) -> int:

@@ -57,6 +57,7 @@ class Publisher:
                 late=profile.late,
                 sources=n_sources,
                 delay_ms=profile.delay_at(start_ms, self.params.delay_ms),
+                over_limit=0 if value is None else value.over_limit,
             ),
             threshold_ms=self.threshold_ms,
             max_operations=self.params.max_operations,

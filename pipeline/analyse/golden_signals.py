@@ -159,7 +159,15 @@ def _errors(operation: OperationPartial, overall: Histogram | None, threshold_ms
 
 
 def _saturation(gauges: Mapping[str, GaugePartial]) -> dict[str, Saturation]:
-    return {name: Saturation(mean=gauge.sum / gauge.n, max=gauge.max) for name, gauge in sorted(gauges.items()) if gauge.n}
+    """Return utilizations: those that were told; else what is used of the limit, on the whole window."""
+    told: dict[str, Saturation] = {}
+    for name, gauge in sorted(gauges.items()):
+        if gauge.n:
+            told[name] = Saturation(mean=gauge.sum / gauge.n, max=gauge.max)
+        elif gauge.limit > 0 and (gauge.n_used or not gauge.n_limit):
+            share = gauge.used / gauge.limit * (gauge.n_limit / gauge.n_used if gauge.n_used and gauge.n_limit else 1)
+            told[name] = Saturation(mean=share, max=share)
+    return told
 
 
 def _top(counts: Mapping[str, int]) -> str:

@@ -7,9 +7,10 @@ import msgspec
 
 from pipeline.analyse.contributions import LateRow, WindowRow
 from pipeline.analyse.rollup import RollupRow
+from pipeline.analyse.series import SeriesRow
 
 K = TypeVar("K")
-R = TypeVar("R", WindowRow, RollupRow, LateRow)
+R = TypeVar("R", WindowRow, RollupRow, SeriesRow, LateRow)
 
 
 class Overlay(Generic[K, R]):

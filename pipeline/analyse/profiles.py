@@ -5,10 +5,13 @@ from typing import Self
 import msgspec
 
 from pipeline.contracts.partials import Partial
-from pipeline.contracts.window_times import BASE_SIZE_MS, window_start
+from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS, size_for_interval, window_start
 
 RETIREMENT = "retirement"
 """Type of the change event that ends a service."""
+PACED_ROLES = ("latency", "requests", "bucket")
+N_GAPS = 3
+"""A point that is missing now and then does not make the pace of a series look slower."""
 
 
 class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -37,6 +40,9 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         How many windows in a row got more after their first publication; the last of them.
     retire_at_ms
         End of the window that holds a retirement.
+    paced_series, paced_ms, gaps_ms
+        Of one cumulative series of requests, by which the sender's pace is told: its name, its last time, and the last
+        times between its points.
     is_forgotten
         Left in place of a profile that went, until the head vouches for it.
 
@@ -57,6 +63,9 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     revised_start_ms: int | None = None
     retire_at_ms: int | None = None
     is_retired: bool = False
+    paced_series: str = ""
+    paced_ms: int = 0
+    gaps_ms: tuple[int, ...] = ()
     is_forgotten: bool = False
 
     def size_at(self, start_ms: int) -> int:
@@ -72,11 +81,40 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         current = self.size_at(start_ms)
         return (window_start(start_ms, current), current) if current > size_ms else (start_ms, size_ms)
 
-    def widened(self, partial: Partial) -> Self:
-        """Return the profile with windows as wide as the partial, from the end of all that was ever touched or published."""
-        size_ms = partial.size_ms
+    def paced(self, partial: Partial) -> Self:
+        """Return the profile after points of cumulative series: how far apart they are says which windows they can fill.
+
+        One series tells it, because many series at different moments would look like a quick one. Another one takes its
+        place when it has not been heard of for longer than any interval.
+        """
+        if not partial.points:
+            return self
+        name = self.paced_series
+        if name not in partial.points:
+            timed = [
+                key for key, series in partial.points.items() if series.meaning.role in PACED_ROLES and not series.meaning.is_delta
+            ]
+            if not timed or (name and partial.start_ms - self.paced_ms <= LONGEST_INTERVAL_MS):
+                return self
+            name = min(timed)
+        gaps, last_ms = (list(self.gaps_ms), self.paced_ms) if name == self.paced_series else ([], 0)
+        for time_ms in sorted(point.time_ms for point in partial.points[name].points):
+            if time_ms > last_ms:
+                if last_ms:
+                    gaps.append(time_ms - last_ms)
+                last_ms = time_ms
+        return msgspec.structs.replace(self, paced_series=name, paced_ms=last_ms, gaps_ms=tuple(gaps[-N_GAPS:]))
+
+    @property
+    def paced_size_ms(self) -> int:
+        """The window size that fits the pace of cumulative series; the base size while it is not known."""
+        gap_ms = min(self.gaps_ms, default=0)
+        return size_for_interval(gap_ms) if len(self.gaps_ms) == N_GAPS and gap_ms <= LONGEST_INTERVAL_MS else BASE_SIZE_MS
+
+    def widened(self, start_ms: int, size_ms: int) -> Self:
+        """Return the profile with wider windows, from the end of all that was ever touched or published, else ``start_ms``."""
         known = [end for end in (self.touched_end_ms, self.next_start_ms) if end is not None]
-        from_ms = -(-max(known) // size_ms) * size_ms if known else partial.start_ms
+        from_ms = -(-max(known) // size_ms) * size_ms if known else window_start(start_ms, size_ms)
         return msgspec.structs.replace(self, sizes=(*self.sizes, (from_ms, size_ms)))
 
     def touched(self, start_ms: int, size_ms: int, partial: Partial, *, low_ms: int | None, delay_ms: int) -> Self:

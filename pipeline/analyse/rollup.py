@@ -19,7 +19,10 @@ def rollup_key(service: str, start_ms: int, size_ms: int) -> RollupKey | None:
 
 
 class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """The sum of the windows that are gone (``base``); those still open are added when it is published."""
+    """The sum of the windows that are gone (``base``); those still open are added when it is published.
+
+    Marks (of series' points) add up over its windows, whether open or gone.
+    """
 
     environment: str
     service: str
@@ -29,28 +32,30 @@ class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     base_sources: tuple[str, ...] = ()
     revision: int = 0
     sent: int | None = None
+    base_mark: int = 0
+    sent_mark: int = 0
 
     @property
     def end_ms(self) -> int:
         """End of the five minutes."""
         return self.start_ms + ROLLUP_SIZE_MS
 
-    def folded(self, window: WindowRow) -> Self:
-        """Return the rollup with a window in it that goes."""
-        value = window.value
+    def folded(self, window: WindowRow, value: Partial, mark: int) -> Self:
+        """Return the rollup with a window in it that goes: its value, and the mark of its series' points."""
         return msgspec.structs.replace(
             self,
             base=value if self.base is None else merge_partials([self.base, value]),
             base_sources=tuple(sorted({*self.base_sources, *window.sources})),
+            base_mark=self.base_mark + mark,
         )
 
     def readings(self, windows: Sequence[WindowRow]) -> int:
         """Return the readings in it, which tell whether it has changed (see :attr:`WindowRow.readings`)."""
         return (0 if self.base is None else self.base.readings) + sum(window.readings for window in windows)
 
-    def value(self, windows: Sequence[WindowRow]) -> Partial | None:
-        """Return the sum of what is gone and what is open; ``None`` when nothing was counted."""
-        parts = [window.value for window in windows]
+    def value(self, values: Sequence[Partial]) -> Partial | None:
+        """Return the sum of what is gone and of what the open windows hold; ``None`` when nothing was counted."""
+        parts = list(values)
         if self.base is not None:
             parts.insert(0, self.base)
         return merge_partials(parts) if parts else None

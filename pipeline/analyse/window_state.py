@@ -10,6 +10,7 @@ from pipeline.analyse.contributions import LateKey, LateRow, WindowKey, WindowRo
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupKey, RollupRow, rollup_key
+from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import Head
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound
@@ -57,9 +58,10 @@ class Changes(msgspec.Struct):
     head: Head
     windows: dict[WindowKey, WindowRow | None]
     rollups: dict[RollupKey, RollupRow | None]
+    series: dict[str, SeriesRow | None]
     lates: dict[LateKey, LateRow | None]
     profiles: dict[str, Profile]
-    last: dict[str, Mapping[Any, WindowRow | RollupRow | LateRow]]
+    last: dict[str, Mapping[Any, WindowRow | RollupRow | SeriesRow | LateRow]]
     reached: dict[Bound, int] = {}
 
 
@@ -71,6 +73,7 @@ class WindowState:
         self.head = Head()
         self.windows: dict[WindowKey, WindowRow] = {}
         self.rollups: dict[RollupKey, RollupRow] = {}
+        self.series: dict[str, SeriesRow] = {}
         self.lates: dict[LateKey, LateRow] = {}
         self.profiles: dict[str, Profile] = {}
         self.due_windows: Timetable[WindowKey] = Timetable()
@@ -78,15 +81,22 @@ class WindowState:
         self.due_profiles: Timetable[str] = Timetable()
         self.old_windows: Timetable[WindowKey] = Timetable()
         self.old_rollups: Timetable[RollupKey] = Timetable()
+        self.old_series: Timetable[str] = Timetable()
         self.waiting_by_source: defaultdict[str, set[WindowKey]] = defaultdict(set)
         self.lates_by_source: defaultdict[str, set[LateKey]] = defaultdict(set)
         self.windows_by_rollup: defaultdict[RollupKey, set[WindowKey]] = defaultdict(set)
         self.n_rows: Counter[str] = Counter()
 
-    def rows(self, kind: str) -> Mapping[Any, WindowRow | RollupRow | LateRow | Profile]:
+    def rows(self, kind: str) -> Mapping[Any, WindowRow | RollupRow | SeriesRow | LateRow | Profile]:
         """Return the rows of a kind by key."""
-        rows: dict[str, Mapping[Any, WindowRow | RollupRow | LateRow | Profile]]
-        rows = {"window": self.windows, "rollup": self.rollups, "late": self.lates, "profile": self.profiles}
+        rows: dict[str, Mapping[Any, WindowRow | RollupRow | SeriesRow | LateRow | Profile]]
+        rows = {
+            "window": self.windows,
+            "rollup": self.rollups,
+            "series": self.series,
+            "late": self.lates,
+            "profile": self.profiles,
+        }
         return rows[kind]
 
     def delay_ms(self, service: str, start_ms: int) -> int:
@@ -103,6 +113,8 @@ class WindowState:
             self.put_window(window_key, window)
         for key, rollup in changes.rollups.items():
             self.put_rollup(key, rollup)
+        for service, series in changes.series.items():
+            self.put_series(service, series)
         for late_key, late in changes.lates.items():
             self.put_late(late_key, late)
         for source, chunk in changes.head.chunks.items():
@@ -117,7 +129,9 @@ class WindowState:
             case WindowRow(environment=environment, start_ms=start_ms, size_ms=size_ms):
                 service = service_key(environment, row.service)
                 is_past = head.has_passed(start_ms + size_ms + self.delay_ms(service, start_ms) + grace_ms)
-                if is_past and all(head.is_finished(c.source, c.chunk_pair) for c in row.newest):
+                series = self.series.get(service)
+                is_first = series is None or series.is_first((start_ms, size_ms))
+                if is_past and is_first and all(head.is_finished(c.source, c.chunk_pair) for c in row.newest):
                     return False
                 self.put_window((service, start_ms, size_ms), row)
             case RollupRow(environment=environment, end_ms=end_ms):
@@ -126,6 +140,10 @@ class WindowState:
                 if is_past and row.applied <= head.applied and not self.windows_by_rollup.get(key):
                     return False
                 self.put_rollup(key, row)
+            case SeriesRow(environment=environment, gone_ms=gone_ms):
+                if head.has_passed(gone_ms) and not row.parts and row.applied <= head.applied:
+                    return False
+                self.put_series(service_key(environment, row.service), row)
             case LateRow(source=source, epoch=epoch, chunk=chunk):
                 if head.is_finished(source, (epoch, chunk)):
                     return False
@@ -190,6 +208,19 @@ class WindowState:
             self.due_rollups.put(key, closes_ms)
         self.old_rollups.put(key, closes_ms + self.params.grace_ms)
 
+    def put_series(self, service: str, row: SeriesRow | None) -> None:
+        """Set or drop the series of a service."""
+        self.old_series.discard(service)
+        if row is None:
+            if self.series.pop(service, None) is not None:
+                self._count_row(service, -1)
+            return
+        if service not in self.series:
+            self._count_row(service, 1)
+        self.series[service] = row
+        if not row.parts:
+            self.old_series.put(service, row.gone_ms)
+
     def put_late(self, key: LateKey, row: LateRow | None) -> None:
         """Set or drop a late count."""
         if row is None:
@@ -209,12 +240,16 @@ class WindowState:
                 self.put_window(key, self.windows[key])
 
     def let_wait(self) -> None:
-        """Put what is past grace, but holds something of an unfinished chunk, beside the sources that can finish it."""
+        """Put what is past grace, but holds something of an unfinished chunk, beside the sources that can finish it.
+
+        A window that only waits for an earlier one of its service to go stays where it is looked for.
+        """
         for key in self.old_windows.until(self.head.low_ms):
-            self.old_windows.discard(key)
-            for contribution in self.windows[key].newest:
-                if not self.head.is_finished(contribution.source, contribution.chunk_pair):
-                    self.waiting_by_source[contribution.source].add(key)
+            open_sources = {c.source for c in self.windows[key].newest if not self.head.is_finished(c.source, c.chunk_pair)}
+            for source in open_sources:
+                self.waiting_by_source[source].add(key)
+            if open_sources:
+                self.old_windows.discard(key)
         for rollup in self.old_rollups.until(self.head.low_ms):
             self.old_rollups.discard(rollup)  # looked at again when one of its windows goes
 

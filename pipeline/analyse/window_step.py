@@ -12,6 +12,7 @@ from pipeline.analyse.overlay import Overlay
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupKey, RollupRow, rollup_key
+from pipeline.analyse.series import PointsPart, SeriesRow
 from pipeline.analyse.watermarks import advanced
 from pipeline.analyse.window_state import Changes, WindowState
 from pipeline.contracts.codec import encode
@@ -19,7 +20,7 @@ from pipeline.contracts.directory import Directory
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted, Limit
-from pipeline.contracts.partials import Bundle, Partial
+from pipeline.contracts.partials import Bundle, Partial, merge_partials
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import LateCount, SignalsRecord
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
@@ -41,7 +42,7 @@ def step(
     """Return what a bundle changes, and what is to be published before the state may forget it. ``state`` stays as it is."""
     if state.head.refuses(bundle):
         head = msgspec.structs.replace(state.head, applied=offset)
-        return Changes(head, {}, {}, {}, {}, {}), Outputs(())
+        return Changes(head, {}, {}, {}, {}, {}, {}), Outputs(())
     return _Step(
         params=params,
         directory=directory,
@@ -85,9 +86,11 @@ class _Step:
         self._after = after
         self._windows: Overlay[WindowKey, WindowRow] = Overlay(state.windows, offset)
         self._rollups: Overlay[RollupKey, RollupRow] = Overlay(state.rollups, offset)
+        self._series: Overlay[str, SeriesRow] = Overlay(state.series, offset)
         self._lates: Overlay[LateKey, LateRow] = Overlay(state.lates, offset)
         self._profiles: dict[str, Profile] = {}
         self._touched_rollups: set[RollupKey] = set()
+        self._touched_windows: set[WindowKey] = set()
         self._reached: Counter[Bound] = Counter()
         self._changed_by_rollup: dict[RollupKey, list[WindowKey]] = {}
         self._n_grouped = 0
@@ -105,6 +108,7 @@ class _Step:
         self._finish_lates()
         self._drop_windows()
         self._drop_rollups()
+        self._drop_series()
         self._forget_services()
         return self._changes(), Outputs(self._outputs)
 
@@ -117,8 +121,10 @@ class _Step:
         profile = self._profile(service)
         if profile is None:
             profile = Profile(environment=partial.environment, service=partial.service, since=self._offset)
-        if partial.size_ms > (profile.sizes[-1][1] if profile.sizes else BASE_SIZE_MS):
-            profile = profile.widened(partial)
+        profile = profile.paced(partial)
+        wanted_ms = max(partial.size_ms, profile.paced_size_ms)
+        if wanted_ms > (profile.sizes[-1][1] if profile.sizes else BASE_SIZE_MS):
+            profile = profile.widened(partial.start_ms, wanted_ms)
             self._say(service, notices.widened(profile))
         start_ms, size_ms = profile.window_of(partial.start_ms, partial.size_ms)
         key = (service, start_ms, size_ms)
@@ -132,6 +138,8 @@ class _Step:
         was_closed = self._before.has_passed(closes_ms)
         if not self._windows.is_ahead(key):
             self._put(key, row, partial, was_closed=was_closed)
+        if partial.points and not self._series.is_ahead(service):
+            self._put_points(key, partial)
         profile = profile.touched(start_ms, size_ms, partial, low_ms=self._before.low_ms, delay_ms=self._params.delay_ms)
         self._profiles[service] = self._waiting_longer(service, profile, start_ms, start_ms + size_ms) if was_closed else profile
 
@@ -148,7 +156,7 @@ class _Step:
             epoch=bundle.epoch,
             chunk=bundle.chunk,
             through=bundle.through,
-            partial=partial,
+            partial=msgspec.structs.replace(partial, points={}) if partial.points else partial,
         )
         self._windows[key] = row.put(contribution)
         rollup_at = rollup_key(*key)
@@ -159,6 +167,24 @@ class _Step:
             rollup = RollupRow(environment=environment, service=service, start_ms=rollup_at[1])
             was_published = self._before.has_passed(rollup.end_ms + self._delay_ms(rollup_at[0], rollup.end_ms - 1))
             self._rollups[rollup_at] = msgspec.structs.replace(rollup, revision=1, sent=0) if was_published else rollup
+
+    def _put_points(self, key: WindowKey, partial: Partial) -> None:
+        """Keep the points of series; what later windows' points add may change with them."""
+        service, *window = key
+        row = self._series.get(service) or SeriesRow(environment=partial.environment, service=partial.service)
+        bundle = self._bundle
+        part = PointsPart(
+            source=bundle.source,
+            epoch=bundle.epoch,
+            chunk=bundle.chunk,
+            through=bundle.through,
+            start_ms=partial.start_ms,
+            size_ms=partial.size_ms,
+            window=(window[0], window[1]),
+            series=partial.points,
+        )
+        self._series[service] = row.put(part)
+        self._touched_windows.update((service, *later) for later in self._series_windows(service) if later >= part.window)
 
     def _take_late(self, partial: Partial, window: WindowKey) -> None:
         """Count what came when its window was gone, and publish the count when it is new."""
@@ -217,16 +243,19 @@ class _Step:
     # What the watermark publishes
 
     def _publish_windows(self) -> None:
-        due = {*self._state.due_windows.until(self._after.low_ms), *self._windows.changed}
+        due = {*self._state.due_windows.until(self._after.low_ms), *self._windows.changed, *self._touched_windows}
         for key in sorted(due):
             row = self._windows.get(key)
             service, start_ms, size_ms = key
             if row is None or self._is_done(service) or self._windows.is_ahead(key):
                 continue
-            if row.readings == row.sent or not self._after.has_passed(start_ms + size_ms + self._delay_ms(service, start_ms)):
+            if not self._after.has_passed(start_ms + size_ms + self._delay_ms(service, start_ms)):
                 continue
-            row = self._windows[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=row.readings)
-            self._publish(key, revision=row.revision, rollup=False, value=row.value, n_sources=len(row.sources))
+            mark = self._mark(key)
+            if row.readings == row.sent and mark == row.sent_mark:
+                continue
+            row = self._windows[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=row.readings, sent_mark=mark)
+            self._publish(key, revision=row.revision, rollup=False, value=self._value(key, row), n_sources=len(row.sources))
             rollup_at = rollup_key(*key)
             if rollup_at is not None:
                 self._touched_rollups.add(rollup_at)
@@ -274,12 +303,14 @@ class _Step:
             if not self._after.has_passed(row.end_ms + self._delay_ms(service, row.end_ms - 1)):
                 continue
             windows = self._windows_of(key)
-            readings = row.readings(windows)
-            if readings == row.sent:
+            places = [(service, window.start_ms, window.size_ms) for window in windows]
+            readings, mark = row.readings(windows), row.base_mark + sum(map(self._mark, places))
+            if readings == row.sent and mark == row.sent_mark:
                 continue
-            row = self._rollups[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=readings)
+            row = self._rollups[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=readings, sent_mark=mark)
+            value = row.value([self._value(place, window) for place, window in zip(places, windows, strict=True)])
             at = (service, start_ms, ROLLUP_SIZE_MS)
-            self._publish(at, revision=row.revision, rollup=True, value=row.value(windows), n_sources=row.sources(windows))
+            self._publish(at, revision=row.revision, rollup=True, value=value, n_sources=row.sources(windows))
 
     # What goes
 
@@ -305,20 +336,28 @@ class _Step:
             candidates |= self._state.waiting_by_source.get(source, set())
         for key in sorted(candidates):
             row = self._windows.get(key)
-            if row is None or not self._is_gone(key, row):
-                continue
-            self._windows.drop(key)
-            rollup_at = rollup_key(*key)
-            rollup = None if rollup_at is None else self._rollups.get(rollup_at)
-            if rollup_at is None or rollup is None:
-                continue
+            if row is not None and self._is_gone(key, row):
+                self._drop_window(key, row)
+
+    def _drop_window(self, key: WindowKey, row: WindowRow) -> None:
+        service, start_ms, size_ms = key
+        rollup_at = rollup_key(*key)
+        rollup = None if rollup_at is None else self._rollups.get(rollup_at)
+        if rollup_at is not None and rollup is not None:
             self._touched_rollups.add(rollup_at)
             if not self._rollups.is_ahead(rollup_at):
-                self._rollups[rollup_at] = rollup.folded(row)
+                self._rollups[rollup_at] = rollup.folded(row, self._value(key, row), self._mark(key))
+        self._windows.drop(key)
+        series = self._series.get(service)
+        if series is not None and series.holds((start_ms, size_ms)) and not self._series.is_ahead(service):
+            self._series[service] = series.without((start_ms, size_ms))
 
     def _is_gone(self, key: WindowKey, row: WindowRow) -> bool:
         service, start_ms, size_ms = key
         gone_ms = start_ms + size_ms + self._delay_ms(service, start_ms) + self._params.grace_ms
+        series = self._series.get(service)
+        if series is not None and not series.is_first((start_ms, size_ms)):
+            return False
         return self._after.has_passed(gone_ms) and all(self._after.is_finished(c.source, c.chunk_pair) for c in row.newest)
 
     def _drop_rollups(self) -> None:
@@ -330,6 +369,13 @@ class _Step:
             if self._after.has_passed(gone_ms):
                 self._rollups.drop(key)
 
+    def _drop_series(self) -> None:
+        """Drop the series of services whose last points are too old to tell what a further one adds."""
+        for service in self._state.old_series.until(self._after.low_ms):
+            row = self._series.get(service)
+            if row is not None and not row.parts and self._after.has_passed(row.gone_ms) and not self._series.is_ahead(service):
+                self._series.drop(service)
+
     def _forget_services(self) -> None:
         """Forget, past the bound, the services not heard of for longest that have no open rows."""
         known = self._state.profiles
@@ -337,6 +383,7 @@ class _Step:
         if n_over <= 0 or self._profiles.keys() <= known.keys():  # it is looked for when a service comes, not at every bundle
             return
         open_rows = {key[0] for rows in (self._windows, self._rollups, self._lates) for key in rows.changed}
+        open_rows |= self._series.changed.keys()
         idle = [
             (profile.touched_end_ms or 0, service)
             for service, profile in known.items()
@@ -357,6 +404,20 @@ class _Step:
     def _profile(self, service: str) -> Profile | None:
         profile = self._profiles.get(service) or self._state.profiles.get(service)
         return None if profile is None or profile.is_forgotten else profile
+
+    def _value(self, key: WindowKey, row: WindowRow) -> Partial:
+        """Return all that a window holds, with what its series' points add."""
+        series = self._series.get(key[0])
+        grown = None if series is None else series.value(key[1:])
+        return row.value if grown is None else merge_partials([row.value, grown])
+
+    def _mark(self, key: WindowKey) -> int:
+        series = self._series.get(key[0])
+        return 0 if series is None else series.mark(key[1:])
+
+    def _series_windows(self, service: str) -> list[tuple[int, int]]:
+        series = self._series.get(service)
+        return [] if series is None else series.windows()
 
     def _windows_of(self, rollup: RollupKey) -> list[WindowRow]:
         keys = {*self._state.windows_by_rollup.get(rollup, ()), *self._changed_of(rollup)}
@@ -406,12 +467,18 @@ class _Step:
             head=self._after,
             windows=self._windows.stamped(),
             rollups=self._rollups.stamped(),
+            series=self._series.stamped(),
             lates=self._lates.stamped(),
             profiles={
                 service: msgspec.structs.replace(profile, applied=self._offset)
                 for service, profile in self._profiles.items()
                 if profile != self._state.profiles.get(service)
             },
-            last={"window": self._windows.dropped(), "rollup": self._rollups.dropped(), "late": self._lates.dropped()},
+            last={
+                "window": self._windows.dropped(),
+                "rollup": self._rollups.dropped(),
+                "series": self._series.dropped(),
+                "late": self._lates.dropped(),
+            },
             reached=dict(self._reached),
         )

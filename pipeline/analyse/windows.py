@@ -9,6 +9,7 @@ from pipeline.analyse.empty_windows import Outputs
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
+from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import SCHEMA, Head
 from pipeline.analyse.window_state import Changes, WindowState
 from pipeline.analyse.window_step import step
@@ -24,8 +25,14 @@ from pipeline.errors import RecordInvalid, StateError
 __all__ = ["WindowParams", "WindowStage", "restore"]
 
 T = TypeVar("T")
-Row = RollupRow | WindowRow | LateRow | Profile
-ROW_TYPES: Mapping[str, type[Row]] = {"rollup": RollupRow, "window": WindowRow, "late": LateRow, "profile": Profile}
+Row = RollupRow | WindowRow | SeriesRow | LateRow | Profile
+ROW_TYPES: Mapping[str, type[Row]] = {
+    "rollup": RollupRow,
+    "window": WindowRow,
+    "series": SeriesRow,
+    "late": LateRow,
+    "profile": Profile,
+}
 """Kinds of rows, as their names begin, in the order in which a checkpoint writes them; the head comes last.
 
 A kind looks only at kinds written after it, so no row ever sees another one that is ahead of its own time.
@@ -58,9 +65,9 @@ class WindowStage:
 
     @property
     def n_rows(self) -> int:
-        """Rows held: windows, rollups, late counts and profiles."""
+        """Rows held: windows, rollups, series, late counts and profiles."""
         state = self._state
-        return len(state.windows) + len(state.rollups) + len(state.lates) + len(state.profiles)
+        return len(state.windows) + len(state.rollups) + len(state.series) + len(state.lates) + len(state.profiles)
 
     @property
     def n_open_windows(self) -> int:
@@ -139,7 +146,12 @@ class WindowStage:
             if isinstance(row, Profile):
                 self._state.put_profile(service_key(row.environment, row.service), row)
         self._forgotten = {service for service, profile in self._state.profiles.items() if profile.is_forgotten}
-        for kind in ("window", "rollup", "late"):  # a rollup is kept while one of its windows is
+        for kind in (
+            "series",
+            "window",
+            "rollup",
+            "late",
+        ):  # a rollup is kept while one of its windows is, a window while its series wait
             for name, row in found[kind].items():
                 if not self._state.take(row):
                     self._gone[name] = None
@@ -173,6 +185,7 @@ class WindowStage:
     def _note(self, changes: Changes) -> None:
         self._changed["rollup"].update(changes.rollups)
         self._changed["window"].update(changes.windows)
+        self._changed["series"].update(changes.series)
         self._changed["late"].update(changes.lates)
         self._changed["profile"].update(changes.profiles)
         for kind, rows in changes.last.items():

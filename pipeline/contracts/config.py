@@ -1,20 +1,36 @@
 """What decides a chunk's content, kept on the compacted `tocsin.config` under its hash."""
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.contracts.ids import content_id
+from pipeline.contracts.semantic import SemanticMapping
+from pipeline.contracts.units import PARAMS, AtLeastOne, AtLeastZero
+
+__all__ = ["PARAMS", "AtLeastOne", "AtLeastZero", "ConfigRecord", "IngestConfig", "TopicOrigin"]
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
-PARAMS = ConfigDict(extra="forbid", validate_default=True)
-"""For every parameter dataclass: unknown keys are refused, defaults are checked too."""
-AtLeastZero = Annotated[int, Field(ge=0)]
-AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class TopicOrigin:
+    """Whom a topic's messages are about where they do not say so themselves (an access log names no service).
+
+    Attributes
+    ----------
+    service, environment, version
+        Used where a message names none; empty: none.
+
+    """
+
+    service: str = ""
+    environment: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -24,7 +40,13 @@ class IngestConfig:
     Attributes
     ----------
     decoders
-        Wire format by telemetry topic.
+        Wire format by telemetry topic: a decoder's name, or ``auto``, which finds it out from each message.
+    origins
+        By topic, whom its messages are about where they do not say so themselves.
+    plugins
+        Set by Tocsin: of each decoder in use that another package brings, which version of which package.
+    semantic
+        Set from config/semantic.yaml.
     chunk_records, chunk_ms, chunk_partials
         A chunk ends at whichever comes first: records, record time (ms), or pairs of a service and a window.
     max_message_bytes, max_depth, max_records_per_message
@@ -45,14 +67,21 @@ class IngestConfig:
         Operations per service and chunk and window; further ones count as ``other``.
     max_resources, max_versions
         Likewise of resources (gauges) and of versions.
+    max_attributes
+        Attributes (labels, fields) of a metric's point, a span, a log record, or their sender; beyond, it is rejected.
+    max_series
+        Cumulative series per service and chunk and window; points of further ones are counted as over the limit.
     max_changes
         Change notes kept per service and chunk and window; further changes are counted, their notes are not kept.
 
     """
 
-    decoders: dict[str, Literal["native", "changes"]] = field(
+    decoders: dict[str, str] = field(
         default_factory=lambda: {"telemetry.metrics": "native", "telemetry.logs": "native", "tocsin.changes": "changes"}
     )
+    origins: dict[str, TopicOrigin] = field(default_factory=dict)
+    plugins: dict[str, str] = field(default_factory=dict)
+    semantic: SemanticMapping = field(default_factory=SemanticMapping)
     chunk_records: AtLeastOne = 65_536
     chunk_ms: AtLeastOne = 30_000
     chunk_partials: AtLeastOne = 65_536
@@ -68,6 +97,8 @@ class IngestConfig:
     max_operations: AtLeastOne = 100
     max_resources: AtLeastOne = 50
     max_versions: AtLeastOne = 8
+    max_attributes: AtLeastOne = 128
+    max_series: AtLeastOne = 5_000
     max_changes: AtLeastOne = 100
 
     @property

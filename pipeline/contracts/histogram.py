@@ -275,3 +275,24 @@ def _fitted(scale: int, counts: dict[int, int]) -> tuple[int, dict[int, int]]:
         scale -= 1
         counts = _rescaled(counts, 1)
     return scale, counts
+
+
+def from_exponential_in(
+    unit_ms: float, *, scale: int, offset: int, counts: Sequence[int], zero_count: int, total_sum: float | None
+) -> Histogram:
+    """Return the histogram, in ms, of an OpenTelemetry exponential histogram in another unit.
+
+    A factor that is no power of the base moves values across the bounds of buckets, so each bucket's values are put at
+    their middle, and ``input_error`` states both errors together. ``total_sum`` is in the other unit.
+    """
+    if unit_ms == 1.0:
+        return from_exponential(scale=scale, offset=offset, counts=counts, zero_count=zero_count, total_sum=total_sum)
+    histogram = Histogram(zero_count=zero_count)
+    for i, n in enumerate(counts):
+        if n:
+            histogram.add(_middle(offset + i, scale) * unit_ms, n)
+    if total_sum is not None:
+        histogram.sum = total_sum * unit_ms
+    error, own = _bucket_error(scale), _bucket_error(histogram.scale)
+    histogram.input_error = min(1.0, error + own + error * own) if histogram.counts else 0.0
+    return histogram

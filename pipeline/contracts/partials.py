@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from pipeline.contracts.histogram import Histogram, merged
+from pipeline.contracts.points import Series, merge_series
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
@@ -36,11 +37,19 @@ class OperationPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class GaugePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Utilization of one resource, 1 is full: how many readings, their sum, the highest."""
+    """Utilization of one resource, 1 is full: how many readings, their sum, the highest.
+
+    Where no reading says the utilization itself, ``used`` and ``limit`` (sums, in the same unit) give it; where these come
+    as readings of their own, perhaps not equally often, ``n_used`` and ``n_limit`` count them.
+    """
 
     n: Count = 0
     sum: float = 0.0
     max: float = 0.0
+    used: float = 0.0
+    limit: float = 0.0
+    n_used: Count = 0
+    n_limit: Count = 0
 
 
 class ChangeNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -58,7 +67,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a chunk holds so far for one service and window ``[start_ms, start_ms + size_ms)``.
 
     ``operations`` has ``""`` for what names none. ``versions`` counts readings by the service's version.
-    ``readings`` counts every reading: requests, summaries, gauges, logs, changes.
+    ``readings`` counts every reading: requests, summaries, gauges, points, logs, changes. ``points`` holds those of
+    cumulative series as they came; ``over_limit`` counts those for which there was no room.
     """
 
     environment: str
@@ -71,6 +81,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     logs: dict[str, Count] = {}
     versions: dict[str, Count] = {}
     changes: list[ChangeNote] = []
+    points: dict[str, Series] = {}
+    over_limit: Count = 0
 
 
 class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -150,6 +162,11 @@ def merge_partials(parts: list[Partial]) -> Partial:
             known.n += gauge.n
             known.sum += gauge.sum
             known.max = max(known.max, gauge.max)
+            if gauge.used or gauge.limit:
+                known.used += gauge.used
+                known.limit += gauge.limit
+                known.n_used += gauge.n_used
+                known.n_limit += gauge.n_limit
         for severity, n in part.logs.items():
             logs[severity] = logs.get(severity, 0) + n
         for version, n in part.versions.items():
@@ -166,6 +183,8 @@ def merge_partials(parts: list[Partial]) -> Partial:
         logs=logs,
         versions=versions,
         changes=sorted(changes, key=lambda change: (change.time_ms, change.type, change.version, change.by, change.note)),
+        points=merge_series([part.points for part in parts if part.points]),
+        over_limit=sum(part.over_limit for part in parts),
     )
 
 

@@ -1,10 +1,14 @@
 """Readings: what a decoder makes of one telemetry record once it is known to be sound; and why one is not."""
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from pipeline.contracts.histogram import Histogram
+from pipeline.contracts.points import Point, SeriesMeaning
+
+Outcome = Literal["mixed", "ok", "failed"]
 
 
 class Origin(msgspec.Struct, kw_only=True, frozen=True):
@@ -29,7 +33,8 @@ class RequestReading(msgspec.Struct, kw_only=True, frozen=True):
 class SummaryReading(msgspec.Struct, kw_only=True, frozen=True):
     """``requests`` in the ``interval_ms`` before ``time_ms``; latency mergeable, or quantiles only, or none.
 
-    ``quantiles_ms`` maps ``p50 p90 p95 p99 mean`` (any of them) to ms.
+    ``quantiles_ms`` maps ``p50 p90 p95 p99 mean`` (any of them) to ms. ``outcome`` says whether all its latencies are of
+    successful, or all of failed requests.
     """
 
     origin: Origin
@@ -39,6 +44,7 @@ class SummaryReading(msgspec.Struct, kw_only=True, frozen=True):
     errors: int
     latency: Histogram | None = None
     quantiles_ms: dict[str, float] | None = None
+    outcome: Outcome = "mixed"
 
 
 class GaugeReading(msgspec.Struct, kw_only=True, frozen=True):
@@ -48,6 +54,34 @@ class GaugeReading(msgspec.Struct, kw_only=True, frozen=True):
     time_ms: int
     resource: str
     utilization: float
+
+
+class UsageReading(msgspec.Struct, kw_only=True, frozen=True):
+    """How much of a resource is used, or how much there is, or both, measured at ``time_ms``; any unit, the same for both.
+
+    ``is_part`` says that the resource's states come one by one, so that their sums are the whole; else means are compared.
+    """
+
+    origin: Origin
+    time_ms: int
+    resource: str
+    used: float = 0.0
+    limit: float = 0.0
+    is_part: bool = False
+
+
+class PointsReading(msgspec.Struct, kw_only=True, frozen=True):
+    """Points of series of one service that fall into one window, each with its series' name and meaning.
+
+    Points of cumulative series (``interval_ms`` 0) say what they add only beside those before them, behind the re-key;
+    deltas cover the ``interval_ms`` before ``time_ms``, and are added up. ``n`` is how many readings it stands for.
+    """
+
+    origin: Origin
+    time_ms: int
+    points: list[tuple[str, SeriesMeaning, Point]]
+    interval_ms: int = 0
+    n: int = 1
 
 
 class LogReading(msgspec.Struct, kw_only=True, frozen=True):
@@ -73,7 +107,7 @@ class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):
     note: str = ""
 
 
-Reading = RequestReading | SummaryReading | GaugeReading | LogReading | ChangeReading
+Reading = RequestReading | SummaryReading | GaugeReading | UsageReading | PointsReading | LogReading | ChangeReading
 
 
 class RejectReason(StrEnum):
@@ -85,6 +119,12 @@ class RejectReason(StrEnum):
     TOO_MANY_RECORDS = "too_many_records"
     INVALID_UTF8 = "invalid_utf8"
     INVALID_JSON = "invalid_json"
+    INVALID_PROTOBUF = "invalid_protobuf"
+    UNKNOWN_FORMAT = "unknown_format"
+    """No decoder knows what the message is."""
+    DECODER_FAILED = "decoder_failed"
+    """Another package's decoder raised an exception."""
+    TOO_MANY_ATTRIBUTES = "too_many_attributes"
     WRONG_TYPE = "wrong_type"
     MISSING_FIELD = "missing_field"
     UNKNOWN_KIND = "unknown_kind"
@@ -113,8 +153,14 @@ class Rejection(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Decoded(msgspec.Struct, kw_only=True, frozen=True):
-    """What one message holds: every record is in exactly one of the three."""
+    """What one message holds: every record is in exactly one of the three.
+
+    ``n_merged`` counts readings that are summed up in others of ``readings``. Of the ignored, ``unmapped`` counts those
+    that the mapping does not know, by the metric's name.
+    """
 
     readings: list[Reading] = []
     rejections: list[Rejection] = []
     n_ignored: int = 0
+    n_merged: int = 0
+    unmapped: dict[str, int] = {}

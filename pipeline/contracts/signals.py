@@ -64,17 +64,19 @@ class OperationSignals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=
     errors: Errors
 
 
-class Completeness(msgspec.Struct, kw_only=True, frozen=True):
+class Completeness(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What the window rests on.
 
     ``readings`` counted in it; ``late`` readings of the service so far that came too late for their windows;
-    ``sources`` (topic partitions) that contributed; ``delay_ms`` that was waited before the first publication.
+    ``sources`` (topic partitions) that contributed; ``delay_ms`` that was waited before the first publication;
+    ``over_limit``, points of cumulative series for which there was no room, and which are in no signal.
     """
 
     readings: Count
     late: Count
     sources: Count
     delay_ms: Count
+    over_limit: Count = 0
 
 
 class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind", tag="signals"):

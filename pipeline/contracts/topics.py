@@ -12,6 +12,7 @@ from pipeline.contracts.config import PARAMS
 LogicalName = Literal[
     "telemetry.metrics",
     "telemetry.logs",
+    "telemetry.spans",
     "changes",
     "partials",
     "signals",
@@ -24,6 +25,8 @@ LogicalName = Literal[
     "config",
 ]
 """What code calls a topic; its name on the broker is configuration."""
+OPTIONAL: frozenset[LogicalName] = frozenset({"telemetry.spans"})
+"""Topics that need not be there."""
 
 Cleanup = Literal["delete", "compact", "compact,delete"]
 TimestampType = Literal["create", "append"]
@@ -127,7 +130,9 @@ class Topics:
 
     def __post_init__(self) -> None:
         problems = [
-            f"topic {name!r} is missing" for name in get_args(LogicalName) if name not in {spec.logical for spec in self.topics}
+            f"topic {name!r} is missing"
+            for name in get_args(LogicalName)
+            if name not in {*OPTIONAL, *(spec.logical for spec in self.topics)}
         ]
         problems += [
             f"logical name {name!r} stands twice" for name, n in Counter(spec.logical for spec in self.topics).items() if n > 1

@@ -15,7 +15,7 @@ def letter_of(*, source: str, record: InRecord, decoded: Decoded, config: Ingest
         partition=int(partition),
         record=record,
         rejections=decoded.rejections,
-        n_records=len(decoded.readings) + len(decoded.rejections) + decoded.n_ignored,
+        n_records=len(decoded.readings) + decoded.n_merged + len(decoded.rejections) + decoded.n_ignored,
         config=config_hash,
         origin=claimed_origin(config, record, decoded.rejections[0].index),
     )

@@ -10,8 +10,21 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import OTHER, ChangeNote, GaugePartial, OperationPartial, Partial, Quantile
-from pipeline.contracts.readings import ChangeReading, GaugeReading, LogReading, Reading, RequestReading, SummaryReading
+from pipeline.contracts.points import Series, summed
+from pipeline.contracts.readings import (
+    ChangeReading,
+    GaugeReading,
+    LogReading,
+    PointsReading,
+    Reading,
+    RequestReading,
+    SummaryReading,
+    UsageReading,
+)
 from pipeline.contracts.window_times import BASE_SIZE_MS, size_for_interval, window_start
+
+MAX_POINTS = 1_000
+"""Points of one series in one partial: a hundred a second."""
 
 PartialKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""
@@ -26,7 +39,7 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
     origin = reading.origin
     key = (service_key(origin.environment, origin.service), window_start(time_ms, size_ms), size_ms)
     partial = partial_of(partials, key, origin.environment, origin.service)
-    count_readings(partial, origin.version, 1, config)
+    count_readings(partial, origin.version, reading.n if type(reading) is PointsReading else 1, config)
     match reading:
         case RequestReading():
             _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
@@ -40,6 +53,10 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
                 _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
         case ChangeReading():
             _add_change(partial, reading, config)
+        case PointsReading():
+            _add_points(partial, reading, config)
+        case UsageReading():
+            _add_usage(_gauge(partial, reading.resource, config), reading)
     return key
 
 
@@ -81,8 +98,10 @@ def _place(reading: Reading) -> tuple[int, int]:
     match reading:
         case SummaryReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms)
-        case GaugeReading():
+        case GaugeReading() | UsageReading():
             return reading.time_ms - 1, BASE_SIZE_MS
+        case PointsReading():
+            return reading.time_ms - 1, size_for_interval(reading.interval_ms) if reading.interval_ms else BASE_SIZE_MS
         case ChangeReading():
             return reading.published_ms, BASE_SIZE_MS
         case _:
@@ -118,9 +137,10 @@ def _add_summary(operation: OperationPartial, summary: SummaryReading) -> None:
     operation.requests += summary.requests
     operation.errors += summary.errors
     if summary.latency is not None:
-        if operation.latency_mixed is None:
-            operation.latency_mixed = Histogram()
-        operation.latency_mixed.absorb(summary.latency)
+        name = f"latency_{summary.outcome}"
+        if getattr(operation, name) is None:
+            setattr(operation, name, Histogram())
+        getattr(operation, name).absorb(summary.latency)
     if summary.quantiles_ms and summary.requests:
         for name, value_ms in summary.quantiles_ms.items():
             quantile = operation.quantiles.get(name)
@@ -131,13 +151,44 @@ def _add_summary(operation: OperationPartial, summary: SummaryReading) -> None:
 
 
 def _add_gauge(partial: Partial, reading: GaugeReading, config: IngestConfig) -> None:
-    name = _limited(reading.resource, partial.gauges, config.max_resources)
-    gauge = partial.gauges.get(name)
-    if gauge is None:
-        gauge = partial.gauges[name] = GaugePartial()
+    gauge = _gauge(partial, reading.resource, config)
     gauge.n += 1
     gauge.sum += reading.utilization
     gauge.max = max(gauge.max, reading.utilization)
+
+
+def _gauge(partial: Partial, resource: str, config: IngestConfig) -> GaugePartial:
+    name = _limited(resource, partial.gauges, config.max_resources)
+    gauge = partial.gauges.get(name)
+    if gauge is None:
+        gauge = partial.gauges[name] = GaugePartial()
+    return gauge
+
+
+def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
+    gauge.used += reading.used
+    gauge.limit += reading.limit
+    if not reading.is_part:
+        gauge.n_used += reading.used > 0
+        gauge.n_limit += reading.limit > 0
+
+
+def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) -> None:
+    """Keep points as they came: what they add is reckoned where all of their series comes together. Deltas are added up."""
+    known = partial.points
+    for name, meaning, point in reading.points:
+        series = known.get(name)
+        if series is None:
+            if len(known) < config.max_series:
+                known[name] = Series(meaning=meaning, points=[point])
+            else:
+                partial.over_limit += 1
+        elif meaning.is_delta:
+            series.points[0] = summed(series.points[0], point)
+        elif len(series.points) < MAX_POINTS:
+            series.points.append(point)
+        else:
+            partial.over_limit += 1
 
 
 def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -> None:

@@ -90,12 +90,15 @@ class ReadCounts(msgspec.Struct, kw_only=True):
     n_readings: int = 0
     n_ignored: int = 0
     n_rejected_by_reason: dict[str, int] = {}
+    n_unmapped_by_metric: dict[str, int] = {}
 
     def add(self, n_records: int, run: DecodedRun) -> None:
         """Count the messages of a run, and what they hold."""
         self.n_records += n_records
-        self.n_readings += run.n_readings
+        self.n_readings += run.n_readings + run.n_merged
         self.n_ignored += run.n_ignored
+        for metric, n in run.unmapped.items():
+            self.n_unmapped_by_metric[metric] = self.n_unmapped_by_metric.get(metric, 0) + n
         for _, decoded in run.refused:
             for rejection in decoded.rejections:
                 reason = rejection.reason.value

@@ -59,7 +59,7 @@ def plain_values(kind: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911
             return st.sampled_from([member.value for member in kind.cls])
         case inspect.LiteralType():
             return st.sampled_from(kind.values)
-        case inspect.ListType():
+        case inspect.ListType() | inspect.CollectionType() | inspect.VarTupleType():
             return st.lists(plain_values(kind.item_type), max_size=2)
         case inspect.DictType():
             keys = st.integers(-9, 9).map(str) if isinstance(kind.key_type, inspect.IntType) else st.text(max_size=4)

@@ -1,20 +1,19 @@
 """Decoders: which wire format a topic holds, and what one message becomes; no message is able to raise."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
 from pipeline.contracts.records import InRecord, InRecords
-from pipeline.ingest.decoders.native import decode_changes, decode_native
+from pipeline.ingest.decoders.registry import DECODERS, Decoder
 from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex, no_requests, read_requests
 
-Decoder = Callable[[IngestConfig, InRecord], Decoded]
-"""Reads a message whose value is there, not blank, and not oversize."""
+__all__ = ["DECODERS", "DecodedRun", "Decoder", "decode", "decode_run"]
 
-DECODERS: Mapping[str, Decoder] = {"native": decode_native, "changes": decode_changes}
-"""By the names that ``IngestConfig.decoders`` may use."""
+HOLD_NATIVE_REQUESTS = ("native", "auto")
+"""Decoders that read Tocsin's own requests as such: what is certainly one is read as columns."""
 
 
 class DecodedRun(msgspec.Struct, frozen=True):
@@ -28,8 +27,10 @@ class DecodedRun(msgspec.Struct, frozen=True):
         All other readings, each with the index of its message.
     refused
         Messages with rejections, by index.
-    n_ignored
-        Readings passed over by configuration.
+    n_ignored, unmapped
+        Readings passed over by configuration; those of them whose metric nobody knows, by its name.
+    n_merged
+        Readings that are summed up in others.
 
     """
 
@@ -37,6 +38,8 @@ class DecodedRun(msgspec.Struct, frozen=True):
     others: list[tuple[int, Reading]]
     refused: list[tuple[int, Decoded]]
     n_ignored: int
+    n_merged: int
+    unmapped: dict[str, int]
 
     @property
     def n_readings(self) -> int:
@@ -48,24 +51,29 @@ def decode_run(config: IngestConfig, topic: str, records: InRecords, index: Seri
     """Return what a run of messages holds: the same as :func:`decode` says of each, requests as columns where that is certain."""
     left: Iterable[int] = range(len(records))
     requests = no_requests()
-    if DECODERS[config.decoders[topic]] is decode_native:
+    if config.decoders[topic] in HOLD_NATIVE_REQUESTS:
         requests, left = read_requests(config, records, index)
     others: list[tuple[int, Reading]] = []
     refused: list[tuple[int, Decoded]] = []
-    n_ignored = 0
+    n_ignored = n_merged = 0
+    unmapped: dict[str, int] = {}
     for at in left:
         decoded = decode(config, topic, records[at])
         others += [(at, reading) for reading in decoded.readings]
         n_ignored += decoded.n_ignored
+        n_merged += decoded.n_merged
+        for metric, n in decoded.unmapped.items():
+            unmapped[metric] = unmapped.get(metric, 0) + n
         if decoded.rejections:
             refused.append((at, decoded))
-    return DecodedRun(requests, others, refused, n_ignored)
+    return DecodedRun(requests, others, refused, n_ignored, n_merged, unmapped)
 
 
 def decode(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
     """Return what a message holds: each of its records is a reading, a rejection, or ignored.
 
-    Key and headers are not looked at. The result depends on nothing but the arguments.
+    The key is not looked at; headers only where a format has no other place for a service's name. The result depends on
+    nothing but the arguments.
 
     Raises
     ------
@@ -81,7 +89,7 @@ def decode(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
         return _refused(RejectReason.OVERSIZE, f"a message must have at most {config.max_message_bytes} bytes, has {len(value)}")
     if not value or value.isspace():
         return _refused(RejectReason.EMPTY, f"a message must hold a record, got {len(value)} bytes of nothing")
-    return decoder(config, record)
+    return decoder(config, topic, record)
 
 
 def _refused(reason: RejectReason, detail: str) -> Decoded:

@@ -48,7 +48,7 @@ _WORDS_BY_SEVERITY = {
 }
 _SEVERITIES = tuple(_WORDS_BY_SEVERITY)
 """In OpenTelemetry's order: four numbers each, from 1."""
-_SEVERITY_BY_WORD = {word: severity for severity, words in _WORDS_BY_SEVERITY.items() for word in words}
+SEVERITY_BY_WORD = {word: severity for severity, words in _WORDS_BY_SEVERITY.items() for word in words}
 
 
 def read_request(config: IngestConfig, published_ms: int, fields: Fields) -> RequestReading:
@@ -216,7 +216,7 @@ def _severity(value: object) -> str:
     """Return trace, debug, info, warn, error or fatal for a word or OpenTelemetry's number."""
     if type(value) is not str:
         return _SEVERITIES[(integer(value, "severity", 1, 24) - 1) // 4]
-    severity = _SEVERITY_BY_WORD.get(value.lower())
+    severity = SEVERITY_BY_WORD.get(value.lower())
     if severity is None:
         reason = RejectReason.WRONG_TYPE if value.isdecimal() else RejectReason.INVALID_TEXT
         raise refused(reason, "severity", f"must be one of {', '.join(_SEVERITIES)} or OpenTelemetry's number", value)

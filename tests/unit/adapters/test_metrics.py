@@ -23,6 +23,7 @@ EVERYTHING: list[Callable[[Telemetry], None]] = [
     lambda t: t.readings("telemetry.metrics", 7),
     lambda t: t.rejected("telemetry.metrics", RejectReason.INVALID_JSON),
     lambda t: t.ignored("telemetry.logs"),
+    lambda t: t.unmapped("telemetry.metrics", "go_goroutines", 2),
     lambda t: t.late_readings(3, 2),
     lambda t: t.bound_reached(Limit.SERVICES, 7),
     lambda t: t.bound_reached(Evicted.ALERTS, 2),

@@ -11,6 +11,7 @@ from pipeline.analyse.windows import WindowParams, WindowStage, restore
 from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.partials import Bundle, ChangeNote, OperationPartial, Partial
+from pipeline.contracts.points import Point, Series, SeriesMeaning
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, applied_of
 
@@ -20,15 +21,16 @@ EVERY = 9
 
 
 def bundles(seed: int) -> list[InRecord]:
-    """Two sources whose chunks hold a few services each: in time, late, wide, retiring."""
+    """Two sources whose chunks hold a few services each: in time, late, wide, retiring; some with cumulative series."""
     rng, at, chunk = random.Random(seed), 0, [0, 0]
     made: list[InRecord] = []
+    points: list[dict[tuple[str, int, int], dict[str, Series]]] = [{}, {}]
     totals: list[dict[tuple[str, int, int], int]] = [{}, {}]
     for offset in range(81):
         source = rng.randrange(2)
         at += rng.choice([1_000, 3_000, 6_000])
         if rng.random() < 0.2:
-            chunk[source], totals[source] = offset, {}
+            chunk[source], totals[source], points[source] = offset, {}, {}
         partials: list[Partial] = []
         for _ in range(rng.randint(0, 3)):
             size = rng.choice([10_000] * 12 + [60_000, 300_000])
@@ -37,8 +39,18 @@ def bundles(seed: int) -> list[InRecord]:
             n = totals[source][key] = totals[source].get(key, 0) + 1
             changes = [ChangeNote(type="retirement", time_ms=start)] if rng.random() < 0.03 else []
             operations = {"": OperationPartial(requests=n)}
+            series = points[source].setdefault(key, {})
+            if size == 10_000:
+                series = points[source][key] = with_point(rng, series, start)
             partial = Partial(
-                environment="p", service=key[0], start_ms=start, size_ms=size, readings=n, operations=operations, changes=changes
+                environment="p",
+                service=key[0],
+                start_ms=start,
+                size_ms=size,
+                readings=n,
+                operations=operations,
+                changes=changes,
+                points=series,
             )
             if key not in {(p.service, p.start_ms, p.size_ms) for p in partials}:
                 partials.append(partial)
@@ -53,6 +65,16 @@ def bundles(seed: int) -> list[InRecord]:
         )
         made.append(InRecord(offset, T0, None, encode(bundle)))
     return made
+
+
+def with_point(rng: random.Random, known: dict[str, Series], start: int) -> dict[str, Series]:
+    """One more point of one of two counters, which begin anew now and then."""
+    name, at = rng.choice(["x", "y"]), start + rng.randint(1, 10_000)
+    since = T0 - 600_000 if rng.random() < 0.9 else at - 5_000
+    point = Point(time_ms=at, start_ms=since, value=(at - since) // 100)
+    meaning = SeriesMeaning(role="requests", operation=name)
+    before = known[name].points if name in known else []
+    return {**known, name: Series(meaning=meaning, points=[*before, point])}
 
 
 def identity(output: OutRecord) -> tuple[str, int]:

@@ -1,0 +1,131 @@
+"""collectd's write_kafka, Format JSON and Format Command: value lists of a host, which say how full its resources are."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.readings import Decoded, Rejection, RejectReason
+from pipeline.contracts.records import InRecord
+from pipeline.errors import FieldRefused
+from pipeline.ingest.decoders.harvest import Harvest
+from pipeline.ingest.decoders.json_message import json_records
+from pipeline.ingest.decoders.levels import level_of, resource_name, usage_role
+from pipeline.ingest.semantics import Semantics, semantics_of
+from pipeline.ingest.times import event_time
+from pipeline.ingest.validation import missing, refused, shown
+
+_PUTVAL = re.compile(
+    r'PUTVAL\s+"?([^/"\s]+)/([^/"\s-]+)(?:-([^/"]*?))?/([^/"\s-]+)(?:-([^"]*?))?"?((?:\s+\w+=\S+)*+)\s+([0-9.]{1,20}|N):(\S+)\s*'
+)
+_MAX_LINE = 1_024
+"""Ten times what collectd writes; what is longer would cost the pattern its square."""
+
+
+class ValueList(NamedTuple):
+    """One value of a value list, by its names."""
+
+    host: str
+    plugin: str
+    plugin_instance: str
+    type: str
+    type_instance: str
+    source: str
+    value: float
+    at: object
+
+
+def decode_collectd(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
+    """Return what a message in JSON (an array of value lists) or of PUTVAL lines holds; each value is one reading."""
+    value = record.value or b""
+    harvest, semantics = Harvest(), semantics_of(config)
+    if value.lstrip()[:1] in {b"[", b"{"}:
+        parsed = json_records(config, value)
+        if isinstance(parsed, Rejection):
+            return Decoded(rejections=[parsed])
+        items: Sequence[object] = parsed
+        read = _from_json
+    else:
+        items = [line for line in value.split(b"\n") if line.strip()][: config.max_records_per_message]
+        read = _from_line
+    for item in items:
+        harvest.index += 1
+        try:
+            for one in read(harvest, item):
+                _take(harvest, semantics, topic, record.timestamp_ms, one)
+        except FieldRefused as refusal:
+            harvest.refuse(refusal)
+    return harvest.decoded()
+
+
+def _take(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int, one: ValueList) -> None:
+    metric = f"collectd.{one.plugin}.{one.type}"
+    rules = semantics.saturation_rules(metric)
+    if not rules:
+        harvest.n_ignored += 1
+        harvest.unmapped[metric] = harvest.unmapped.get(metric, 0) + 1
+        return
+    config, rule = semantics.config, rules[0]
+    labels = {"plugin_instance": one.plugin_instance, "type_instance": one.type_instance, "dsname": one.source}
+    role = usage_role(rule, labels)
+    if role is None:
+        harvest.n_ignored += 1
+        return
+    at_ms = published_ms if one.at == "N" else event_time(config, one.at, "time", published_ms + config.max_future_ms)
+    origin = semantics.origin(topic, {"host.name": one.host})
+    resource = resource_name(config, rule, labels)
+    harvest.readings.append(level_of(config, rule, role, origin=origin, at_ms=at_ms, resource=resource, value=one.value))
+
+
+def _from_json(harvest: Harvest, item: object) -> Iterator[ValueList]:
+    if type(item) is not dict:
+        raise refused(RejectReason.WRONG_TYPE, "", "a value list must be an object", item)
+    host, plugin, kind = (_text(item, key) for key in ("host", "plugin", "type"))
+    plugin_instance, type_instance = _text(item, "plugin_instance"), _text(item, "type_instance")
+    for key, name in (("host", host), ("plugin", plugin), ("type", kind)):
+        if not name:
+            raise missing(key)
+    values, sources = item.get("values"), item.get("dsnames")
+    if type(values) is not list or type(sources) is not list or len(values) != len(sources):
+        raise refused(RejectReason.INCONSISTENT, "values", "must be an array as long as dsnames", values)
+    for value, source in zip(values, sources, strict=True):
+        if value is None:  # NaN and infinity, in collectd's JSON
+            harvest.n_ignored += 1
+            continue
+        if type(value) not in {int, float}:
+            raise refused(RejectReason.WRONG_TYPE, "values", "must be numbers", value)
+        yield ValueList(host, plugin, plugin_instance, kind, type_instance, shown(source), value, item.get("time"))
+
+
+def _from_line(harvest: Harvest, item: object) -> Iterator[ValueList]:
+    line = bytes(item).decode(errors="replace") if isinstance(item, bytes) else ""
+    match = _PUTVAL.fullmatch(line) if len(line) <= _MAX_LINE else None
+    if match is None:
+        raise refused(RejectReason.INVALID_TEXT, "", 'a line must be PUTVAL "host/plugin-instance/type-instance" time:value', line)
+    host, plugin, plugin_instance, kind, type_instance, _, at, values = match.groups()
+    for i, text in enumerate(values.split(":")):
+        if text in {"U", "nan", "-nan", "NaN"}:
+            harvest.n_ignored += 1
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            raise refused(RejectReason.WRONG_TYPE, "values", "must be numbers, or U", text) from None
+        moment: object = at if at == "N" else _number(at)
+        yield ValueList(host, plugin, plugin_instance or "", kind, type_instance or "", str(i), value, moment)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise refused(RejectReason.WRONG_TYPE, "time", "must be epoch seconds", text) from None
+
+
+def _text(item: dict[str, object], key: str) -> str:
+    value = item.get(key)
+    if value is None:
+        return ""
+    if type(value) is not str:
+        raise refused(RejectReason.WRONG_TYPE, key, "must be text", value)
+    return value

@@ -1,0 +1,61 @@
+"""OTLP log records: severity, and a request where a record carries a status or a duration."""
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.readings import Decoded, LogReading, RejectReason
+from pipeline.contracts.records import InRecord
+from pipeline.errors import FieldRefused
+from pipeline.ingest.decoders.harvest import Harvest, refused_message
+from pipeline.ingest.decoders.log_fields import SEVERITIES, asked_of, severity_of
+from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
+from pipeline.ingest.semantics import Semantics, Sender, semantics_of
+
+
+def decode_otlp_logs(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
+    """Return what an ``ExportLogsServiceRequest`` holds, in protobuf or JSON."""
+    found = message_of(config, ExportLogsServiceRequest, record.value or b"")
+    if isinstance(found, Decoded):
+        return found
+    message, rejections = found
+    n_records = sum(len(part.log_records) for sender in message.resource_logs for part in sender.scope_logs)
+    if n_records > config.max_records_per_message:
+        detail = f"a message must hold at most {config.max_records_per_message} log records, holds {n_records}"
+        return refused_message(RejectReason.TOO_MANY_RECORDS, detail)
+    harvest, semantics = Harvest(), semantics_of(config)
+    harvest.rejections.extend(rejections)
+    for sender in message.resource_logs:
+        lines = [line for part in sender.scope_logs for line in part.log_records]
+        try:
+            who = semantics.sender(topic, attributes_of(config, sender.resource.attributes, "resource.attributes"))
+        except FieldRefused as refusal:
+            harvest.refuse_rest(refusal, len(lines))
+            continue
+        for line in lines:
+            harvest.index += 1
+            try:
+                harvest.readings.append(_log(semantics, who, record.timestamp_ms, line))
+            except FieldRefused as refusal:
+                harvest.refuse(refusal)
+    return harvest.decoded()
+
+
+def _log(semantics: Semantics, who: Sender, published_ms: int, line: LogRecord) -> LogReading:
+    config = semantics.config
+    attributes = attributes_of(config, line.attributes, "attributes") if line.attributes else {}
+    asked = asked_of(semantics, attributes) if attributes else None
+    number = line.severity_number
+    severity = SEVERITIES[(number - 1) // 4] if 1 <= number <= 24 else severity_of(line.severity_text)
+    at_ns, field = line.time_unix_nano, "timeUnixNano"
+    if not at_ns:
+        at_ns, field = line.observed_time_unix_nano, "observedTimeUnixNano"
+    is_bad = severity in {"error", "fatal"}
+    return LogReading(
+        origin=who.origin("" if asked is None else asked.operation),
+        time_ms=time_ms(config, at_ns, field, published_ms) if at_ns else published_ms,
+        severity=severity,
+        is_error=is_bad if asked is None or asked.has_failed is None else asked.has_failed,
+        is_request=asked is not None,
+        duration_ms=None if asked is None else asked.duration_ms,
+    )

@@ -1,0 +1,96 @@
+"""What the parts of every OTLP message mean: attributes, times, and whether the bytes are such a message at all."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.readings import Decoded, Rejection, RejectReason
+from pipeline.ingest.decoders.harvest import refused_message
+from pipeline.ingest.decoders.otlp_json import from_json
+from pipeline.ingest.semantics import Attribute
+from pipeline.ingest.times import rfc3339
+from pipeline.ingest.validation import missing, refused
+
+M = TypeVar("M", bound=Message)
+
+
+def parsed(kind: type[M], value: bytes) -> M | Decoded:
+    """Return the message that bytes hold, or that they are refused.
+
+    Unknown fields are ignored, as the protocol demands; wrong wire types, cut ends, text that is not UTF-8 and nesting
+    beyond protobuf's own limit (100) are not.
+    """
+    message = kind()
+    try:
+        message.ParseFromString(value)
+    except DecodeError as problem:
+        detail = f"a message must be an OTLP {kind.__name__} in protobuf: {problem}"
+        return refused_message(RejectReason.INVALID_PROTOBUF, detail)
+    return message
+
+
+def message_of(config: IngestConfig, kind: type[M], value: bytes) -> tuple[M, list[Rejection]] | Decoded:
+    """Return the message that bytes hold in protobuf or in JSON, with what of it is refused; or that it is refused whole."""
+    if value.lstrip()[:1] in {b"{", b"["}:
+        return from_json(config, value, kind)
+    message = parsed(kind, value)
+    return message if isinstance(message, Decoded) else (message, [])
+
+
+def attributes_of(config: IngestConfig, attributes: Iterable[KeyValue], field: str) -> dict[str, Attribute]:
+    """Return attributes that are text, numbers or booleans, by name; others say nothing that is looked for.
+
+    Raises
+    ------
+    FieldRefused
+        If there are too many.
+
+    """
+    found: dict[str, Attribute] = {}
+    n = 0
+    for attribute in attributes:
+        n += 1
+        value = scalar(attribute.value)
+        if value is not None:
+            found[attribute.key] = value
+    if n > config.max_attributes:
+        raise refused(RejectReason.TOO_MANY_ATTRIBUTES, field, f"must be at most {config.max_attributes}", n)
+    return found
+
+
+def scalar(value: AnyValue) -> Attribute | None:
+    """Return a text, number or boolean; ``None`` for anything else."""
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "int_value":
+        return value.int_value
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "double_value":
+        return value.double_value
+    return None
+
+
+def time_ms(config: IngestConfig, nanoseconds: int, field: str, published_ms: int) -> int:
+    """Return a time in epoch ms that is believed: not before the earliest, nor far ahead of its record.
+
+    Raises
+    ------
+    FieldRefused
+        If it is 0 (not given), absurdly early, or too late.
+
+    """
+    if not nanoseconds:
+        raise missing(field)
+    ms = nanoseconds // 1_000_000
+    if ms < config.earliest_time_ms:
+        raise refused(RejectReason.ABSURD_TIME, field, f"must not be before {rfc3339(config.earliest_time_ms)}", nanoseconds)
+    latest_ms = published_ms + config.max_future_ms
+    if ms > latest_ms:
+        rule = f"must not be after {rfc3339(latest_ms)}, judged by its record's timestamp"
+        raise refused(RejectReason.FUTURE_TIME, field, rule, nanoseconds)
+    return ms
