@@ -75,6 +75,7 @@ bench-scale: $(STAMP) ## two ingest workers against one on the same backlog: MES
 
 bench-sizes: $(STAMP) ## memory a service, stage by stage: SERVICES="1000 5000"
 	@$(RUN)/python -m benchmarks.sizes --services $(or $(SERVICES),1000 5000)
+
 bench-otlp: $(STAMP) ## OTLP through the ingest step against protobuf's own parsing: SECONDS=n
 	@$(RUN)/python -m benchmarks.otlp --seconds $(or $(SECONDS),5)
 
