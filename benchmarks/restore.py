@@ -8,6 +8,7 @@ Every verdict must be that of the uninterrupted run, each number within 1e-9.
 """
 
 import argparse
+import asyncio
 import json
 import math
 import random
@@ -226,15 +227,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--services", type=int, default=4)
     parser.add_argument("--hours", type=float, default=4)
+    parser.add_argument("--broker", choices=("none", "kafka", "embedded"), default="none")
     args = parser.parse_args()
-    console = Console(stderr=True)
-    began, results = time.monotonic(), []
-    for i in range(args.runs):
-        results.append(one_run(args.seed + i, args.services, round(args.hours * 3600_000 / SIZE_MS)))
-        console.print(f"{i + 1} of {args.runs}: {results[-1]}")
+    began, n_windows = time.monotonic(), round(args.hours * 3600_000 / SIZE_MS)
+    seeds = range(args.seed, args.seed + args.runs)
+    if args.broker == "none":
+        results = [_told(one_run(seed, args.services, n_windows)) for seed in seeds]
+    else:
+        results = asyncio.run(_with_broker(args.broker, seeds, args.services, n_windows))
     _show(results, time.monotonic() - began)
     n_equal = sum(result["worst"] <= TOLERANCE and not result["cold"] for result in results)
     print(json.dumps({"bench": "restore", "runs": len(results), "equal": n_equal == len(results)}))
+
+
+async def _with_broker(name: str, seeds: range, n_services: int, n_windows: int) -> list[dict[str, Any]]:
+    from benchmarks.restore_broker import one_run as run  # noqa: PLC0415 - it imports this module
+    from pipeline.adapters.brokers.embedded import EmbeddedBroker  # noqa: PLC0415 - not needed without a broker
+    from pipeline.adapters.brokers.kafka import KafkaBroker  # noqa: PLC0415
+
+    broker = (KafkaBroker if name == "kafka" else EmbeddedBroker)()
+    with broker:
+        return [_told(await run(seed, broker, n_services, n_windows)) for seed in seeds]
+
+
+def _told(result: dict[str, Any]) -> dict[str, Any]:
+    Console(stderr=True).print({name: value for name, value in result.items() if name != "bytes_per_window"})
+    return result
 
 
 def _show(results: list[dict[str, Any]], elapsed_s: float) -> None:
@@ -242,6 +260,8 @@ def _show(results: list[dict[str, Any]], elapsed_s: float) -> None:
     for result in results:
         table.add_row(*(str(result[name]) for name in ("seed", "verdicts", "restored", "said_again", "cold", "worst")))
     Console().print(table)
+    if "bytes_per_window" not in results[0]:
+        return
     kinds = results[0]["bytes_per_window"]
     per_window = {name: sum(result["bytes_per_window"][name] for result in results) / len(results) for name in kinds}
     parts = ", ".join(f"{name} {n:,.0f}" for name, n in per_window.items())

@@ -5,6 +5,7 @@ docs/adr/0007 has the protocol.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -80,7 +81,7 @@ class Memory(Generic[Point, Result]):
 
     """
 
-    def __init__(  # noqa: PLR0917 - one place in the log
+    def __init__(
         self,
         model: Foldable[Point, Result],
         interval_ms: int,
@@ -170,18 +171,16 @@ def points_after(rows: Mapping[int, bytes], *, n: int, applied: int, head: int, 
     Raises
     ------
     ModelStateError
-        If a point cannot be read, or one is missing that the head row vouches for.
+        If one is missing that the head row vouches for.
 
     """
     found: dict[int, tuple[int, Point]] = {}
-    for slot, row in rows.items():
-        try:
+    for row in rows.values():
+        with suppress(StateError, msgspec.DecodeError):  # one that cannot be read is as good as missing
             offset, body = unpack(row)
             if offset > applied:
                 at, point = msgspec.msgpack.decode(body, type=tuple[int, point_type])  # type: ignore[valid-type]
                 found[at] = (offset, point)  # two writers may have put the same point into two slots
-        except (StateError, msgspec.DecodeError) as problem:
-            raise ModelStateError(f"point {slot} cannot be read: {problem}") from problem
     points: list[tuple[int, Point]] = []
     for i, at in enumerate(sorted(found)):
         offset, point = found[at]

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli import dead_letters, schemas, topics
 from pipeline.cli.check_config import check_config
 from pipeline.cli.explain import explain
+from pipeline.cli.feedback import feedback
 from pipeline.cli.options import examples
 from pipeline.cli.output import tell
 from pipeline.cli.replay import replay
@@ -57,6 +58,12 @@ app.command(
 app.command(
     epilog=examples("tocsin explain demo/payments", "tocsin explain demo/payments/latency --json"),
 )(explain)
+app.command(
+    epilog=examples(
+        "tocsin feedback prod/cart false_positive --condition latency --by jo",
+        "tocsin feedback prod/cart new_normal --note 'larger pages since Tuesday'",
+    ),
+)(feedback)
 app.command(name="check-config", epilog=examples("tocsin check-config --config /etc/tocsin"))(check_config)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schemas.app, name="schemas")
