@@ -9,6 +9,7 @@ Every verdict must be that of the uninterrupted run, each number within 1e-9.
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import math
 import random
@@ -33,7 +34,8 @@ from pipeline.settings import load_settings
 TOLERANCE = 1e-9
 START_MS = 1_767_571_200_000
 SIZE_MS = 10_000
-ROLLUP_MS = 300_000
+ROLLUP_MS = 60_000
+"""More often than live, so that the novelty detectors are ready in a run of a few hours."""
 CRASHES = 6
 """In each run."""
 
@@ -41,7 +43,8 @@ CRASHES = 6
 class Shop:
     """Signals of a few services on one partition: a day's rhythm, trouble now and then, changes, feedback."""
 
-    def __init__(self, seed: int, n_services: int, n_windows: int) -> None:
+    def __init__(self, seed: int, n_services: int, n_windows: int, rollup_ms: int = ROLLUP_MS) -> None:
+        self._rollup_ms = rollup_ms
         self._draw = random.Random(seed)
         self._services = [f"service-{i}" for i in range(n_services)]
         self._n_windows = n_windows
@@ -62,8 +65,8 @@ class Shop:
             note = ChangeNote(type="deployment", time_ms=signals.window_start_ms)
             late = self._draw.random() < 0.3
             yield msgspec.structs.replace(signals, revision=2, changes=[note] if late else signals.changes)
-        if (window + 1) * SIZE_MS % ROLLUP_MS == 0:
-            start_ms = signals.window_end_ms - ROLLUP_MS
+        if (window + 1) * SIZE_MS % self._rollup_ms == 0:
+            start_ms = signals.window_end_ms - self._rollup_ms
             yield msgspec.structs.replace(signals, id=f"{service}{window}r", window_start_ms=start_ms, rollup=True)
 
     def _signals(self, service: str, number: int, window: int) -> Signals:
@@ -199,7 +202,13 @@ def _difference(one: Any, other: Any) -> float:
 def one_run(seed: int, n_services: int, n_windows: int) -> dict[str, Any]:
     """Return what one seed shows."""
     settings = load_settings()
-    around = Surroundings(learning=settings.learning, memory=settings.memory, app="tocsin", version="bench")
+    around = Surroundings(
+        learning=settings.learning,
+        memory=dataclasses.replace(settings.memory, novelty_snapshot_s=3600),
+        novelty=dataclasses.replace(settings.novelty, mode="alert"),
+        app="tocsin",
+        version="bench",
+    )
     records = list(Shop(seed, n_services, n_windows).records())
     draw = random.Random(seed)
     whole = Run(settings.detection, around, set(), draw)

@@ -62,6 +62,11 @@ class NearestValues:
                 above += 1
         return total / wanted if wanted else 0.0
 
+    def at_share(self, share: float) -> float | None:
+        """Return the value below which this share of them lies, ``share`` in ``[0, 1]``; ``None`` when there are none."""
+        held = self._sorted
+        return held[min(len(held) - 1, int(share * len(held)))] if held else None
+
     def add(self, value: float) -> None:
         """Take one value in."""
         held = self._sorted

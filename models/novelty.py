@@ -47,6 +47,16 @@ class Novelty(NamedTuple):
     terms: dict[str, float]
 
 
+class Usual(NamedTuple):
+    """What a series usually is: at this hour (in the middle, where the hour is not known), 99 % of the time, and at all."""
+
+    expected: float
+    lower: float
+    upper: float
+    least: float
+    most: float
+
+
 class _Look(NamedTuple):
     """One point, and everything that was reckoned from it before anything is learned."""
 
@@ -158,6 +168,16 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
             self._hours.follow(look.level)
             self._pending = ()
         return look.novelty
+
+    def usual_at(self, time_s: float) -> "Usual | None":
+        """Return what is usual in the series, at this time (epoch seconds) above all; ``None`` before there is anything."""
+        middle, lower, upper = (self._values.at_share(share) for share in (0.5, 0.005, 0.995))
+        least, most = self._values.at_share(0.0), self._values.at_share(1.0)
+        if middle is None or lower is None or upper is None or least is None or most is None:
+            return None
+        at_hour = self._hours.usual(time_s)
+        expected = middle if at_hour is None else at_hour
+        return Usual(*(self._first + x for x in (expected, lower, upper, least, most)))
 
     def _look(self, features: Features) -> _Look:
         value, time_s = features["value"], features["time_s"]

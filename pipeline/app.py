@@ -181,6 +181,7 @@ def surroundings(settings: Settings) -> Surroundings:
         learning=settings.learning,
         calendar=settings.calendar,
         memory=settings.memory,
+        novelty=settings.novelty,
         app=settings.app_id,
         version=VERSION,
     )

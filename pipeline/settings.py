@@ -21,6 +21,7 @@ from pipeline.analyse.detection import DetectionParams
 from pipeline.analyse.learning import LearningParams
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.memory import MemoryParams
+from pipeline.analyse.novelty_params import NoveltyParams
 from pipeline.analyse.windows import WindowParams
 from pipeline.contracts.config import PARAMS, AtLeastZero, IngestConfig
 from pipeline.contracts.directory import Directory
@@ -82,6 +83,7 @@ class Settings:
     detection: DetectionParams
     learning: LearningParams
     memory: MemoryParams
+    novelty: NoveltyParams
     calendar: CalendarParams
     alerting: AlertingParams
     directory: Directory
@@ -116,6 +118,7 @@ SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     "detection": ("detection.yaml", None, DetectionParams),
     "learning": ("learning.yaml", "learning", LearningParams),
     "memory": ("learning.yaml", "memory", MemoryParams),
+    "novelty": ("learning.yaml", "novelty", NoveltyParams),
     "calendar": ("calendar.yaml", None, CalendarParams),
     "alerting": ("alerting.yaml", None, AlertingParams),
     "act": ("remediation.yaml", "act", ActParams),

@@ -37,9 +37,13 @@ class MemoryParams:
         Event time between two snapshots of a service's detectors, seconds, at least 10. Shorter: less to fold in again
         after a restart; longer: fewer bytes. What came since is kept window by window.
 
+    novelty_snapshot_s
+        The same of its novelty detectors, which are larger and see a rollup of five minutes at a time.
+
     """
 
     snapshot_s: Seconds = 300.0
+    novelty_snapshot_s: Seconds = 21_600.0
 
 
 class Foldable(Protocol[P, R]):
