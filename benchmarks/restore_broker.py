@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.exact import Workers
 from benchmarks.own_config import REPOSITORY, write_config
@@ -24,7 +24,6 @@ from pipeline.adapters.brokers.embedded import EmbeddedBroker
 from pipeline.adapters.brokers.kafka import KafkaBroker
 from pipeline.adapters.reading import read_topic
 from pipeline.analyse.detection import restore
-from pipeline.app import surroundings
 from pipeline.contracts.keys import partition_for, service_key
 from pipeline.contracts.records import InRecord
 from pipeline.contracts.signals import Signals
@@ -33,8 +32,10 @@ from pipeline.settings import Settings, load_settings
 PARTITIONS = 2
 KILLS = 5
 """In each run."""
-RECORDS_PER_S = 400
+RECORDS_PER_S = 200
 SETTLE_S = 60
+PATIENCE_S = 60
+"""How long a worker may take to say something."""
 
 
 async def one_run(seed: int, broker: EmbeddedBroker | KafkaBroker, n_services: int, n_windows: int) -> dict[str, Any]:
@@ -56,8 +57,7 @@ async def one_run(seed: int, broker: EmbeddedBroker | KafkaBroker, n_services: i
         feeding = asyncio.create_task(_feed(settings, topics["signals"], Shop(seed, n_services, n_windows).records()))
         await workers.start("analyse", "analyse")
         n_kills = 0
-        while n_kills < KILLS and not feeding.done():
-            await asyncio.sleep(draw.uniform(3.5, 7))
+        while n_kills < KILLS and await _has_spoken(settings, topics["anomalies"], draw.randint(30, 300), feeding):
             await workers.stop("analyse", signal.SIGKILL)
             await workers.start("analyse", "analyse")
             n_kills += 1
@@ -80,6 +80,23 @@ async def _create_topics(config: Path) -> None:
         raise RuntimeError("tocsin topics create failed")
 
 
+async def _has_spoken(settings: Settings, topic: str, n: int, feeding: "asyncio.Task[None]") -> bool:
+    """Wait until ``n`` more verdicts are there, so that the worker is in the middle of its work; whether there is any left."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.connection.bootstrap)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        began = sum((await consumer.end_offsets(partitions)).values())
+        async with asyncio.timeout(PATIENCE_S):
+            while sum((await consumer.end_offsets(partitions)).values()) < began + n:
+                if feeding.done():
+                    return False
+                await asyncio.sleep(0.02)
+    finally:
+        await consumer.stop()
+    return True
+
+
 async def _feed(settings: Settings, topic: str, records: Iterable[InRecord]) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.connection.bootstrap, acks="all")
     await producer.start()
@@ -100,7 +117,7 @@ async def _feed(settings: Settings, topic: str, records: Iterable[InRecord]) -> 
 
 async def _truth(settings: Settings, topic: str) -> dict[str, bytes]:
     """Return the verdict of each window by its id, as a stage that is never stopped says it."""
-    stages = {partition: restore(settings.detection, partition, {}, surroundings(settings)) for partition in range(PARTITIONS)}
+    stages = {partition: restore(settings.detection, partition, {}, settings.surroundings) for partition in range(PARTITIONS)}
     truth: dict[str, bytes] = {}
     async for read in read_topic(settings.connection, topic):
         for output in stages[read.partition].step(read.record, 0):

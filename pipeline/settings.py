@@ -17,7 +17,7 @@ from pipeline.act.remediation import RemediationParams
 from pipeline.adapters.faust_timeouts import TIMEOUTS
 from pipeline.adapters.kafka import Connection
 from pipeline.analyse.calendar import CalendarParams
-from pipeline.analyse.detection import DetectionParams
+from pipeline.analyse.detection import DetectionParams, Surroundings
 from pipeline.analyse.learning import LearningParams
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.memory import MemoryParams
@@ -99,6 +99,18 @@ class Settings:
     def environment(self) -> str:
         """Environment of this Tocsin itself."""
         return self.worker.environment
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the detection stage goes by besides its own tuning."""
+        return Surroundings(
+            learning=self.learning,
+            calendar=self.calendar,
+            memory=self.memory,
+            novelty=self.novelty,
+            app=self.app_id,
+            version=VERSION,
+        )
 
     @property
     def profile(self) -> Profile:
