@@ -1,8 +1,8 @@
-"""When a novelty score is worth an alert: a threshold, silence after one, and patience with a series that alerts often."""
+"""When a novelty score is worth an alert: a threshold, silence after one, patience with a series that alerts often."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -26,6 +26,9 @@ class AlertPolicy:
         Each alert raises the threshold by this share of it ...
     fatigue_decay_s
         ... which decays with this time constant, seconds.
+    young_s
+        A series is young for this long, seconds, and its alerts are withheld: before a second day nobody knows its day.
+        They count for silence and patience all the same.
 
     """
 
@@ -34,12 +37,13 @@ class AlertPolicy:
     override: float = 3.0
     fatigue: float = 0.2
     fatigue_decay_s: float = 7 * _DAY_S
+    young_s: float = 2 * _DAY_S
 
     def __post_init__(self) -> None:
         for name in ("threshold", "override", "fatigue_decay_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("refractory_s", "fatigue"):
+        for name in ("refractory_s", "fatigue", "young_s"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
 
@@ -58,6 +62,8 @@ PROFILES: Mapping[str, AlertPolicy] = MappingProxyType(
 class AlertMemory:
     """What the rule remembers of a series; times in epoch seconds, ``None`` before the first."""
 
+    first_s: float | None = None
+    """When the series was first seen."""
     last_hot_s: float | None = None
     last_alert_s: float | None = None
     last_alert_score: float = 0.0
@@ -76,6 +82,7 @@ class Outcome(StrEnum):
 
     NOT_READY = "not_ready"
     COLD = "cold"
+    YOUNG = "young"
     REFRACTORY = "refractory"
     ALERT = "alert"
     OVERRIDE = "override"
@@ -102,7 +109,7 @@ def step(policy: AlertPolicy, memory: AlertMemory, *, time_s: float, score: floa
 
     Examples
     --------
-    >>> memory = AlertMemory()
+    >>> memory = AlertMemory(first_s=-172_800)
     >>> for time_s, score in ((0, 2.0), (300, 2.0), (600, 7.0), (90_000, 1.5)):
     ...     memory, outcome = step(PROFILES["nab"], memory, time_s=time_s, score=score)
     ...     print(outcome)
@@ -112,6 +119,8 @@ def step(policy: AlertPolicy, memory: AlertMemory, *, time_s: float, score: floa
     cold
 
     """
+    if memory.first_s is None:
+        memory = replace(memory, first_s=time_s)
     if score is None:
         return memory, Outcome.NOT_READY
     fatigue = memory.fatigue_at(policy, time_s)
@@ -122,15 +131,7 @@ def step(policy: AlertPolicy, memory: AlertMemory, *, time_s: float, score: floa
     elif score >= policy.override * memory.last_alert_score:
         outcome = Outcome.OVERRIDE
     else:
-        return _hot(memory, time_s), Outcome.REFRACTORY
-    after = AlertMemory(last_hot_s=time_s, last_alert_s=time_s, last_alert_score=score, fatigue=fatigue + policy.fatigue)
-    return after, outcome
-
-
-def _hot(memory: AlertMemory, time_s: float) -> AlertMemory:
-    return AlertMemory(
-        last_hot_s=time_s,
-        last_alert_s=memory.last_alert_s,
-        last_alert_score=memory.last_alert_score,
-        fatigue=memory.fatigue,
-    )
+        return replace(memory, last_hot_s=time_s), Outcome.REFRACTORY
+    alerted = replace(memory, last_hot_s=time_s, last_alert_s=time_s, last_alert_score=score, fatigue=fatigue + policy.fatigue)
+    is_young = memory.first_s is not None and time_s - memory.first_s < policy.young_s
+    return alerted, Outcome.YOUNG if is_young else outcome

@@ -98,11 +98,11 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
     True
     >>> for i in range(600):
     ...     detector.learn_one({"value": 10 + i % 12, "time_s": 300.0 * i})
-    >>> usual, odd = ({"value": value, "time_s": 300.0 * 600} for value in (10, 15.5))
+    >>> usual, odd = ({"value": value, "time_s": 300.0 * 600} for value in (10, 30))
     >>> round(detector.score_one(usual), 1), round(detector.score_one(odd), 1)
-    (0.2, 10.2)
+    (0.2, 3.1)
     >>> {term: round(decades, 1) for term, decades in detector.explain_one(odd).items()}
-    {'value_never_seen': 20.0, 'shape_never_seen': 20.0, 'wrong_for_this_hour': 0.9, 'new_extreme': 0.0}
+    {'value_never_seen': 4.8, 'shape_never_seen': 1.6, 'wrong_for_this_hour': 2.8, 'new_extreme': 3.0}
 
     """
 
