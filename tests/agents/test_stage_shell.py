@@ -240,3 +240,20 @@ async def test_a_partition_that_was_revoked_is_not_handed_over(house: House) -> 
     await house.shell.hand_over()
 
     assert house.broker.rows == {}
+
+
+async def test_after_a_hand_over_that_was_cut_off_nothing_is_folded_or_checkpointed_any_more(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.broker.may_acknowledge.clear()
+    await house.shell.on_batch("event", batch(1, b"bb"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(house.shell.hand_over(), 0.01)
+    house.broker.may_acknowledge.set()
+    house.clock_ms = 5000
+
+    await house.shell.on_batch("event", batch(2, b"ccc"))
+    await house.shell.tick()
+
+    assert house.broker.sent == [b"1", b"3"]
+    assert house.broker.rows == {}
+    assert house.ledger.standing(("in", 0)) == Standing(0, "")
