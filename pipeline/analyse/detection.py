@@ -166,7 +166,7 @@ class DetectionStage:
     def _judge_rollup(self, signals: Signals, offset: int) -> list[OutRecord]:
         key, params = service_key(signals.environment, signals.service), self._around.novelty
         known = self._services.get(key)
-        if params.mode == "off":
+        if params.mode == "disabled":
             return []
         if (known is None or not known.has_novelty) and self._n_novelty >= params.max_services:
             self.n_unwatched += 1

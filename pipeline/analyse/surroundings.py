@@ -24,6 +24,6 @@ class Surroundings:
     learning: LearningParams = field(default_factory=LearningParams)
     calendar: CalendarParams = field(default_factory=CalendarParams)
     memory: MemoryParams = field(default_factory=MemoryParams)
-    novelty: NoveltyParams = field(default_factory=lambda: NoveltyParams(mode="off"))
+    novelty: NoveltyParams = field(default_factory=lambda: NoveltyParams(mode="disabled"))
     app: str = ""
     version: str = ""

@@ -184,7 +184,7 @@ def test_a_shadow_alerts_nobody(mode: Any, events: list[Transition]) -> None:
 
 
 def test_off_means_no_verdict_and_past_the_limit_services_are_not_watched_and_counted() -> None:
-    assert Feed("off")(rollup(0)) is None
+    assert Feed("disabled")(rollup(0)) is None
 
     feed = Feed("shadow", max_services=1)
 
