@@ -8,7 +8,7 @@ published results of three detectors.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -137,7 +137,3 @@ def _best(points: Sequence[_Point], profile: Profile) -> float:
         best = max(best, total)
     return best
 
-
-def by_name(results: Mapping[str, Sequence[float]], times: Mapping[str, Sequence[str]], windows: Mapping[str, Sequence[tuple[str, str]]]) -> list[Marked]:
-    """Return the results of files by name, with their times and windows."""
-    return [Marked(name, times[name], scores, windows.get(name, ())) for name, scores in results.items()]

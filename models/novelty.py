@@ -28,7 +28,6 @@ _EXTREME_DECADES = 3.0
 _N_INTERVALS = 31
 _USUAL_INTERVAL_S = 300.0
 _LEAST_INTERVAL_S, _MOST_INTERVAL_S = 60.0, 86_400.0
-TERMS = ("value_never_seen", "shape_never_seen", "wrong_for_this_hour", "new_extreme")
 
 
 class Novelty(NamedTuple):
@@ -39,7 +38,7 @@ class Novelty(NamedTuple):
     score
         High is anomalous: about the mean of the terms, larger for series that are read more seldom; ``None`` until ready.
     terms
-        By name (see ``TERMS``), how rare in powers of ten: 4.5 is 1 in 30,000; empty until ready.
+        By name, how rare in powers of ten: 4.5 is 1 in 30,000; empty until ready.
 
     """
 
@@ -164,10 +163,16 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         if not (math.isfinite(value) and math.isfinite(time_s)):
             raise ValueError(f"value and time_s must be finite, got {value} and {time_s}")
         first = self._first if self.n_seen else value
-        x = max(-LARGEST, min(LARGEST, value - first))
+        x = value - first
+        if not -LARGEST < x < LARGEST:
+            x = math.copysign(LARGEST, x)
         pair, triple = _means(x, self._last)
         level = self._hours.level_with(x)
-        distances = self._values.distance(pair), self._shapes.distance(triple), self._hours.residual(level, time_s)
+        distances = (
+            as_float32(self._values.distance(pair)),
+            as_float32(self._shapes.distance(triple)),
+            as_float32(self._hours.residual(level, time_s)),
+        )
         return _Look(time_s, first, x, pair, triple, level, distances, self._novelty(x, distances))
 
     def _novelty(self, x: float, distances: tuple[float, float, float]) -> Novelty:
@@ -177,19 +182,26 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         least = 1e-7 * width + 1e-12
         margin = _EXTREME_MARGIN * width
         is_extreme = x > self._high + margin or x < self._low - margin
-        by_value, by_shape, by_hour = (
-            tail.decades(distance, least) or 0.0 for tail, distance in zip(self._tails, distances, strict=True)
-        )
+        values, shapes, hours = self._tails
+        by_value = values.decades(distances[0], least) or 0.0
+        by_shape = shapes.decades(distances[1], least) or 0.0
+        by_hour = hours.decades(distances[2], least) or 0.0
         extreme = _EXTREME_DECADES if is_extreme else 0.0
         score = (by_value + by_shape + by_hour + extreme) / 4 + self._seldom
-        return Novelty(score, dict(zip(TERMS, (by_value, by_shape, by_hour, extreme), strict=True)))
+        terms = {"value_never_seen": by_value, "shape_never_seen": by_shape, "wrong_for_this_hour": by_hour, "new_extreme": extreme}
+        return Novelty(score, terms)
 
     def _learn(self, look: _Look) -> None:
         self._first = look.first
         self.n_seen += 1
-        for tail, distance in zip(self._tails, look.distances, strict=True):
-            tail.learn(distance)
-        self._low, self._high = min(self._low, look.x), max(self._high, look.x)
+        values, shapes, hours = self._tails
+        values.learn(look.distances[0])
+        shapes.learn(look.distances[1])
+        hours.learn(look.distances[2])
+        if look.x > self._high:
+            self._high = look.x
+        elif look.x < self._low:
+            self._low = look.x
         self._hours.learn(look.level, look.time_s)
         self._shapes.add(look.triple)
         if len(self._pending) == _DELAY:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import number, reading
-from models.float32 import as_float32, from_bytes, to_bytes
+from models.float32 import from_bytes, to_bytes
 
 TAIL_SHARE = 0.15
 MOST_DECADES = 20.0
@@ -73,22 +73,21 @@ class TailCalibration:
         Parameters
         ----------
         distance
-            At least 0.
+            At least 0, a 32-bit number (see :func:`models.float32.as_float32`).
         least
             Added to the mean excess, so that a tail without width does not make a hair's breadth infinitely rare.
 
         """
         if not self._decades:
             return None
-        distance = as_float32(distance)
         limit = self._limit
         if distance <= limit:
             return self._decades * distance / limit if limit else 0.0
-        return min(MOST_DECADES, self._decades + (distance - limit) / (self._excess + least) / _LN10)
+        decades = self._decades + (distance - limit) / (self._excess + least) / _LN10
+        return decades if decades < MOST_DECADES else MOST_DECADES
 
     def learn(self, distance: float) -> None:
-        """Take one distance in, and fit anew when it is time."""
-        distance = as_float32(distance)
+        """Take one distance (a 32-bit number) in, and fit anew when it is time."""
         self.n += 1
         if self._n_in_block == _BLOCK:
             self._begin_block()
@@ -99,7 +98,7 @@ class TailCalibration:
             if len(self._kept) > _MOST_KEPT:
                 self._recut()
         self._since_fit += 1
-        if self.n >= FIRST_FIT and self._since_fit >= min(_REFIT, self.n / 10):
+        if self.n >= FIRST_FIT and (self._since_fit >= _REFIT or self._since_fit >= self.n / 10):
             self._fit()
 
     @property
