@@ -81,7 +81,9 @@ class Shapes:
 
     def add(self, number: float) -> None:
         """Take one number in."""
-        self.follow(number)
+        recent = self._recent
+        recent[SPAN] = number
+        recent[:SPAN] = recent[1:]
         if self._phase == 0:
             if self._end == len(self._numbers):
                 held = self._numbers[self._start :].copy()
