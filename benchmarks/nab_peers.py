@@ -5,9 +5,11 @@ the calibration, and the decades that come out through the policy of profile `na
 shown is the best threshold, chosen in hindsight on these very files: theirs is tuned, ours is not.
 """
 
+import io
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -77,14 +79,10 @@ PEERS: Mapping[str, Callable[[], Step]] = {
     "river StandardAbsoluteDeviation": _river_univariate(anomaly.StandardAbsoluteDeviation),
     "PySAD LODA": _pysad(lambda models: models.LODA(random_state=1)),
     "PySAD KNNCAD": _pysad(lambda models: models.KNNCAD(probationary_period=100)),
-    "PySAD HalfSpaceTrees": _pysad(
-        lambda models: models.HalfSpaceTrees(_LOW, _HIGH, num_trees=25, max_depth=8, random_state=1)
-    ),
+    "PySAD HalfSpaceTrees": _pysad(lambda models: models.HalfSpaceTrees(_LOW, _HIGH, num_trees=25, max_depth=8, random_state=1)),
     "PySAD StandardAbsoluteDeviation": _pysad(lambda models: models.StandardAbsoluteDeviation()),
     "PySAD MedianAbsoluteDeviation": _pysad(lambda models: models.MedianAbsoluteDeviation()),
-    "PySAD KitNet": _pysad(
-        lambda models: models.KitNet(max_size_ae=10, grace_feature_mapping=100, grace_anomaly_detector=200)
-    ),
+    "PySAD KitNet": _pysad(lambda models: models.KitNet(max_size_ae=10, grace_feature_mapping=100, grace_anomaly_detector=200)),
     "PySAD ExactStorm": _pysad(lambda models: models.ExactStorm(window_size=4000)),
 }
 """Left out for their time, measured here: river LocalOutlierFactor 1.1 ms a point, PySAD RobustRandomCutForest 13 ms,
@@ -132,7 +130,7 @@ def compare(all_series: Sequence[Series], ours: Mapping[str, float], progress: C
     found: list[tuple[str, str, Mapping[str, float]]] = []
     for name, build in PEERS.items():
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # one of PySAD's prints
                 warnings.simplefilter("ignore")
                 scores = [decades(series, build) for series in track(all_series, name, console=progress)]
         except ImportError as problem:
