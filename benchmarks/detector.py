@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from river.anomaly import HalfSpaceTrees
 from rich.console import Console
 from rich.table import Table
+from river.anomaly import HalfSpaceTrees
 
 from models.novelty import NoveltyDetector
 from pipeline.analyse.detection_params import DetectionParams

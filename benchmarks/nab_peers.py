@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from river import anomaly, stats
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from river import anomaly, stats
 
 from benchmarks.nab_files import Series
 from benchmarks.nab_score import Marked, marks

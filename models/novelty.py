@@ -61,7 +61,7 @@ class _Look(NamedTuple):
     novelty: Novelty
 
 
-class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is untyped
+class NoveltyDetector(AnomalyDetector):
     """Scores a point of a series by how far it, and the curve that leads to it, is from all that was seen in two weeks.
 
     Features: ``value``, and ``time_s`` (epoch seconds). Four terms, each as a power of ten of its rarity on this series:
@@ -107,7 +107,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """How many of the next points are learned from with care, because they follow watched ones."""
         self._low = self._high = 0.0
         self._last_s: float | None = None
-        self._intervals = array("I")
+        self._intervals = array("f")
         """The last 31 intervals between points, seconds; the next goes to ``_n_intervals`` modulo 31."""
         self._n_intervals = 0
         self._seldom = 0.0
@@ -122,7 +122,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """Whether a score means something."""
         return self._tails[0].n >= READY
 
-    def score_one(self, x: Features) -> float | None:  # type: ignore[override,unused-ignore] -- not ready is not 0
+    def score_one(self, x: Features) -> float | None:  # type: ignore[override] # river knows no score that is missing
         """Return how novel ``x`` is, high is anomalous; ``None`` until ready. Nothing changes.
 
         Raises
@@ -139,7 +139,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """Return the terms of the score of ``x`` (see :class:`Novelty`); empty until ready. Nothing changes."""
         return self._look(x).novelty.terms
 
-    def learn_one(self, x: Features) -> None:
+    def learn_one(self, x: Features) -> None:  # type: ignore[override] # river wants a dict; a mapping is enough
         """Take ``x`` for the newest point, and for normal."""
         self._learn(self._look(x))
 
@@ -221,10 +221,10 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """Make the point the newest one."""
         self._last = (look.x, *self._last[:1])
         if self._last_s is not None and look.time_s > self._last_s:
-            self._take_interval(round(min(look.time_s - self._last_s, _MOST_INTERVAL_S)))
+            self._take_interval(float(round(min(look.time_s - self._last_s, _MOST_INTERVAL_S))))
         self._last_s = look.time_s
 
-    def _take_interval(self, interval_s: int) -> None:
+    def _take_interval(self, interval_s: float) -> None:
         intervals = self._intervals
         i = self._n_intervals % _N_INTERVALS
         self._n_intervals += 1
@@ -273,7 +273,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
             self._n_unsettled = int(state["n_unsettled"])
             self._low, self._high = numbers(state["range"])
             self._last_s = number(state["last_s"][0]) if state["last_s"] else None
-            self._intervals, self._n_intervals = from_bytes(state["intervals"], "I")[:_N_INTERVALS], int(state["n_intervals"])
+            self._intervals, self._n_intervals = from_bytes(state["intervals"])[:_N_INTERVALS], int(state["n_intervals"])
             self._values.from_state(state["values"])
             self._shapes.from_state(state["shapes"])
             self._hours.from_state(state["hours"])

@@ -20,7 +20,7 @@ class ScoresAndLearns(Protocol):
         ...
 
 
-class RiverAdapter(AnomalyDetector):  # type: ignore[misc] -- river's base is untyped
+class RiverAdapter(AnomalyDetector):
     """Wraps a detector so that river's pipelines, metrics and estimator checks can use it.
 
     river knows no score that is missing: until the detector is ready it reads ``until_ready``, which says nothing. And

@@ -88,7 +88,7 @@ class TailCalibration:
         if distance <= limit:
             return self._decades * distance / limit if limit else 0.0
         decades = self._decades + (distance - limit) / (self._excess + least) / _LN10
-        return decades if decades < MOST_DECADES else MOST_DECADES
+        return min(MOST_DECADES, decades)
 
     def learn(self, distance: float) -> None:
         """Take one distance in, and fit anew when it is time."""
