@@ -24,9 +24,11 @@ from benchmarks.nab_score import Marked, marks
 from models.alert_policy import PROFILES, AlertMemory, step
 from models.tail_calibration import TailCalibration
 
-THRESHOLDS = (1.45, 2.0, 3.0, 4.0, 6.0)
+THRESHOLDS = (1.0, 1.45, 2.0, 3.0, 4.0)
 _SPREAD = 6.0
 """Standard deviations that are mapped to [0, 1] for detectors that want bounds."""
+_WARM_UP = 50
+"""Values until a mean and a standard deviation are worth standardising by, and again until a detector's scores are."""
 Step = Callable[[float], float]
 """Scores a standardised value, then learns it."""
 
@@ -95,14 +97,15 @@ def decades(series: Series, build: Callable[[], Step]) -> list[float | None]:
     mean, var = stats.Mean(), stats.Var()
     least = math.inf
     found: list[float | None] = []
-    for value in series.values:
+    for i, value in enumerate(series.values):
         sd = math.sqrt(max(var.get(), 0.0))
-        z = (value - mean.get()) / sd if sd else 0.0
-        score = score_and_learn(z)
-        score = score if math.isfinite(score) else 0.0
-        least = min(least, score)
-        found.append(tail.decades(score - least, 1e-9))
-        tail.learn(score - least)
+        found.append(None)
+        if i >= _WARM_UP:
+            score = score_and_learn((value - mean.get()) / sd if sd else 0.0)
+            if i >= 2 * _WARM_UP and math.isfinite(score):
+                least = min(least, score)
+                found[-1] = tail.decades(score - least, 1e-9)
+                tail.learn(score - least)
         mean.update(value)
         var.update(value)
     return found
