@@ -91,7 +91,7 @@ class NoveltyDetector(AnomalyDetector):
     >>> round(detector.score_one(usual), 1), round(detector.score_one(odd), 1)
     (0.2, 3.2)
     >>> {term: round(decades, 1) for term, decades in detector.explain_one(odd).items()}
-    {'value_never_seen': 4.8, 'shape_never_seen': 1.6, 'wrong_for_this_hour': 2.8, 'new_extreme': 3.0}
+    {'value_never_seen': 5.2, 'shape_never_seen': 1.7, 'wrong_for_this_hour': 2.8, 'new_extreme': 3.0}
 
     """
 

@@ -57,6 +57,7 @@ def test_a_restored_detector_goes_on_exactly(pattern: list[float], n: int, watch
 
     restored = NoveltyDetector().from_bytes(detector.to_bytes())
 
+    assert restored.to_bytes() == detector.to_bytes()
     for i, value in enumerate(more * 5, n + watched):
         assert restored.step_one(at(i, value)) == detector.step_one(at(i, value))
     assert restored.to_bytes() == detector.to_bytes()
