@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-shop bench-petshop bench-restore
+        bench-exact bench-restore bench-shop bench-petshop bench-nab bench-detector
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -69,6 +69,12 @@ bench-restore: $(STAMP) ## models after kills equal those of a run without: RUNS
 
 bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
 	@$(RUN)/python -m benchmarks.petshop --data $(or $(DATA),$(SHARED)/data/petshop) --split $(or $(SPLIT),train)
+
+bench-nab: $(STAMP) ## the Numenta benchmark: NAB=checkout [OUT=folder for result files] [PEERS=1]
+	@$(RUN)/python -m benchmarks.nab --nab $(or $(NAB),$(SHARED)/data/nab) $(if $(OUT),--out $(OUT)) $(if $(PEERS),--peers)
+
+bench-detector: $(STAMP) ## time and state of the detectors, beside river's HalfSpaceTrees
+	@$(RUN)/python -m benchmarks.detector
 
 clean: ## remove what was made
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

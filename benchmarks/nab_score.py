@@ -88,8 +88,10 @@ def marks(files: Iterable[Marked]) -> dict[str, float]:
         raise ValueError("no labelled windows in any file")
     points = [point for one in files for point in _points(one)]
     # the reward of a window that ends in probation cannot be had, but counts in NAB's perfect score
-    return {name: 100 * (_best(points, profile) / n_windows + profile.false_negative) / (profile.true_positive + profile.false_negative)
-            for name, profile in PROFILES.items()}
+    return {
+        name: 100 * (_best(points, profile) / n_windows + profile.false_negative) / (profile.true_positive + profile.false_negative)
+        for name, profile in PROFILES.items()
+    }
 
 
 def _points(one: Marked) -> Iterator[_Point]:
@@ -136,4 +138,3 @@ def _best(points: Sequence[_Point], profile: Profile) -> float:
                 best_in_window[point.window] = value
         best = max(best, total)
     return best
-

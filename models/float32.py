@@ -45,6 +45,6 @@ def from_bytes(data: object, typecode: str = "f") -> "array[float]":
     values.frombytes(data)
     if sys.byteorder == "big":
         values.byteswap()
-    if any(value != value or value in (float("inf"), float("-inf")) for value in values):
+    if not all(map(math.isfinite, values)):
         raise ValueError("not all are finite numbers")
     return values

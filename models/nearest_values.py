@@ -34,7 +34,7 @@ class NearestValues:
 
     """
 
-    __slots__ = ("_arrived", "_oldest", "_sorted", "capacity")
+    __slots__ = ("_arrived", "_is_trimmed", "_oldest", "_sorted", "capacity")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -42,6 +42,7 @@ class NearestValues:
         self._oldest = 0
         """Where in ``_arrived`` the next value goes once it is full."""
         self._sorted = array("f")
+        self._is_trimmed = False
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -77,6 +78,12 @@ class NearestValues:
         else:
             self._arrived.append(value)
         held.insert(bisect_left(held, value), value)
+        if not self._is_trimmed and len(held) == self.capacity:
+            self._trim()
+
+    def _trim(self) -> None:
+        """Give back the room that arrays grow with: it is a twentieth of the memory of every series."""
+        self._arrived, self._sorted, self._is_trimmed = array("f", self._arrived), array("f", self._sorted), True
 
     def to_state(self) -> dict[str, Any]:
         """Return the values in order of arrival."""

@@ -13,7 +13,7 @@ from models.detector import Features
 from models.errors import ModelStateError, number, numbers, reading
 from models.float32 import LARGEST, as_float32, from_bytes, to_bytes
 from models.nearest_values import NearestValues
-from models.shapes import Shapes
+from models.shapes import SPAN, Shapes
 from models.tail_calibration import FIRST_FIT, TailCalibration
 from models.time_of_day import TimeOfDay
 
@@ -71,7 +71,7 @@ class _Look(NamedTuple):
     novelty: Novelty
 
 
-class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is untyped
+class NoveltyDetector(AnomalyDetector):
     """Scores a point of a series by how far it, and the curve that leads to it, is from all that was seen in two weeks.
 
     Features: ``value``, and ``time_s`` (epoch seconds). Four terms, each as a power of ten of its rarity on this series:
@@ -99,9 +99,9 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
     ...     detector.learn_one({"value": 10 + i % 12, "time_s": 300.0 * i})
     >>> usual, odd = ({"value": value, "time_s": 300.0 * 600} for value in (10, 30))
     >>> round(detector.score_one(usual), 1), round(detector.score_one(odd), 1)
-    (0.2, 3.1)
+    (0.2, 3.2)
     >>> {term: round(decades, 1) for term, decades in detector.explain_one(odd).items()}
-    {'value_never_seen': 4.8, 'shape_never_seen': 1.6, 'wrong_for_this_hour': 2.8, 'new_extreme': 3.0}
+    {'value_never_seen': 5.2, 'shape_never_seen': 1.7, 'wrong_for_this_hour': 2.8, 'new_extreme': 3.0}
 
     """
 
@@ -113,9 +113,11 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """The last two values, newest first, less the first."""
         self._pending: tuple[float, ...] = ()
         """Means of two that are not remembered yet, oldest first."""
+        self._n_unsettled = 0
+        """How many of the next points are learned from with care, because they follow watched ones."""
         self._low = self._high = 0.0
         self._last_s: float | None = None
-        self._intervals = array("I")
+        self._intervals = array("f")
         """The last 31 intervals between points, seconds; the next goes to ``_n_intervals`` modulo 31."""
         self._n_intervals = 0
         self._seldom = 0.0
@@ -128,9 +130,9 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
     @property
     def is_ready(self) -> bool:
         """Whether a score means something."""
-        return self.n_seen >= READY
+        return self._tails[0].n >= READY
 
-    def score_one(self, x: Features) -> float | None:  # type: ignore[override,unused-ignore] -- not ready is not 0
+    def score_one(self, x: Features) -> float | None:  # type: ignore[override] # river knows no score that is missing
         """Return how novel ``x`` is, high is anomalous; ``None`` until ready. Nothing changes.
 
         Raises
@@ -147,7 +149,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """Return the terms of the score of ``x`` (see :class:`Novelty`); empty until ready. Nothing changes."""
         return self._look(x).novelty.terms
 
-    def learn_one(self, x: Features) -> None:
+    def learn_one(self, x: Features) -> None:  # type: ignore[override] # river wants a dict; a mapping is enough
         """Take ``x`` for the newest point, and for normal."""
         self._learn(self._look(x))
 
@@ -160,14 +162,15 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
     def watch_one(self, x: Features) -> Novelty:
         """Score and explain, and make ``x`` the newest point without taking it for normal: while the service is in trouble.
 
-        A second outage of the same shape then scores like the first.
+        A second outage of the same shape then scores like the first. Nor is anything learned from the 22 points
+        after the last one that was watched, but the level at this hour: their curves still hold some of it.
         """
         look = self._look(x)
         if self.n_seen:
             self._advance(look)
             self._shapes.follow(look.triple)
-            self._hours.follow(look.level)
             self._pending = ()
+            self._n_unsettled = SPAN + 1
         return look.novelty
 
     def usual_at(self, time_s: float) -> "Usual | None":
@@ -211,29 +214,37 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
     def _learn(self, look: _Look) -> None:
         self._first = look.first
         self.n_seen += 1
-        values, shapes, hours = self._tails
-        values.learn(look.distances[0])
-        shapes.learn(look.distances[1])
-        hours.learn(look.distances[2])
+        if self._n_unsettled:
+            self._n_unsettled -= 1
+            self._shapes.follow(look.triple)
+        else:
+            self._remember(look)
         if look.x > self._high:
             self._high = look.x
         elif look.x < self._low:
             self._low = look.x
         self._hours.learn(look.level, look.time_s)
+        self._advance(look)
+
+    def _remember(self, look: _Look) -> None:
+        """Put the point, or what is old enough by now, into the memories."""
+        values, shapes, hours = self._tails
+        values.learn(look.distances[0])
+        shapes.learn(look.distances[1])
+        hours.learn(look.distances[2])
         self._shapes.add(look.triple)
         if len(self._pending) == _DELAY:
             self._values.add(self._pending[0])
         self._pending = (*self._pending[1 - _DELAY :], look.pair)
-        self._advance(look)
 
     def _advance(self, look: _Look) -> None:
         """Make the point the newest one."""
         self._last = (look.x, *self._last[:1])
         if self._last_s is not None and look.time_s > self._last_s:
-            self._take_interval(round(min(look.time_s - self._last_s, _MOST_INTERVAL_S)))
+            self._take_interval(float(round(min(look.time_s - self._last_s, _MOST_INTERVAL_S))))
         self._last_s = look.time_s
 
-    def _take_interval(self, interval_s: int) -> None:
+    def _take_interval(self, interval_s: float) -> None:
         intervals = self._intervals
         i = self._n_intervals % _N_INTERVALS
         self._n_intervals += 1
@@ -254,6 +265,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
             "n_seen": self.n_seen,
             "first": self._first,
             "last": list(self._last),
+            "n_unsettled": self._n_unsettled,
             "pending": list(self._pending),
             "range": [self._low, self._high],
             "last_s": [] if self._last_s is None else [self._last_s],
@@ -278,9 +290,10 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         with reading(state, "novelty", 1):
             self.n_seen, self._first, self._seldom = int(state["n_seen"]), number(state["first"]), number(state["seldom"])
             self._last, self._pending = numbers(state["last"][:2]), numbers(state["pending"][:_DELAY])
+            self._n_unsettled = int(state["n_unsettled"])
             self._low, self._high = numbers(state["range"])
             self._last_s = number(state["last_s"][0]) if state["last_s"] else None
-            self._intervals, self._n_intervals = from_bytes(state["intervals"], "I")[:_N_INTERVALS], int(state["n_intervals"])
+            self._intervals, self._n_intervals = from_bytes(state["intervals"])[:_N_INTERVALS], int(state["n_intervals"])
             self._values.from_state(state["values"])
             self._shapes.from_state(state["shapes"])
             self._hours.from_state(state["hours"])
@@ -335,5 +348,4 @@ def one_in(decades: float) -> int:
     (30000, 2)
 
     """
-    n = 10**decades
-    return round(n, -math.floor(decades))
+    return round(round(10**decades), -math.floor(decades))

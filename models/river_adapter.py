@@ -20,7 +20,7 @@ class ScoresAndLearns(Protocol):
         ...
 
 
-class RiverAdapter(AnomalyDetector):  # type: ignore[misc] -- river's base is untyped
+class RiverAdapter(AnomalyDetector):
     """Wraps a detector so that river's pipelines, metrics and estimator checks can use it.
 
     river knows no score that is missing: until the detector is ready it reads ``until_ready``, which says nothing. And
@@ -30,7 +30,8 @@ class RiverAdapter(AnomalyDetector):  # type: ignore[misc] -- river's base is un
     Parameters
     ----------
     make
-        Makes an untrained detector (a class, or a function), so that clones are untrained.
+        Makes an untrained detector, so that clones are untrained: a function, because river takes a class of its own kind
+        for a detector.
     features
         Makes the detector's features of river's; the features as they are by default.
     until_ready
@@ -44,7 +45,7 @@ class RiverAdapter(AnomalyDetector):  # type: ignore[misc] -- river's base is un
     --------
     >>> from models.novelty import NoveltyDetector
     >>> from river.anomaly import ThresholdFilter
-    >>> guarded = ThresholdFilter(RiverAdapter(NoveltyDetector), threshold=1.45)
+    >>> guarded = ThresholdFilter(RiverAdapter(lambda: NoveltyDetector()), threshold=1.45)
     >>> for i in range(150):
     ...     guarded.learn_one({"value": 10 + i % 7, "time_s": 300.0 * i})
     >>> guarded.classify(guarded.score_one({"value": 10, "time_s": 45_000.0}))

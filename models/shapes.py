@@ -17,7 +17,7 @@ SPAN = (N_NUMBERS - 1) * STRIDE
 """A shape is the newest number and the seven before it, three points apart: 22 points."""
 _PENDING = N_NUMBERS
 """A shape is compared with only when it is 24 points old: eight strides."""
-_ROOM = 128
+_ROOM = 64
 """Numbers that fit behind the memory before it is moved to the front."""
 _N_NEAREST = 3
 
@@ -103,7 +103,13 @@ class Shapes:
     def to_state(self) -> dict[str, Any]:
         """Return plain data and bytes."""
         numbers = array("f", self._numbers[self._start : self._end].tobytes())
-        return {"kind": "shapes", "v": 1, "phase": self._phase, "recent": to_bytes(self._recent[:SPAN]), "numbers": to_bytes(numbers)}
+        return {
+            "kind": "shapes",
+            "v": 1,
+            "phase": self._phase,
+            "recent": to_bytes(self._recent[:SPAN]),
+            "numbers": to_bytes(numbers),
+        }
 
     def from_state(self, state: Mapping[str, Any]) -> "Shapes":
         """Take it over.

@@ -22,7 +22,9 @@ _BLOCK = 100
 _LEAST_TAIL = 8
 _MOST_KEPT = 960
 _RECUT_TO = 915
-"""Large distances kept: never fewer than the 901 that a fit over 6000 looks at, while these are the largest."""
+"""Large distances kept: never fewer than the 901 that a fit over 6000 looks at, until the window moves on."""
+_LEAST_KEPT, _LOWERING = 800, 0.9
+"""With fewer left, the cut is lowered by a tenth a block."""
 _ROUNDED = 1.2e-7
 """What is kept is rounded by this share at most, and equal distances are to stay equal."""
 _LN10 = math.log(10)
@@ -38,8 +40,8 @@ class TailCalibration:
     -----
     Only distances large enough to be among the k largest are kept, at most 960, as 32-bit numbers: up to 6000 distances
     the fit is exactly that of all of them. Then the window moves on, 100 at a time, and what falls under the cut in force
-    is lost: when too few are left, all new ones are kept until a new cut is found, so that a tail that shrinks is
-    followed within about a hundred distances. Memory and snapshot 4 kB; time O(1), a fit of about 10 us every 200 distances
+    is lost: while fewer than k are left, these are the tail, and a share as much smaller; with fewer than 800, the cut
+    is lowered until there are enough again. Memory and snapshot 4 kB; time O(1), a fit of about 10 us every 200 distances
     (earlier more often). Samples until ready: 100.
 
     Examples
@@ -86,7 +88,7 @@ class TailCalibration:
         if distance <= limit:
             return self._decades * distance / limit if limit else 0.0
         decades = self._decades + (distance - limit) / (self._excess + least) / _LN10
-        return decades if decades < MOST_DECADES else MOST_DECADES
+        return min(MOST_DECADES, decades)
 
     def learn(self, distance: float) -> None:
         """Take one distance in, and fit anew when it is time."""
@@ -105,8 +107,8 @@ class TailCalibration:
     def _begin_block(self) -> None:
         if len(self._block_counts) == WINDOW // _BLOCK:
             del self._kept[: self._block_counts.pop(0)]
-            if len(self._kept) <= TAIL_SHARE * WINDOW:
-                self._cut = 0.0
+            if len(self._kept) < _LEAST_KEPT:
+                self._cut *= _LOWERING
         self._block_counts.append(0)
 
     def _recut(self) -> None:

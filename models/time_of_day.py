@@ -62,10 +62,6 @@ class TimeOfDay:
         else:
             self._bins[i], self._seen[i] = level, 1
 
-    def follow(self, level: float) -> None:
-        """Make the level the newest one, and do not remember it: while learning is frozen."""
-        self.level = level
-
     def to_state(self) -> dict[str, Any]:
         """Return plain data and bytes."""
         level = [] if self.level is None else [self.level]
