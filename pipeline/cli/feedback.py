@@ -1,6 +1,6 @@
 """`tocsin feedback`: tell the detectors what a service's alerts were worth."""
 
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,11 +8,13 @@ import typer
 from pipeline.cli.options import AsJson, Broker, ConfigDir, settings_of
 from pipeline.cli.output import say_json, tell
 from pipeline.cli.running import run
-from pipeline.contracts.codec import encode
-from pipeline.contracts.keys import service_key, split_service_key
+from pipeline.cli.story import find_alert
+from pipeline.contracts.alerts import AlertEvent
+from pipeline.contracts.codec import decode, encode
+from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import FeedbackVerdict
 from pipeline.contracts.telemetry import Feedback
-from pipeline.errors import UsageError
+from pipeline.errors import RecordInvalid, UsageError
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -25,13 +27,14 @@ _EFFECTS = {
 
 
 def feedback(
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="environment/service, as alerts name it.")],
+    name: Annotated[str, typer.Argument(metavar="SERVICE|ALERT", help="environment/service, an alert's id, or its dedup key.")],
     verdict: Annotated[FeedbackVerdict, typer.Argument(help="What the alert was.")],
     *,
     condition: Annotated[
         str,
         typer.Option(
-            metavar="CONDITION", help="Whose alert: latency, errors, traffic, silence, saturation:cpu; default: all in alarm."
+            metavar="CONDITION",
+            help="Whose alert: latency, errors, saturation:cpu ...; default: the alert's that is named, else all in alarm.",
         ),
     ] = "",
     by: Annotated[str, typer.Option(metavar="NAME", help="Who says so.")] = "",
@@ -41,29 +44,46 @@ def feedback(
     as_json: AsJson = False,
 ) -> None:
     """Say of a service's alert that it was a false positive, is expected, or shows the new normal."""
-    from pipeline.adapters.clock import now_ms  # noqa: PLC0415 - what --help need not wait for
-
-    try:
-        environment, name = split_service_key(service)
-    except ValueError as problem:
-        raise UsageError(f"name the service as environment/service, got {service!r}") from problem
-    if not environment or not name:
-        raise UsageError(f"name the service as environment/service, got {service!r}")
-    said = Feedback(
-        environment=environment, service=name, time=now_ms(), verdict=verdict.value, condition=condition, by=by, note=note
-    )
-    run(_send(settings_of(config, broker), said))
+    said = run(_say(settings_of(config, broker), name, verdict, condition, by, note))
     if as_json:
         say_json(said)
     else:
-        at = datetime.fromtimestamp(int(said.time) / 1000, UTC)
-        about = condition or "all that is in alarm"
-        tell(f"{service}, {about}: {verdict.value} as of {at:%H:%M:%S} UTC: {_EFFECTS[verdict]}")
+        about = said.condition or "all that is in alarm"
+        tell(f"{service_key(said.environment, said.service)}, {about}: {verdict.value}: {_EFFECTS[verdict]}")
 
 
-async def _send(settings: "Settings", said: Feedback) -> None:
-    from pipeline.adapters.kafka import producer, speaking_to  # noqa: PLC0415 - what --help need not wait for
+async def _say(  # noqa: PLR0917 - what was said
+    settings: "Settings", name: str, verdict: FeedbackVerdict, condition: str, by: str, note: str
+) -> Feedback:
+    from pipeline.adapters.clock import now_ms  # noqa: PLC0415 - what --help need not wait for
+    from pipeline.adapters.kafka import producer, speaking_to  # noqa: PLC0415
 
-    key = service_key(said.environment, said.service).encode()
+    alert = await _alert(settings, name) if name.count("/") != 1 else None
+    key = name if alert is None else service_key(alert.environment, alert.service)
+    environment, _, service = key.partition("/")
+    if not environment or not service:
+        raise UsageError(f"name the service as environment/service, an alert's id, or its dedup key, got {name!r}")
+    said = Feedback(
+        environment=environment,
+        service=service,
+        time=now_ms(),
+        verdict=verdict.value,
+        condition=condition or ("" if alert is None else alert.condition),
+        by=by,
+        note=note,
+    )
     async with speaking_to(settings.connection), producer(settings.connection) as sender:
-        await sender.send_and_wait(settings.topics.names()["feedback"], value=encode(said), key=key, timestamp_ms=int(said.time))
+        topic = settings.topics.names()["feedback"]
+        await sender.send_and_wait(topic, value=encode(said), key=key.encode(), timestamp_ms=int(said.time))
+    return said
+
+
+async def _alert(settings: "Settings", name: str) -> AlertEvent | None:
+    """Return the newest event of the alert that ``name`` means, if it means one."""
+    from pipeline.cli.reading import read  # noqa: PLC0415 - what --help need not wait for
+
+    events = []
+    async for record in read(settings.connection, {"alert-events": settings.topics.names()["alert-events"]}):
+        with suppress(RecordInvalid):  # `tail` shows what is unreadable
+            events.append(decode(record.value or b"", AlertEvent))
+    return find_alert(name, events)

@@ -50,7 +50,7 @@ def test_version_is_readable_and_json(capsys: Captured) -> None:
     ("arguments", "why"),
     [
         (["nonsense"], "No such command"),
-        (["feedback", "cart", "expected"], "environment/service"),
+        (["feedback", "/cart", "expected"], "environment/service"),
         (["feedback", "prod/cart", "great"], "Invalid value"),
         (["worker", "--role", "everything"], "Invalid value"),
         (["worker", "--set", "delay"], "SETTING.KEY=VALUE"),
