@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,8 @@ SESSION_S = 2.0
 """The session timeout of the test profile."""
 WIDE_S = 25
 """For so long one service reports whole minutes: its last window is then over before the last fault is."""
+SENDER_PATIENCE_MS = 180_000
+"""The senders outlive the broker's longest absence, so that what was sent is known."""
 SETTLE_S = 90
 """How long the published totals may stand still, short of what was sent, before a run is called inexact."""
 
@@ -156,7 +159,7 @@ async def feed(run: Run, stop: asyncio.Event) -> None:
         bootstrap_servers=run.broker.bootstrap,
         enable_idempotence=run.broker.is_persistent,
         acks="all",
-        request_timeout_ms=60_000,
+        request_timeout_ms=SENDER_PATIENCE_MS,
     )
     await producer.start()
     sent: set[asyncio.Future[object]] = set()
@@ -255,6 +258,29 @@ def clocked(began: float) -> Callable[[str], None]:
     return lambda text: print(f"{time.monotonic() - began:6.1f} s{text}", flush=True)
 
 
+@contextlib.contextmanager
+def own_broker(kind: str, folder: Path) -> Iterator[EmbeddedBroker | KafkaBroker]:
+    """Give a run a broker of its own: one that is killed recovers every log it has, those of earlier runs too."""
+    broker = KafkaBroker(folder=folder) if kind == "kafka" else EmbeddedBroker(folder=folder)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+def run_on(broker: EmbeddedBroker | KafkaBroker, seed: int, folder: Path) -> Run:
+    """Return a run with topics and configuration of its own."""
+    topics = write_config(
+        folder / "config",
+        prefix=f"r{seed}-",
+        bootstrap=broker.bootstrap,
+        partitions=PARTITIONS,
+        changed={**SMALL, "worker": {"embedded_broker": not broker.is_persistent}},
+    )
+    return Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
+
+
 async def main(options: argparse.Namespace) -> int:
     """Play all runs; return the exit code."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -262,37 +288,28 @@ async def main(options: argparse.Namespace) -> int:
     exact = lost = doubled = 0
     rows: list[str] = []
     kept = Path(tempfile.mkdtemp(prefix="tocsin-exact-"))
-    broker = KafkaBroker(folder=kept / "broker") if options.broker == "kafka" else EmbeddedBroker(folder=kept / "broker")
-    broker.start()
-    try:
-        for number in range(options.runs):
-            seed = options.seed + number
-            folder = kept / f"run-{seed}"
-            folder.mkdir()
-            topics = write_config(
-                folder / "config",
-                prefix=f"r{seed}-",
-                bootstrap=broker.bootstrap,
-                partitions=PARTITIONS,
-                changed={**SMALL, "worker": {"embedded_broker": not broker.is_persistent}},
-            )
-            run = Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
-            print(f"run {number + 1} of {options.runs}, seed {seed}", flush=True)
-            began = time.monotonic()
+    for number in range(options.runs):
+        seed = options.seed + number
+        print(f"run {number + 1} of {options.runs}, seed {seed}", flush=True)
+        began = time.monotonic()
+        folder = kept / f"run-{seed}"
+        folder.mkdir()
+        with own_broker(options.broker, folder / "broker") as broker:
+            run = run_on(broker, seed, folder)
             wrong = await one(run, clocked(began))
-            missing, extra = lost_and_doubled(run.truth, run.published)
-            exact, lost, doubled = exact + (not wrong), lost + missing, doubled + extra
-            faults += run.faults
-            verdict = "exact" if not wrong else "NOT EXACT"
-            rows.append(
-                f"{seed:>6} {run.truth.sent:>8,} {run.published.counted:>8,} {run.published.n_late:>6,} "
-                f"{run.published.rejected:>8,} {time.monotonic() - began:>6.0f} s  {verdict}"
-            )
-            print(rows[-1], flush=True)
-            for line in wrong[:20]:
-                print(f"    {line}", flush=True)
-    finally:
-        broker.stop()
+        missing, extra = lost_and_doubled(run.truth, run.published)
+        exact, lost, doubled = exact + (not wrong), lost + missing, doubled + extra
+        faults += run.faults
+        verdict = "exact" if not wrong else "NOT EXACT"
+        rows.append(
+            f"{seed:>6} {run.truth.sent:>8,} {run.published.counted:>8,} {run.published.n_late:>6,} "
+            f"{run.published.rejected:>8,} {time.monotonic() - began:>6.0f} s  {verdict}"
+        )
+        print(rows[-1], flush=True)
+        for line in wrong[:20]:
+            print(f"    {line}", flush=True)
+        if not wrong and not options.keep:
+            shutil.rmtree(folder)
     print(f"\n{'seed':>6} {'sent':>8} {'counted':>8} {'late':>6} {'rejected':>8} {'took':>8}  totals")
     print("\n".join(rows))
     if exact == options.runs and not options.keep:

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.letters import Letter, Resend, counts_by_reason, describe, distinct, letter_of, resend_of, summary
+from pipeline.cli.letters import (
+    Letter,
+    Resend,
+    counts_by_reason,
+    describe,
+    distinct,
+    letter_of,
+    replayed_id,
+    replayed_note,
+    resend_of,
+    summary,
+)
 from pipeline.cli.options import AsJson, Broker, ConfigDir, examples, settings_of
 from pipeline.cli.output import say, say_columns, say_json, tell
 from pipeline.cli.running import run
@@ -51,11 +62,12 @@ def list_(
             moment(letter.why.timestamp_ms),
             f"{letter.why.n_rejected} of {letter.why.n_records}",
             ", ".join(letter.reasons),
+            "yes" if letter.is_replayed else "-",
             "(tombstone)" if letter.value is None else safe_bytes(letter.value, 60),
         )
         for letter in newest
     ]
-    say_columns([("id", "came from", "time", "records", "reasons", "bytes begin"), *rows])
+    say_columns([("id", "came from", "time", "records", "reasons", "sent again", "bytes begin"), *rows])
     say(f"{len(letters)} in all, by reason: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
 
 
@@ -93,17 +105,18 @@ def replay(
     which: Annotated[list[str] | None, typer.Argument(metavar="[ID|TOPIC/PARTITION/OFFSET]...", help="Default: all.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also those that were sent again before.")] = False,
     reason: ReasonFilter = None,
     config: ConfigDir = None,
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters to their topics again: untouched bytes; of partly bad messages the rejected records only."""
+    """Send dead letters to their topics again, each once: untouched bytes; of partly bad messages the rejected records only."""
     settings = settings_of(config, broker)
     letters = run(_read(settings))
-    chosen = [_find(letters, name) for name in which] if which else letters
-    resends = [(letter, resend_of(letter)) for letter in _filtered(chosen, reason)]
-    sound = [resend for _, resend in resends if not resend.refusal]
+    chosen = [_find(letters, name) for name in which] if which else [one for one in letters if again or not one.is_replayed]
+    resends = [(letter, resend_of(letter, again=again)) for letter in _filtered(chosen, reason)]
+    sound = [(letter, resend) for letter, resend in resends if not resend.refusal]
     if not dry_run:
         run(_send(settings, sound))
     for letter, resend in resends:
@@ -143,14 +156,19 @@ async def _read(settings: "Settings") -> list[Letter]:
 
     names = {"dead-letters": settings.topics.names()["dead-letters"]}
     letters: list[Letter] = []
+    replayed_ids: set[str] = set()
     async for record in read(settings.connection, names):
         letter = letter_of(record.offset, record.value, record.headers)
+        letter_id = replayed_id(record.headers)
         if letter is not None:
             letters.append(letter)
-    return distinct(letters)
+        elif letter_id is not None:
+            replayed_ids.add(letter_id)
+    return distinct(letters, replayed_ids)
 
 
-async def _send(settings: "Settings", resends: list[Resend]) -> None:
+async def _send(settings: "Settings", resends: list[tuple[Letter, Resend]]) -> None:
+    """Send each letter, and note on the dead-letter topic that it was sent, in this order: a crash between repeats it."""
     from pipeline.adapters.kafka import producer, speaking_to  # noqa: PLC0415
 
     async with speaking_to(settings.connection), producer(settings.connection) as sender:
@@ -158,7 +176,14 @@ async def _send(settings: "Settings", resends: list[Resend]) -> None:
             await sender.send(
                 resend.topic, resend.value, key=resend.key, timestamp_ms=resend.timestamp_ms, headers=list(resend.headers)
             )
-            for resend in resends
+            for _, resend in resends
         ]
         for sent in waiting:
             await sent
+        names = settings.topics.names()
+        notes = []
+        for letter, _ in resends:
+            topic, key, headers = replayed_note(letter)
+            notes.append(await sender.send(names[topic], None, key=key, headers=list(headers)))
+        for noted in notes:
+            await noted

@@ -2,15 +2,15 @@
 
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 
 import msgspec
 import orjson
 
 from pipeline.cli.lines import decode_dead_letter
 from pipeline.cli.wording import MAX_TEXT, moment, safe, safe_bytes
-from pipeline.contracts.dead_letters import HEADER, REPLAY_HEADER, DeadLetter
+from pipeline.contracts.dead_letters import HEADER, REPLAY_HEADER, REPLAYED_HEADER, DeadLetter
 from pipeline.contracts.records import Headers
 from pipeline.errors import RecordInvalid
 
@@ -19,12 +19,16 @@ HEX_LINE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """A dead letter and the record that it is: ``offset`` on the dead-letter topic, untouched ``value``, other headers."""
+    """A dead letter and the record that it is: ``offset`` on the dead-letter topic, untouched ``value``, other headers.
+
+    ``is_replayed``: a note on the topic says that it was sent again.
+    """
 
     offset: int
     why: DeadLetter
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+    is_replayed: bool = False
 
     @property
     def place(self) -> str:
@@ -59,12 +63,23 @@ def letter_of(offset: int, value: bytes | None, headers: Headers | tuple[tuple[s
     return Letter(offset=offset, why=why, value=None if why.is_tombstone else value, headers=others)
 
 
-def distinct(letters: Iterable[Letter]) -> list[Letter]:
+def replayed_id(headers: Headers | tuple[tuple[str, bytes | None], ...]) -> str | None:
+    """Return the id of the letter that a record of the topic says was sent again; ``None`` when it says no such thing."""
+    letter_id = dict(headers).get(REPLAYED_HEADER)
+    return None if letter_id is None else letter_id.decode(errors="replace")
+
+
+def replayed_note(letter: Letter) -> tuple[str, bytes, tuple[tuple[str, bytes], ...]]:
+    """Return topic (logical), key and headers of the note that a letter was sent again; its value is null."""
+    return "dead-letters", letter.place.encode(), ((REPLAYED_HEADER, letter.why.id.encode()),)
+
+
+def distinct(letters: Iterable[Letter], replayed_ids: Container[str] = ()) -> list[Letter]:
     """Return each rejected record once, the newest last: a re-run rejects the same record again, with the same id."""
     by_id: dict[str, Letter] = {}
     for letter in letters:
         by_id.pop(letter.why.id, None)
-        by_id[letter.why.id] = letter
+        by_id[letter.why.id] = replace(letter, is_replayed=letter.why.id in replayed_ids)
     return list(by_id.values())
 
 
@@ -73,10 +88,11 @@ def counts_by_reason(letters: Iterable[Letter]) -> dict[str, int]:
     return dict(Counter(reason for letter in letters for reason in letter.reasons).most_common())
 
 
-def resend_of(letter: Letter) -> Resend:
+def resend_of(letter: Letter, *, again: bool = False) -> Resend:
     """Return what a replay sends: the untouched bytes; of a partly bad message, the rejected records alone.
 
-    The records of a message that were sound are counted already, and are not sent a second time.
+    The records of a message that were sound are counted already, and are not sent a second time; nor is a letter that
+    was sent before, unless ``again`` says so; nor one whose bytes were cut, of which only a part is here.
     """
     why = letter.why
     indexes = [rejection.index for rejection in why.rejections if rejection.index is not None]
@@ -89,7 +105,11 @@ def resend_of(letter: Letter) -> Resend:
             value = _records_at(letter.value, indexes)
         except ValueError as problem:
             refusal = str(problem)
-    if value is None and why.key_base64 is None:
+    if letter.is_replayed and not again:
+        refusal = "it was sent again before (--again sends it once more, and its readings may count twice)"
+    elif why.n_value_bytes:
+        refusal = f"its value of {why.n_value_bytes} bytes was too long to be kept whole: the record itself is at {letter.place}"
+    elif value is None and why.key_base64 is None:
         refusal = "it has neither key nor value, and no client can send that"
     return Resend(
         topic=why.topic,
@@ -109,6 +129,7 @@ def describe(letter: Letter) -> list[str]:
         f"id            {safe(why.id)}",
         f"came from     {safe(letter.place)}, {moment(why.timestamp_ms, with_date=True)} UTC",
         f"key           {key}",
+        f"sent again    {'yes' if letter.is_replayed else 'no'}",
         f"records       {why.n_rejected} of {why.n_records} rejected, under configuration {safe(why.config)}",
     ]
     if why.service:
@@ -147,6 +168,7 @@ def summary(letter: Letter) -> dict[str, object]:
     return {
         "place": letter.place,
         "reasons": letter.reasons,
+        "replayed": letter.is_replayed,
         "dead_letter": msgspec.to_builtins(letter.why),
         "value": None if letter.value is None else safe_bytes(letter.value, MAX_TEXT),
     }

@@ -12,8 +12,12 @@ from pipeline.contracts.alerts import Alert, AlertEvent
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.codec import decode
 from pipeline.contracts.config import ConfigRecord
+<<<<<<< HEAD
 from pipeline.contracts.dead_letters import HEADER, DeadLetter
 from pipeline.contracts.models import read_snapshot
+=======
+from pipeline.contracts.dead_letters import HEADER, REPLAYED_HEADER, DeadLetter
+>>>>>>> main
 from pipeline.contracts.partials import Bundle
 from pipeline.contracts.remediation import CloudEvent, RemediationRequest, RemediationResult
 from pipeline.contracts.signals import LateCount, Signals, SignalsRecord
@@ -61,8 +65,11 @@ def line_of(
     shown_key = "" if key is None else safe_bytes(key)
     is_readable = True
     try:
-        if topic == "dead-letters":
-            record: object = _dead_letter(headers)
+        if topic == "dead-letters" and REPLAYED_HEADER in headers:
+            record: object = {"replayed": safe_bytes(headers[REPLAYED_HEADER] or b"")}
+            text = f"{shown_key} was sent again"
+        elif topic == "dead-letters":
+            record = _dead_letter(headers)
             text = dead_letter_line(decode_dead_letter(headers), value)
         elif value is None:
             record, text = None, "(gone: a tombstone)"

@@ -78,6 +78,7 @@ class Entry:
 
 NO_HEADERS: Mapping[str, bool] = {}
 REPLAYABLE: Mapping[str, bool] = {dead_letters.REPLAY_HEADER: False}
+REPLAYED: Mapping[str, bool] = {dead_letters.REPLAYED_HEADER: False}
 CLOUD_EVENT: Mapping[str, bool] = dict.fromkeys(
     ("content-type", "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "ce_dataschema"), True
 )
@@ -240,12 +241,13 @@ CATALOGUE: Mapping[LogicalName, Entry] = {
     ),
     "dead-letters": Entry(
         title="Dead letters",
-        description="Records that were refused, untouched; one more header says where each came from, and why.",
+        description="Records that were refused, untouched; one more header says where each came from, and why. "
+        "A record without it, and without a value, notes that the letter under its key was sent again.",
         family=DEAD_LETTER,
         record_header=dead_letters.HEADER,
-        headers=NO_HEADERS,
+        headers=REPLAYED,
         content_type="application/octet-stream",
-        written_by=("ingest", "analyse", "act"),
+        written_by=("ingest", "analyse", "act", "people"),
         read_by=("people",),
     ),
     "config": Entry(

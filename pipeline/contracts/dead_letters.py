@@ -16,6 +16,9 @@ HEADER = "tocsin-dead-letter"
 REPLAY_HEADER = "tocsin-replayed-from"
 """Set on a replayed record: ``topic/partition/offset`` of the dead letter."""
 
+REPLAYED_HEADER = "tocsin-replayed"
+"""Of a note on the dead-letter topic, without a value, under the letter's own key: the letter with this id was sent again."""
+
 
 class DeadLetter(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Where a rejected record came from, and each rule that it broke.

@@ -313,7 +313,8 @@ async def test_a_log_that_was_emptied_counts_as_read(kafka_broker: LocalBroker) 
     await produce(kafka_broker, topic, 100, partitions=1)
     await delete_records(kafka_broker, topic, before=100)
     app = app_of("bulk", kafka_broker, topic, unique("app"))
-    seen = noting_agent(app, topic, pause_s=1.0)
+    gate = asyncio.Event()
+    seen = noting_agent(app, topic, gate=gate)
 
     async with running(app):
         await until(lambda: end_by_partition(app).get((topic, 0)) == 100, "the end is known")
@@ -321,11 +322,39 @@ async def test_a_log_that_was_emptied_counts_as_read(kafka_broker: LocalBroker) 
         await produce(kafka_broker, topic, 100, partitions=1)
         await until(lambda: position_by_partition(app).get((topic, 0)) == 200, "more was taken")
         in_work = {reached(app, (topic, 0), None), reached(app, (topic, 0), 100)}
+        gate.set()
         await until(lambda: seen.count == 100, "more was read")
         after = reached(app, (topic, 0), 200)
 
     assert in_work == {None, 100}
     assert after == 200
+
+
+async def test_what_was_taken_and_is_not_delivered_yet_is_not_called_read(
+    broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = thread.BulkConsumerThread.take
+
+    async def take_slowly(self: thread.BulkConsumerThread, wanted: frozenset[TP], wait_s: float) -> list[Taken]:
+        taken = await take(self, wanted, wait_s)
+        if taken:
+            await asyncio.sleep(0.5)  # between the consumer's thread and the agent's loop
+        return taken
+
+    topic = await new_topic(broker, 1)
+    app = app_of("bulk", broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: is_caught_up(app, (topic, 0)), "it is caught up")
+        monkeypatch.setattr(thread.BulkConsumerThread, "take", take_slowly)
+        await asyncio.sleep(0.6)  # the take that was under way is over
+        await produce(broker, topic, 100, partitions=1)
+        await until(lambda: position_by_partition(app).get((topic, 0)) == 100, "it was taken")
+        told = (is_caught_up(app, (topic, 0)), reached(app, (topic, 0), None), seen.count)
+        await until(lambda: seen.count == 100, "it was delivered")
+
+    assert told == (False, None, 0)
 
 
 async def test_a_worker_that_has_not_asked_for_long_is_not_caught_up(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,8 +99,16 @@ def app_of(variant: str, broker: LocalBroker, topic: str, app_id: str, **overrid
     return make_app(settings_of(broker), app_id=app_id, bulk_topics=bulk_topics, **stock, **overrides)
 
 
-def noting_agent(app: TocsinApp, topic: str, *, finishes: bool = True, metadata: str = "", pause_s: float = 0.0) -> Seen:
-    """Declare an agent that notes what it gets, and, in bulk, finishes it at once."""
+def noting_agent(
+    app: TocsinApp,
+    topic: str,
+    *,
+    finishes: bool = True,
+    metadata: str = "",
+    pause_s: float = 0.0,
+    gate: asyncio.Event | None = None,
+) -> Seen:
+    """Declare an agent that notes what it gets, and, in bulk, finishes it: after a pause, or once the gate is open."""
     seen = Seen()
     if topic in app.bulk.topics:
 
@@ -109,6 +117,8 @@ def noting_agent(app: TocsinApp, topic: str, *, finishes: bool = True, metadata:
             async for event in stream.noack().events():
                 batch = event.value
                 await asyncio.sleep(pause_s)
+                if gate is not None:
+                    await gate.wait()
                 seen.batches[batch.partition].append(batch)
                 seen.offsets[batch.partition].extend(record.offset for record in batch.records)
                 if finishes:

@@ -191,7 +191,9 @@ async def test_dead_letters_are_listed_shown_and_replayed_and_a_service_explaine
         assert [record["sent"] for record in tried.records] == [False, False]
         done = await tocsin("dead-letters", "replay", by_reason["out_of_range"]["place"], "--json", config=config)
         assert (done.code, [record["sent"] for record in done.records]) == (0, [True])
-        await worker.until("dead-letters", at_least(3), "the same records again")
+        await worker.until("dead-letters", at_least(4), "a note of that, and the same records refused again")
+        once = await tocsin("dead-letters", "replay", by_reason["out_of_range"]["place"], "--json", config=config)
+        assert (once.code, [record["sent"] for record in once.records]) == (1, [False])
         again = await tocsin("dead-letters", "list", "--json", config=config)
         newest = max(again.records, key=lambda record: record["dead_letter"]["offset"])
         assert (newest["dead_letter"]["n_rejected"], newest["dead_letter"]["n_records"]) == (2, 2)

@@ -39,7 +39,6 @@ class BulkConsumer(stock.Consumer):
         super().__init__(*args, **kwargs)
         self.reading: BulkReading = reading_of(self.app)  # type: ignore[arg-type] # AppT is the abstract side of App
         self._expected: dict[TP, int | None] = {}
-        self._in_transit: frozenset[TP] = frozenset()
 
     def _new_consumer_thread(self) -> BulkConsumerThread:
         return BulkConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -52,7 +51,7 @@ class BulkConsumer(stock.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 - Faust's signature
         """Yield what was fetched of the active partitions: batches of bulk topics, single messages of others."""
-        self._in_transit = frozenset()
+        self._thread.in_hand = frozenset()
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type] # mode's stubs want its own Event
         # Frozen: the live set turns empty in mid-call, and the fetcher takes empty for "all" (second remedy).
@@ -63,14 +62,13 @@ class BulkConsumer(stock.Consumer):
             if not active - held:
                 await self.sleep(HELD_WAIT_S if held else IDLE_S)
             return
-        self._in_transit = frozenset(run.tp for run in taken)
         for run in taken:
             if self.is_bulk(run.tp) and await self._is_deliverable(run.tp, run.begins_at, run.n_seeks):
                 self._note_delivery(run)
                 yield run.tp, cast(Message, self._batch_message(run))
         async for tp, message in self._stock_messages([run for run in taken if not self.is_bulk(run.tp)]):
             yield tp, message
-        self._in_transit = frozenset()
+        self._thread.in_hand = frozenset()
 
     async def _stock_messages(self, taken: list[Taken]) -> AsyncIterator[tuple[TP, Message]]:
         runs = {run.tp: run for run in taken}
@@ -249,7 +247,7 @@ class BulkConsumer(stock.Consumer):
         position, end, heard_ms = self.position_now(tp), self.high_watermark_now(tp), self._thread.heard_ms(tp)
         if position is None or end is None or heard_ms is None or clock.now_ms() - heard_ms > FRESH_MS:
             return False
-        return position >= end and tp not in self._in_transit and self._n_waiting(tp) == 0
+        return position >= end and tp not in self._thread.in_hand and self._n_waiting(tp) == 0
 
     def is_current(self, batch: Batch) -> bool:
         """Tell whether a batch was taken after the last seek of its partition."""
@@ -258,7 +256,7 @@ class BulkConsumer(stock.Consumer):
     def reached(self, tp: TP, folded: int | None) -> int | None:
         """Return how far a partition is done, of which all before ``folded`` is folded."""
         fetched, delivered = self.position_now(tp), self._expected.get(tp)
-        if fetched is None or tp in self._in_transit or (delivered is not None and (folded or 0) < delivered):
+        if fetched is None or tp in self._thread.in_hand or (delivered is not None and (folded or 0) < delivered):
             return folded
         return max(folded or 0, fetched)
 

@@ -38,6 +38,8 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._seeks: Counter[TP] = Counter()
+        self.in_hand: frozenset[TP] = frozenset()
+        """Partitions whose position may be past what was delivered: set before it moves, emptied by whoever has delivered."""
         self._bulk_topics = reading_of(self.app).topics  # type: ignore[arg-type] # AppT is the abstract side of App
 
     def n_seeks(self, tp: TP) -> int:
@@ -71,6 +73,7 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
                 return []
             with fetcher._subscriptions.fetch_context():  # noqa: SLF001
                 taken = self._take_now(fetcher, wanted)
+                self.in_hand = frozenset(run.tp for run in taken)
                 remaining = until - monotonic()
                 if taken or remaining <= 0:
                     return taken
@@ -85,6 +88,7 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
     def _take_now(self, fetcher: Any, wanted: frozenset[TP]) -> list[Taken]:
         """Do what ``Fetcher.fetched_records`` does with what is there, and note positions and the number of seeks."""
         taken: list[Taken] = []
+        self.in_hand = wanted
         left: int = self._untyped()._max_poll_records or STOCK_RECORDS  # noqa: SLF001
         for aiotp in list(fetcher._records):  # noqa: SLF001
             tp = ensure_TP(aiotp)

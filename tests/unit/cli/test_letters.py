@@ -2,7 +2,7 @@
 
 import orjson
 
-from pipeline.cli.letters import Letter, counts_by_reason, describe, distinct, letter_of, resend_of
+from pipeline.cli.letters import Letter, counts_by_reason, describe, distinct, letter_of, replayed_id, replayed_note, resend_of
 from pipeline.contracts.codec import encode
 from pipeline.contracts.dead_letters import HEADER, REPLAY_HEADER, DeadLetter
 from pipeline.contracts.readings import Rejection, RejectReason
@@ -90,3 +90,29 @@ def test_all_about_a_dead_letter_is_printable_whatever_its_bytes() -> None:
     assert all(line.isprintable() for line in lines)
     assert any("record 1, wrong_type: field duration_ms: no number" in line for line in lines)
     assert any(line.strip().startswith("00f0") for line in lines)
+
+
+def test_a_letter_that_was_sent_again_is_sent_once_more_only_when_asked() -> None:
+    _, key, headers = replayed_note(letter(why()))
+    noted = replayed_id(headers)
+    assert noted is not None
+
+    once = distinct([letter(why()), letter(why(id="d2", offset=42))], {noted})
+
+    assert key == b"telemetry.metrics/1/41"
+    assert [one.is_replayed for one in once] == [True, False]
+    assert "sent again before" in resend_of(once[0]).refusal
+    assert resend_of(once[0], again=True).refusal == resend_of(once[1]).refusal == ""
+
+
+def test_a_note_of_a_replay_is_no_letter() -> None:
+    _, _, headers = replayed_note(letter(why()))
+
+    assert letter_of(4, None, headers) is None
+
+
+def test_a_value_that_was_cut_is_not_sent() -> None:
+    cut = resend_of(letter(why(n_value_bytes=12_000_000)), again=True)
+
+    assert "12000000 bytes" in cut.refusal
+    assert "telemetry.metrics/1/41" in cut.refusal

@@ -7,7 +7,7 @@ from pipeline.cli.lines import Line, finding_line, line_of
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery, Transition
 from pipeline.contracts.anomalies import Finding, Judgement, Severity, Verdict
 from pipeline.contracts.codec import encode
-from pipeline.contracts.dead_letters import HEADER, DeadLetter
+from pipeline.contracts.dead_letters import HEADER, REPLAYED_HEADER, DeadLetter
 from pipeline.contracts.models import MemoryPart, ModelSnapshot, write_snapshot
 from pipeline.contracts.partials import Bundle, FeedbackNote, FeedbackVerdict
 from pipeline.contracts.readings import Rejection, RejectReason
@@ -294,3 +294,10 @@ def test_a_value_of_several_windows_does_not_stand_beside_the_band_of_one() -> N
 
     assert finding_line(banded) == "errors anomalous: 10.0 %, expected up to 6.7 %, +6.0 sd"
     assert finding_line(many) == "errors anomalous: 3.1 % over 30 windows, expected about 0.4 %, +6.0 sd"
+
+
+def test_a_note_that_a_letter_was_sent_again_is_told_as_that() -> None:
+    line = shown("dead-letters", None, {REPLAYED_HEADER: b"d1"})
+
+    assert line.is_readable
+    assert line.text == "prod/cart was sent again"
