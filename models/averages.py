@@ -1,6 +1,6 @@
-"""A mean that first counts everything alike and then fades: river's Mean, then river's EWMean."""
+"""A mean that first counts everything alike and then fades: an average that becomes an exponentially weighted one."""
 
-from river import stats
+from models.errors import numbers
 
 
 class FadingMean:
@@ -13,7 +13,8 @@ class FadingMean:
 
     Notes
     -----
-    Memory O(1); time O(1); samples until ready: 1.
+    Memory O(1); time O(1); samples until ready: 1. The arithmetic of river's ``Mean`` and ``EWMean`` in three lines,
+    because a service takes a dozen of these steps every window.
 
     Examples
     --------
@@ -25,7 +26,7 @@ class FadingMean:
 
     """
 
-    __slots__ = ("_fading", "_warm_up", "memory", "n", "value")
+    __slots__ = ("_least", "memory", "n", "value")
 
     def __init__(self, memory: float) -> None:
         if memory < 1:
@@ -33,21 +34,13 @@ class FadingMean:
         self.memory = memory
         self.n = 0
         self.value = 0.0
-        self._warm_up = stats.Mean()
-        self._fading: stats.EWMean | None = None
+        self._least = 1 / memory
 
     def update(self, x: float) -> None:
         """Take one value in."""
         self.n += 1
-        if self._fading is None:
-            self._warm_up.update(x)
-            self.value = self._warm_up.get()
-            if self.n >= self.memory:
-                self._fading = stats.EWMean(1 / self.memory)
-                self._fading.update(self.value)  # its first value is its mean
-        else:
-            self._fading.update(x)
-            self.value = self._fading.get()
+        weight = self._least if self.n > self.memory else 1 / self.n
+        self.value += (x - self.value) * weight
 
     def to_state(self) -> list[float]:
         """Return [n, value]."""
@@ -55,13 +48,6 @@ class FadingMean:
 
     def from_state(self, state: list[float]) -> "FadingMean":
         """Take [n, value] over."""
-        n, value = state
-        self.n, self.value = int(n), float(value)
-        if self.n >= self.memory:
-            self._fading = stats.EWMean(1 / self.memory)
-            self._fading.update(self.value)
-        else:
-            self._warm_up = stats.Mean()
-            if self.n:
-                self._warm_up.update(self.value, self.n)
+        n, self.value = numbers(state)
+        self.n = int(n)
         return self

@@ -45,10 +45,11 @@ class TailThreshold:
 
     """
 
-    __slots__ = ("_fade", "_prior_windows", "_probabilities", "excess", "n_tail", "since", "thresholds", "weight")
+    __slots__ = ("_fade", "_normal", "_prior_windows", "_probabilities", "excess", "n_tail", "since", "thresholds", "weight")
 
     def __init__(self, probabilities: Sequence[float], *, memory: float, prior_windows: float = 1000.0) -> None:
         self._probabilities = tuple(probabilities)
+        self._normal = tuple(normal_threshold(p) for p in self._probabilities)
         self._prior_windows = prior_windows
         self._fade = 1 - 1 / memory
         self.restart()
@@ -76,7 +77,8 @@ class TailThreshold:
         rate = (self.n_tail + self._prior_windows * _NORMAL_RATE) / (self.weight + self._prior_windows)
         mean_excess = (self.excess + _PRIOR_EXCESS) / (self.n_tail + _PRIOR_N)
         self.thresholds = tuple(
-            max(normal_threshold(p), TAIL_FROM + mean_excess * math.log(max(rate / p, 1.0))) for p in self._probabilities
+            max(normal, TAIL_FROM + mean_excess * math.log(max(rate / p, 1.0)))
+            for normal, p in zip(self._normal, self._probabilities, strict=True)
         )
         self.since = 0
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features
+from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.errors import number, reading
 from models.tuning import Tuning
 
@@ -82,15 +82,19 @@ class SilenceDetector:
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
-        return self.assess(x).score if self.is_ready else None
+        return score_and_terms(self, self.assess(x)).score
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """See :class:`models.detector.Detector`."""
-        return dict(self.assess(x).terms) if self.is_ready else {}
+        return score_and_terms(self, self.assess(x)).explanation
 
     def learn_one(self, x: Features) -> None:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
+
+    def step_one(self, x: Features) -> Step:
+        """See :class:`models.detector.Detector`."""
+        return step(self, x)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:  # noqa: ARG002 - all detectors take the same
         """Make ``x`` the newest evidence; learn the share, and from a run when it has ended without an alarm."""

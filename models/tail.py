@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from models.detector import Assessment, Features
+from models.detector import Assessment, Features, Step, step
 from models.errors import number, reading
 from models.ratio import RatioDetector, RatioEffects
 from models.tuning import Tuning
@@ -26,6 +26,8 @@ class TailDetector:
     As :class:`models.ratio.RatioDetector`; one number more.
 
     """
+
+    __slots__ = ("_counts", "_offset_sd", "_requests")
 
     def __init__(self, tuning: Tuning, effects: RatioEffects) -> None:
         scales = [k for k in tuning.scales if k >= 30]
@@ -64,13 +66,17 @@ class TailDetector:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
 
+    def step_one(self, x: Features) -> Step:
+        """See :class:`models.detector.Detector`."""
+        return step(self, x)
+
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""
         self._counts.take_one(x, assessment, is_normal=is_normal)
         if is_normal and x["requests"] > 0:
             self._requests = min(self._requests + x["requests"], _MEMORY_REQUESTS)
-            step = (x["bad"] - TAIL_SHARE * x["requests"]) / max(self._requests, _TRUSTED_REQUESTS) / _NORMAL_DENSITY
-            self._offset_sd += max(-0.1, min(0.1, step))
+            move = (x["bad"] - TAIL_SHARE * x["requests"]) / max(self._requests, _TRUSTED_REQUESTS) / _NORMAL_DENSITY
+            self._offset_sd += max(-0.1, min(0.1, move))
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.budget import TailThreshold
-from models.evidence import Scale
+from models.evidence import BLOCK, COARSE, COARSE_FROM, Scale
 from models.variability import Variability
 
 DAY_S = 86_400.0
@@ -19,7 +19,7 @@ class Tuning:
     window_s
         Length of the service's window, seconds, above 0.
     scales
-        Windows summed, ascending: 1, 6, and multiples of 6.
+        Windows summed, ascending: 1, 6, multiples of 6 below 120, and multiples of 30.
     ready_windows
         Windows to learn from before anything is judged, at least 1.
     false_alarms_per_day, false_pages_per_day
@@ -58,8 +58,8 @@ class Tuning:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.ready_windows < 1 or self.n_tests < 1:
             raise ValueError("ready_windows and n_tests must be at least 1")
-        if any(k not in (1, 6) and k % 6 for k in self.scales) or list(self.scales) != sorted(set(self.scales)):
-            raise ValueError(f"scales must ascend and be 1, 6 or multiples of 6, got {self.scales}")
+        if list(self.scales) != sorted(set(self.scales)) or not all(_is_scale(k) for k in self.scales):
+            raise ValueError(f"scales must ascend and be 1, multiples of 6, or from 120 on of 30, got {self.scales}")
 
     def windows(self, seconds: float) -> float:
         """Return how many windows a duration is, at least 1."""
@@ -85,3 +85,7 @@ class Tuning:
             )
             for k in ks
         ]
+
+
+def _is_scale(k: int) -> bool:
+    return k == 1 or (k > 0 and k % (COARSE if k >= COARSE_FROM else BLOCK) == 0)

@@ -45,6 +45,8 @@ class DetectorKit:
         self._params = params
         self._tuning = tuning
         self._by_name: dict[str, Detector] = {}
+        self.conditions: tuple[str, ...] = ()
+        """What findings are about; tail and slow speak for latency."""
         self.latency: LatencyDetector
         self.tail: TailDetector
         for name in FIXED:
@@ -74,6 +76,8 @@ class DetectorKit:
         else:
             fresh = _other(name, self._params, self._tuning)
         self._by_name[name] = fresh
+        if name not in self.conditions and name not in ("tail", "slow"):
+            self.conditions = (*self.conditions, name)
         return fresh
 
     def to_state(self) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import replace
 
 from models.detector import Assessment
 from models.errors import reading
@@ -12,7 +13,7 @@ from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.detector_kit import DetectorKit, tuning_for
-from pipeline.analyse.features import latency_features, n_slower, slow_features
+from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.signals import Signals
 
@@ -20,6 +21,8 @@ Features = dict[str, float]
 _LATENCY = ("latency", "tail", "slow")
 """Detectors that speak for the condition ``latency``: the mean, the slowest few, and a p95 that arrived ready-made."""
 _SLOW_WHOLE_SD = 3.0
+_SILENT: Features = {"is_silent": 1.0}
+_NOT_SILENT: Features = {"is_silent": 0.0}
 
 
 class ServiceModel:
@@ -41,54 +44,68 @@ class ServiceModel:
         self._detectors = DetectorKit(params, self._tuning)
         self._spikes = SpikeTrain(self._tuning)
         self._alarms: dict[str, Alarm] = {}
+        """Of conditions that are anomalous, or open."""
+        self._n_open = 0
         self.last_start_ms = -1
 
     def judge(self, signals: Signals) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""
         self.last_start_ms = signals.window_start_ms
+        detectors = self._detectors
         features = self._features(signals)
-        assessed = {name: self._detectors[name].assess(x) for name, x in features.items()}
+        assessed = {name: detectors[name].assess(x) for name, x in features.items()}
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._confirmed(self._opinions(assessed))
-        is_anomalous = any(opinion.is_anomalous for opinion in opinions.values())
-        is_normal = not is_anomalous and not any(alarm.is_open for alarm in self._alarms.values())
+        is_normal = not self._n_open and not any([opinion.is_anomalous for opinion in opinions.values()])
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
-            self._detectors[name].take_one(x, assessed[name], is_normal=is_normal)
+            detectors[name].take_one(x, assessed[name], is_normal=is_normal)
         for condition, opinion in opinions.items():
-            self._follow(condition, opinion)
-        return [self._finding(condition, opinions.get(condition)) for condition in self._conditions()]
+            if opinion.is_anomalous or condition in self._alarms:
+                self._follow(condition, opinion)
+        return [self._finding(condition, opinions.get(condition)) for condition in detectors.conditions]
 
     def _features(self, signals: Signals) -> dict[str, Features]:
         """Return what each detector sees; a silent window is shown to silence alone."""
-        silence = {"silence": {"is_silent": float(signals.is_silent)}}
         if signals.is_silent:
-            return silence
-        requests = float(signals.traffic.requests)
-        latency, tail = self._detectors.latency, self._detectors.tail
-        features: dict[str, Features] = silence | {
-            "traffic": {"requests": requests, "time_s": signals.window_end_ms / 1000},
+            return {"silence": _SILENT}
+        requests, time_s = float(signals.traffic.requests), signals.window_end_ms / 1000
+        features: dict[str, Features] = {
+            "silence": _NOT_SILENT,
+            "traffic": {"requests": requests, "time_s": time_s},
             "errors": {"bad": float(signals.errors.count), "requests": requests},
-            "latency": latency_features(signals, latency.bounds),
         }
-        if (slow := slow_features(signals)) is not None:
-            features["slow"] = slow
-        if signals.histogram is not None and latency.is_ready:
-            bad = n_slower(signals.histogram, latency.level + tail.offset_sd * latency.sd_log)
-            features["tail"] = {"bad": bad, "requests": features["latency"]["n"]}
+        self._add_latencies(features, signals, requests)
         for resource, usage in signals.saturation.items():
-            name = f"saturation:{resource}"
+            name = _resource_condition(resource)
             if self._detectors.can_watch(name):
-                features[name] = {"utilization": usage.mean}
+                features[name] = {"utilization": usage.mean, "time_s": time_s}
         return features
+
+    def _add_latencies(self, features: dict[str, Features], signals: Signals, requests: float) -> None:
+        """Add what is seen of latencies: a histogram's moments and tail, or the numbers that stand for all of them."""
+        if signals.histogram is None:
+            features["latency"] = _one_for_all(stand_in(signals), requests)
+            slow = slow_stand_in(signals)
+            if slow is not None:
+                features["slow"] = _one_for_all(slow, requests)
+            return
+        latency, tail = self._detectors.latency, self._detectors.tail
+        is_ready = latency.is_ready
+        slow_log = latency.expected_log(requests) + tail.offset_sd * latency.sd_log if is_ready else math.inf
+        seen = read_latencies(signals.histogram, latency.bounds(requests), slow_log)
+        features["latency"] = {"n": float(seen.n), "mean_log": seen.mean_log, "var_log": seen.var_log, "load": requests}
+        if is_ready:
+            features["tail"] = {"bad": seen.n_slower, "requests": float(seen.n)}
 
     def _opinions(self, assessed: Mapping[str, Assessment]) -> dict[str, Assessment]:
         """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out.
 
         Tail and spikes have no band: the latency that is told with them is not what is unusual.
         """
-        opinions = {name: one for name, one in assessed.items() if name.startswith("saturation") or self._detectors[name].is_ready}
+        detectors = self._detectors
+        opinions = {name: one for name, one in assessed.items() if detectors[name].is_ready or name.startswith("saturation")}
         tail, slow = opinions.pop("tail", None), opinions.pop("slow", None)
         latency = opinions.get("latency")
         if latency is None:
@@ -130,6 +147,7 @@ class ServiceModel:
         """Open or close the condition's alarm; when it closes its evidence is forgotten, so that it does not echo."""
         params = self._params
         alarm = self._alarms.setdefault(condition, Alarm())
+        was_open = alarm.is_open
         is_quiet = opinion.is_settled if alarm.is_slow else opinion.is_quiet
         closed = alarm.take(
             is_anomalous=opinion.is_anomalous,
@@ -148,53 +166,59 @@ class ServiceModel:
             for name in names:
                 self._detectors.renew(name)
             alarm.reset()
-
-    def _conditions(self) -> list[str]:
-        return [name for name in self._detectors if name not in ("tail", "slow")]
+        self._n_open += alarm.is_open - was_open
+        if not alarm.is_open and not alarm.run:
+            del self._alarms[condition]
 
     def _finding(self, condition: str, opinion: Assessment | None) -> Finding:
         """Return the finding on one condition; without an opinion it is not ready, or had no data."""
         signal, unit = _told_as(condition)
         detector = self._detectors[condition]
+        is_ready, n_seen = detector.is_ready, detector.n_seen
         alarm = self._alarms.get(condition)
         is_open = alarm is not None and alarm.is_open
         if opinion is None:
-            judgement = Judgement.NO_DATA if detector.is_ready else Judgement.NOT_READY
+            judgement = Judgement.NO_DATA if is_ready else Judgement.NOT_READY
             return Finding(
-                condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_open, n_seen=detector.n_seen
+                condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_open, n_seen=n_seen
             )
+        is_anomalous = opinion.is_anomalous
+        observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
+        if condition == "traffic":
+            observed, expected, lower, upper = (self._per_second(value) for value in (observed, expected, lower, upper))
         return Finding(
             condition=condition,
             signal=signal,
-            judgement=Judgement.ANOMALOUS if opinion.is_anomalous else Judgement.NORMAL,
+            judgement=Judgement.ANOMALOUS if is_anomalous else Judgement.NORMAL,
             severity=Severity.PAGE if opinion.is_page else Severity.TICKET,
             unit=unit,
-            observed=self._in_unit(condition, opinion.observed),
-            expected=self._in_unit(condition, opinion.expected),
-            lower=self._in_unit(condition, opinion.lower),
-            upper=self._in_unit(condition, opinion.upper),
-            score=opinion.score if detector.is_ready else None,
-            is_recovered=not is_open and not opinion.is_anomalous,
-            confidence=self._confidence(opinion, detector.n_seen),
-            n_seen=detector.n_seen,
-            explanation=dict(opinion.terms),
+            observed=observed,
+            expected=expected,
+            lower=lower,
+            upper=upper,
+            score=opinion.score if is_ready else None,
+            is_recovered=not is_open and not is_anomalous,
+            confidence=self._confidence(opinion, n_seen),
+            n_seen=n_seen,
+            explanation=opinion.terms,
         )
 
-    def _in_unit(self, condition: str, value: float | None) -> float | None:
+    def _per_second(self, value: float | None) -> float | None:
         """Traffic is judged in requests a window, and told in requests a second."""
-        return value * 1000 / self.size_ms if value is not None and condition == "traffic" else value
+        return None if value is None else value * 1000 / self.size_ms
 
     def _confidence(self, opinion: Assessment, n_seen: int) -> float:
         """Return how sure: the rarer, and the more was seen, the surer; in ``[0, 1)``."""
-        excess = abs(opinion.score) - opinion.terms.get("threshold", 3.0)
-        rarity = 1 - 0.5 * math.exp(-max(excess, 0.0)) if opinion.is_anomalous else 0.5
+        rarity = 0.5
+        if opinion.is_anomalous:
+            rarity = 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
         return min(0.999, rarity * n_seen / (n_seen + self._params.ready_windows / 4))
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
         return {
             "kind": "service_model",
-            "v": 1,
+            "v": 2,
             "size_ms": self.size_ms,
             "last_start_ms": self.last_start_ms,
             "detectors": self._detectors.to_state(),
@@ -211,11 +235,12 @@ class ServiceModel:
             If it is of another version, or incomplete.
 
         """
-        with reading(state, "service_model", 1):
+        with reading(state, "service_model", 2):
             self.last_start_ms = int(state["last_start_ms"])
             self._detectors.from_state(state["detectors"])
             self._spikes.from_state(state["spikes"])
             self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
+            self._n_open = sum(alarm.is_open for alarm in self._alarms.values())
         return self
 
 
@@ -230,6 +255,18 @@ _SIGNALS = {"silence": "traffic"}
 def _told_as(condition: str) -> tuple[str, str]:
     kind = condition.partition(":")[0]
     return _SIGNALS.get(kind, kind), _UNITS.get(kind, "")
+
+
+@lru_cache(maxsize=1024)
+def _resource_condition(resource: str) -> str:
+    return f"saturation:{resource}"
+
+
+def _one_for_all(log_latency: float | None, requests: float) -> Features:
+    """Return the features of one number that stands for all requests: what it wanders by is learned as variability."""
+    if log_latency is None:
+        return {"n": 0.0, "mean_log": 0.0, "var_log": 0.0, "load": requests}
+    return {"n": 1.0, "mean_log": log_latency, "var_log": 0.0, "load": requests}
 
 
 def _named(prefix: str, opinion: Assessment) -> dict[str, float]:

@@ -70,19 +70,19 @@ def test_a_fading_mean_goes_on_equally_after_a_restart() -> None:
 
 def make_evidence() -> Evidence:
     tuning = Tuning(window_s=10)
-    return Evidence(CountScorer(+1), tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3), width=2, needs_two=True)
+    return Evidence(CountScorer(+1), tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3), needs_two=True)
 
 
 def push(evidence: Evidence, count: float, expected: float, times: int) -> None:
     for _ in range(times):
-        evidence.push((count, expected), evidence.scores((count, expected)), is_normal=True)
+        evidence.push((count, expected, 1), evidence.scores((count, expected, 1)), is_normal=True)
 
 
 def test_one_spike_does_not_move_the_sum_of_six() -> None:
     evidence = make_evidence()
     push(evidence, 10, 10, 300)
 
-    by_k = {score.k: score for score in evidence.scores((200, 10))}
+    by_k = {score.k: score for score in evidence.scores((200, 10, 1))}
 
     assert by_k[1].z > 5
     assert by_k[6].effect == pytest.approx(1.0)
@@ -92,8 +92,8 @@ def test_a_small_lasting_excess_shows_on_the_long_scale_first() -> None:
     evidence = make_evidence()
     push(evidence, 10, 10, 2400)
     for _ in range(60):
-        scores = evidence.scores((14, 10))
-        evidence.push((14, 10), scores, is_normal=False)
+        scores = evidence.scores((14, 10, 1))
+        evidence.push((14, 10, 1), scores, is_normal=False)
 
     by_k = {score.k: score for score in scores}
 
@@ -105,7 +105,7 @@ def test_a_scale_is_out_of_reach_until_enough_of_its_sums_were_learned() -> None
     evidence = make_evidence()
     push(evidence, 10, 10, 60)
 
-    by_k = {score.k: score for score in evidence.scores((500, 10))}
+    by_k = {score.k: score for score in evidence.scores((500, 10, 1))}
 
     assert by_k[1].z > by_k[1].threshold
     assert by_k[6].threshold > 1000
@@ -116,12 +116,12 @@ def test_scoring_changes_nothing() -> None:
     push(evidence, 10, 10, 50)
     before = evidence.to_state()
 
-    evidence.scores((math.pi * 100, 10))
+    evidence.scores((math.pi * 100, 10, 1))
 
     assert evidence.to_state() == before
 
 
-@pytest.mark.parametrize("bad", [{"window_s": 0}, {"window_s": 10, "scales": (6, 1)}, {"window_s": 10, "scales": (1, 7)}])
+@pytest.mark.parametrize("bad", [{"window_s": 0}, {"window_s": 10, "scales": (6, 1)}, {"window_s": 10, "scales": (1, 7)}, {"window_s": 10, "scales": (1, 126)}])
 def test_a_tuning_that_cannot_work_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must"):
         Tuning(**bad)  # type: ignore[arg-type]
