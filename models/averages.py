@@ -1,4 +1,4 @@
-"""A mean that first counts everything alike and then fades: an average that becomes an exponentially weighted one."""
+"""A mean and a ratio that first count everything alike and then fade: averages that become exponentially weighted ones."""
 
 from models.errors import numbers
 
@@ -50,4 +50,66 @@ class FadingMean:
         """Take [n, value] over."""
         n, self.value = numbers(state)
         self.n = int(n)
+        return self
+
+
+class FadingRatio:
+    """Mean numerator over mean denominator, both faded as :class:`FadingMean` does, towards a prior while little was seen.
+
+    Parameters
+    ----------
+    memory
+        Values until fading begins, and the time constant from then on; at least 1.
+    prior, prior_weight
+        The ratio at first, and how much denominator it is worth, above 0.
+
+    Notes
+    -----
+    Memory O(1); time O(1).
+
+    Examples
+    --------
+    >>> ratio = FadingRatio(10, prior=0.5, prior_weight=10)
+    >>> ratio.value
+    0.5
+    >>> ratio.update(0.0, 90.0)
+    >>> ratio.value
+    0.05
+
+    """
+
+    __slots__ = ("_denominator", "_least", "_numerator", "_prior", "_prior_weight", "memory", "n", "value")
+
+    def __init__(self, memory: float, *, prior: float, prior_weight: float) -> None:
+        if memory < 1:
+            raise ValueError(f"memory must be at least 1, got {memory}")
+        self.memory = memory
+        self.n = 0
+        self.value = prior
+        self._least = 1 / memory
+        self._numerator = self._denominator = 0.0
+        self._prior, self._prior_weight = prior, prior_weight
+
+    def update(self, numerator: float, denominator: float) -> None:
+        """Take one pair in."""
+        self.n += 1
+        weight = self._least if self.n > self.memory else 1 / self.n
+        self._numerator += (numerator - self._numerator) * weight
+        self._denominator += (denominator - self._denominator) * weight
+        self._weigh()
+
+    def _weigh(self) -> None:
+        seen = self.n if self.n < self.memory else self.memory
+        weight = self._prior_weight
+        self.value = (self._numerator * seen + self._prior * weight) / (self._denominator * seen + weight)
+
+    def to_state(self) -> list[float]:
+        """Return [n, mean numerator, mean denominator]."""
+        return [self.n, self._numerator, self._denominator]
+
+    def from_state(self, state: list[float]) -> "FadingRatio":
+        """Take it over."""
+        n, self._numerator, self._denominator = numbers(state)
+        self.n = int(n)
+        self._weigh()
         return self

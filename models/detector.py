@@ -92,9 +92,9 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         Only a longer scale says so: the newest window alone would not.
     is_spike
         The newest window alone stands out, and by enough.
-    is_quiet, is_settled
-        The newest window shows nothing; nor do the last six together. The condition's own recovery rule, the stricter
-        one for what only a longer scale saw.
+    is_quiet
+        The newest window shows nothing: the condition's own recovery rule. What only a longer scale saw has a stricter
+        one, :func:`models.evidence.settled`.
     observed, expected, lower, upper
         In the detector's own unit, per window, of the time scale that says most; what is anomalous is outside of the band.
     newest_score
@@ -112,7 +112,6 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_slow: bool = False
     is_spike: bool = False
     is_quiet: bool = True
-    is_settled: bool = True
     observed: float | None = None
     expected: float | None = None
     lower: float | None = None

@@ -175,6 +175,16 @@ class Evidence:
         """What the long scales said when their last block was full, by ascending scale."""
         self._blocks.clear()
 
+    @property
+    def is_block_end(self) -> bool:
+        """Whether the next window fills a block, so that long scales have something new to say."""
+        return self._blocks.is_fine_end
+
+    @property
+    def held(self) -> Sequence[ScaleScore]:
+        """What the long scales said when their last block was full; the same object until the next one is."""
+        return self._held
+
     def variability(self, k: int) -> float:
         """Return the learned variance (relative units) of scale ``k``."""
         return self._by_k[k].variability.value

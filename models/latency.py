@@ -8,7 +8,7 @@ from typing import Any
 from models.averages import FadingMean
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.errors import numbers, reading
-from models.evidence import Evidence, Item, MeanScorer, ScaleScore, settled
+from models.evidence import Evidence, Item, MeanScorer, ScaleScore
 from models.load import LoadEffect
 from models.tuning import Tuning
 
@@ -17,6 +17,7 @@ _LEAST_SD = 0.3
 _LEAST_LEARNED = 10
 """Windows before which nothing is clipped."""
 _LOAD_WINDOWS = 6
+_NOT_RECKONED = (-1.0, 0.0)
 _MAX_LOG_EFFECT, _MAX_EFFECT = 5.0, 200.0
 """A band reaches no further than 150 times the expected latency, an observed one no further than a little more."""
 
@@ -45,7 +46,7 @@ class LatencyDetector:
     """
 
     __slots__ = (
-        "_effects", "_evidence", "_level", "_load", "_loads", "_needs_two", "_request_variance", "_tuning",
+        "_effects", "_evidence", "_expected", "_level", "_load", "_loads", "_needs_two", "_request_variance", "_tuning",
         "_was_page",
     )  # fmt: skip
 
@@ -59,6 +60,8 @@ class LatencyDetector:
         self._loads: list[float] = []
         """Requests of the last five windows."""
         self._was_page = False
+        self._expected = _NOT_RECKONED
+        """Of the newest window: (its load, what :meth:`expected_log` said), so that it is reckoned once."""
         self._evidence = Evidence(
             MeanScorer(), tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two
         )
@@ -80,7 +83,11 @@ class LatencyDetector:
 
     def expected_log(self, load: float) -> float:
         """Return the expected ln(latency / ms) of a window with so many requests."""
-        return self._level.value + self._load.at(self._mean_load(load))
+        known_load, known = self._expected
+        if known_load != load:
+            known = self._level.value + self._load.at(self._mean_load(load))
+            self._expected = (load, known)
+        return known
 
     def _mean_load(self, load: float) -> float:
         """Return the mean requests of the last six windows: what a queue feels."""
@@ -128,7 +135,6 @@ class LatencyDetector:
             is_slow=hit is not None and not is_short_hit,
             is_spike=short.z > short.threshold and short.effect >= effects.short and self.is_ready,
             is_quiet=short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),
-            is_settled=settled(scores),
             observed=expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,
             expected=expected,
             lower=0.0,
@@ -177,6 +183,7 @@ class LatencyDetector:
             self._learn(x, self._mean_load(load))
         self._evidence.push(assessment.item, assessment.scores, is_normal=is_normal and n_seen >= _LEAST_LEARNED)
         self._was_page = self._is_page(assessment.scores[0])
+        self._expected = _NOT_RECKONED
         self._loads.append(load)
         if len(self._loads) == _LOAD_WINDOWS:
             del self._loads[0]
@@ -217,7 +224,7 @@ class LatencyDetector:
             self._level.from_state(state["level"])
             self._request_variance.from_state(state["request_variance"])
             self._load.from_state(state["load"])
-            self._loads = list(numbers(state["loads"]))
+            self._loads, self._expected = list(numbers(state["loads"])), _NOT_RECKONED
             self._was_page = bool(int(state["was_page"]))
             self._evidence.from_state(state["evidence"])
         return self

@@ -57,9 +57,9 @@ class HourlyPeaks:
             self._hour = hour
             self._usual = (-1, -1.0)
         held = value if value < self._previous else self._previous
+        self._previous = value
         if held > self._peaks[hour % _KEPT]:
             self._peaks[hour % _KEPT] = round(held, _DIGITS)
-        self._previous = value
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data."""

@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.averages import FadingMean
+from models.averages import FadingRatio
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_bound, count_limit
 from models.errors import reading
-from models.evidence import CountScorer, Evidence, Item, ScaleScore, settled
+from models.evidence import CountScorer, Evidence, Item, ScaleScore
 from models.tuning import DAY_S, Tuning
 
 _PRIOR_REQUESTS = 200.0
 _CLIP_SD = 3.0
 """A window counts in sums as at most so far outside: one bad window is the single window's business."""
+_UNCLIPPED = _CLIP_SD * _CLIP_SD / 4
+"""Where nothing is expected, so many are three standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,41 +41,36 @@ class RatioDetector:
 
     """
 
-    __slots__ = ("_bad", "_effects", "_evidence", "_needs_two", "_prior_ratio", "_requests", "_tuning", "_was_page")
+    __slots__ = ("_effects", "_evidence", "_needs_two", "_ratio", "_tuning", "_was_page")
 
     def __init__(self, tuning: Tuning, effects: RatioEffects, *, scales: Sequence[int], prior_ratio: float) -> None:
         self._tuning = tuning
         self._effects = effects
         self._needs_two = tuning.needs_two
-        self._bad = FadingMean(tuning.windows(DAY_S))
-        self._requests = FadingMean(tuning.windows(DAY_S))
-        self._prior_ratio = prior_ratio
+        self._ratio = FadingRatio(tuning.windows(DAY_S), prior=prior_ratio, prior_weight=_PRIOR_REQUESTS)
         self._was_page = False
         self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
 
     @property
     def n_seen(self) -> int:
         """Windows learned from."""
-        return self._bad.n
+        return self._ratio.n
 
     @property
     def is_ready(self) -> bool:
         """Whether enough windows were seen."""
-        return self._bad.n >= self._tuning.ready_windows
+        return self._ratio.n >= self._tuning.ready_windows
 
     @property
     def ratio(self) -> float:
         """Expected share of bad requests, in ``(0, 1]``; a prior worth 200 requests is in it."""
-        bad = self._bad
-        seen = bad.n if bad.n < bad.memory else bad.memory
-        ratio = (bad.value * seen + self._prior_ratio * _PRIOR_REQUESTS) / (self._requests.value * seen + _PRIOR_REQUESTS)
-        return ratio if ratio < 1 else 1.0
+        return min(1.0, self._ratio.value)
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
         ratio, requests = self.ratio, x["requests"]
         newest = (x["bad"], requests * ratio, requests)
-        item = self._clipped(newest)
+        item = newest if newest[0] <= _UNCLIPPED else self._clipped(newest)
         scores = self._evidence.scores(item, newest)
         if not scores:
             return Assessment(score=0.0, expected=ratio, item=item)
@@ -95,7 +92,6 @@ class RatioDetector:
             is_page=is_page,
             is_slow=hit is not None and not is_short_hit,
             is_quiet=short.z < short.threshold / 2 or not self._is_large(short, page=False),
-            is_settled=settled(scores),
             observed=shown.sums[0] / shown.sums[2] if shown.sums[2] else None,
             expected=ratio if hit is None else hit.sums[1] / hit.sums[2],
             lower=0.0,
@@ -109,8 +105,8 @@ class RatioDetector:
     def _clipped(self, newest: Item) -> Item:
         """Return what a window counts as in sums."""
         bad, expected, requests = newest
-        bound = count_bound(expected, self._evidence.newest_variability, _CLIP_SD) if bad > 2 else bad
-        return (bad, expected, requests) if bad <= bound else (bound, expected, requests)
+        bound = count_bound(expected, self._evidence.newest_variability, _CLIP_SD)
+        return newest if bad <= bound else (bound, expected, requests)
 
     def _usual_limit(self, short: ScaleScore, ratio: float) -> float:
         """Return up to what ratio the shortest scale would say nothing."""
@@ -154,8 +150,7 @@ class RatioDetector:
         self._evidence.push(assessment.item, scores, is_normal=is_normal)
         self._was_page = bool(scores) and self._is_page(scores[0])
         if is_normal:
-            self._bad.update(x["bad"])
-            self._requests.update(x["requests"])
+            self._ratio.update(x["bad"], x["requests"])
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""
@@ -167,8 +162,7 @@ class RatioDetector:
         return {
             "kind": "ratio",
             "v": 2,
-            "bad": self._bad.to_state(),
-            "requests": self._requests.to_state(),
+            "ratio": self._ratio.to_state(),
             "was_page": self._was_page,
             "evidence": self._evidence.to_state(),
         }
@@ -176,8 +170,7 @@ class RatioDetector:
     def from_state(self, state: Mapping[str, Any]) -> "RatioDetector":
         """See :class:`models.detector.Detector`."""
         with reading(state, "ratio", 2):
-            self._bad.from_state(state["bad"])
-            self._requests.from_state(state["requests"])
+            self._ratio.from_state(state["ratio"])
             self._was_page = bool(int(state["was_page"]))
             self._evidence.from_state(state["evidence"])
         return self

@@ -15,6 +15,7 @@ from models.tuning import Tuning
 _BLOCK_S = 300.0
 _HOUR_BLOCKS = 12
 _LEAST_VARIANCE, _LEAST_SPREAD = 1e-4, 0.01
+_MOST_OFF = 0.5
 _MOST_USUAL = 1.2
 """However usual it is, beyond this it is too full."""
 
@@ -89,10 +90,11 @@ class SaturationDetector:
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
         value, limits, usual, is_ready = x["utilization"], self._limits, self._level.value, self.is_ready
-        spread = math.sqrt(self._variance.value) if self._variance.value > _LEAST_VARIANCE else _LEAST_SPREAD
+        variance = self._variance.value
+        spread = math.sqrt(variance) if variance > _LEAST_VARIANCE else _LEAST_SPREAD
         upper = limits.full
-        if is_ready:
-            upper = max(upper, min(usual + 3 * spread, _MOST_USUAL))
+        if is_ready and usual + 3 * spread > upper:
+            upper = min(usual + 3 * spread, _MOST_USUAL)
         if value > upper:  # so that it is asked for only when it matters
             upper = max(upper, min(self._peaks.usual(x["time_s"]), _MOST_USUAL))
         is_full = value > upper
@@ -145,7 +147,8 @@ class SaturationDetector:
                 self._to_full_s = self._time_to_full_s()
         self._peaks.learn(x["time_s"], value)
         if is_normal and not assessment.is_anomalous:
-            self._variance.update(min((value - self._level.value) ** 2, 0.25) if self._level.n else 0.0)
+            off = value - self._level.value if self._level.n else 0.0
+            self._variance.update(off * off if -_MOST_OFF < off < _MOST_OFF else _MOST_OFF * _MOST_OFF)
             self._level.update(value)
 
     def _time_to_full_s(self) -> float:

@@ -11,6 +11,8 @@ from models.tuning import Tuning
 
 _CHANCE = 1e-5
 """A run of empty windows is news when it is less probable than this."""
+_PART_OF_LIFE, _MOSTLY_SILENT = 0.002, 0.999
+"""Shares of empty windows."""
 
 
 class SilenceDetector:
@@ -39,6 +41,15 @@ class SilenceDetector:
         self._share = FadingMean(tuning.windows(tuning.variability_s))
         self._longest_harmless = 0.0
         self._run = 0
+        self._fade = 1 - 1 / tuning.windows(tuning.tail_s)
+        self._never_silent = Assessment(
+            score=0.0,
+            observed=0.0,
+            expected=0.0,
+            lower=0.0,
+            upper=least_run - 2.0,
+            terms={"empty_windows": 0.0, "usual_share_empty": 0.0},
+        )
 
     @property
     def n_seen(self) -> int:
@@ -53,18 +64,19 @@ class SilenceDetector:
     @property
     def needed_run(self) -> float:
         """Empty windows in a row that make an alert; infinite for a sparse service."""
-        share = max(self._share.value, 1 / (self._tuning.ready_windows + self.n_seen))
-        if share >= 0.999:
-            return math.inf
-        by_chance = math.log(_CHANCE) / math.log(share)
         needed = max(float(self._least_run), 2 * self._longest_harmless if self._longest_harmless > 1 else 0.0)
-        if self._share.value > 0.002:  # empty windows are part of its life, so chance has a say
-            needed = max(needed, math.ceil(by_chance))
+        share = self._share.value
+        if share > _PART_OF_LIFE:  # empty windows are part of its life, so chance has a say
+            if share >= _MOSTLY_SILENT:
+                return math.inf
+            needed = max(needed, math.ceil(math.log(_CHANCE) / math.log(share)))
         return needed if needed <= self._longest_run else math.inf
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
         is_silent = x["is_silent"] > 0
+        if not is_silent and self._share.value == 0.0 and self._longest_harmless == 0.0:
+            return self._never_silent
         run = self._run + 1 if is_silent else 0
         needed = self.needed_run
         is_anomalous = is_silent and run >= needed - 1
@@ -103,7 +115,7 @@ class SilenceDetector:
             self._share.update(1.0 if is_silent else 0.0)
             if not is_silent and self._run:
                 self._longest_harmless = max(self._longest_harmless, float(self._run))
-            self._longest_harmless *= 1 - 1 / self._tuning.windows(self._tuning.tail_s)
+            self._longest_harmless *= self._fade
         self._run = self._run + 1 if is_silent else 0
 
     def clear(self) -> None:

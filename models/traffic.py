@@ -8,7 +8,7 @@ from models.day_profile import DayProfile
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_limit
 from models.errors import reading
-from models.evidence import BLOCK, CountScorer, Evidence, ScaleScore, settled
+from models.evidence import BLOCK, CountScorer, Evidence, ScaleScore
 from models.tuning import Tuning
 
 _NO_RISE = 49
@@ -79,7 +79,6 @@ class TrafficDetector:
             is_anomalous=hit is not None,
             is_page=is_page,
             is_slow=hit is not None and not is_short_hit,
-            is_settled=settled(scores),
             is_quiet=abs(short.z) < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),
             observed=shown.sums[0] / n_summed,
             expected=shown.sums[1] / n_summed,

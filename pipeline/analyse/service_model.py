@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from models.detector import Assessment
 from models.errors import reading
+from models.evidence import settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
@@ -21,6 +22,9 @@ Features = dict[str, float]
 _LATENCY = ("latency", "tail", "slow")
 """Detectors that speak for the condition ``latency``: the mean, the slowest few, and a p95 that arrived ready-made."""
 _SLOW_WHOLE_SD = 3.0
+_NORMAL, _ANOMALOUS, _NO_DATA, _NOT_READY = Judgement.NORMAL, Judgement.ANOMALOUS, Judgement.NO_DATA, Judgement.NOT_READY
+_PAGE, _TICKET = Severity.PAGE, Severity.TICKET
+"""Members by name: asking an enumeration for one takes longer than making a finding."""
 _SILENT: Features = {"is_silent": 1.0}
 _NOT_SILENT: Features = {"is_silent": 0.0}
 
@@ -46,25 +50,27 @@ class ServiceModel:
         self._alarms: dict[str, Alarm] = {}
         """Of conditions that are anomalous, or open."""
         self._n_open = 0
+        self._per_second = 1000 / size_ms
+        """Traffic is judged in requests a window, and told in requests a second."""
         self.last_start_ms = -1
 
     def judge(self, signals: Signals) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""
         self.last_start_ms = signals.window_start_ms
-        detectors = self._detectors
+        detectors = self._detectors.by_name
         features = self._features(signals)
         assessed = {name: detectors[name].assess(x) for name, x in features.items()}
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._confirmed(self._opinions(assessed))
-        is_normal = not self._n_open and not any([opinion.is_anomalous for opinion in opinions.values()])
+        is_normal = not self._n_open and not _any_anomalous(opinions)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
             detectors[name].take_one(x, assessed[name], is_normal=is_normal)
         for condition, opinion in opinions.items():
             if opinion.is_anomalous or condition in self._alarms:
                 self._follow(condition, opinion)
-        return [self._finding(condition, opinions.get(condition)) for condition in detectors.conditions]
+        return [self._finding(condition, opinions.get(condition)) for condition in self._detectors.conditions]
 
     def _features(self, signals: Signals) -> dict[str, Features]:
         """Return what each detector sees; a silent window is shown to silence alone."""
@@ -104,8 +110,9 @@ class ServiceModel:
 
         Tail and spikes have no band: the latency that is told with them is not what is unusual.
         """
-        detectors = self._detectors
-        opinions = {name: one for name, one in assessed.items() if detectors[name].is_ready or name.startswith("saturation")}
+        opinions = dict(assessed)
+        if self._detectors.unready:
+            self._leave_out_unready(opinions)
         tail, slow = opinions.pop("tail", None), opinions.pop("slow", None)
         latency = opinions.get("latency")
         if latency is None:
@@ -122,6 +129,14 @@ class ServiceModel:
                 latency, is_anomalous=True, is_slow=True, is_quiet=False, score=5.0, lower=None, upper=None, terms=terms
             )
         return opinions
+
+    def _leave_out_unready(self, opinions: dict[str, Assessment]) -> None:
+        unready = self._detectors.unready
+        for name in unready & opinions.keys():
+            if self._detectors.by_name[name].is_ready:
+                unready.discard(name)
+            else:
+                del opinions[name]
 
     def _confirmed(self, opinions: dict[str, Assessment]) -> dict[str, Assessment]:
         """Return the opinions; a wide window right after an anomalous one confirms it unless it is quiet again.
@@ -148,7 +163,7 @@ class ServiceModel:
         params = self._params
         alarm = self._alarms.setdefault(condition, Alarm())
         was_open = alarm.is_open
-        is_quiet = opinion.is_settled if alarm.is_slow else opinion.is_quiet
+        is_quiet = settled(opinion.scores) if alarm.is_slow else opinion.is_quiet
         closed = alarm.take(
             is_anomalous=opinion.is_anomalous,
             is_slow=opinion.is_slow,
@@ -159,7 +174,7 @@ class ServiceModel:
         names = _LATENCY if condition == "latency" else (condition,)
         if closed:
             for name in names:
-                self._detectors[name].clear()
+                self._detectors.by_name[name].clear()
             if condition == "latency":
                 self._spikes.clear()
         elif alarm.n_open * self.size_ms >= params.max_alarm_s * 1000:
@@ -173,39 +188,33 @@ class ServiceModel:
     def _finding(self, condition: str, opinion: Assessment | None) -> Finding:
         """Return the finding on one condition; without an opinion it is not ready, or had no data."""
         signal, unit = _told_as(condition)
-        detector = self._detectors[condition]
+        detector = self._detectors.by_name[condition]
         is_ready, n_seen = detector.is_ready, detector.n_seen
-        alarm = self._alarms.get(condition)
-        is_open = alarm is not None and alarm.is_open
+        is_open = condition in self._alarms and self._alarms[condition].is_open
         if opinion is None:
-            judgement = Judgement.NO_DATA if is_ready else Judgement.NOT_READY
+            judgement = _NO_DATA if is_ready else _NOT_READY
             return Finding(
                 condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_open, n_seen=n_seen
             )
         is_anomalous = opinion.is_anomalous
+        per_window = self._per_second if condition == "traffic" else 1.0
         observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
-        if condition == "traffic":
-            observed, expected, lower, upper = (self._per_second(value) for value in (observed, expected, lower, upper))
         return Finding(
             condition=condition,
             signal=signal,
-            judgement=Judgement.ANOMALOUS if is_anomalous else Judgement.NORMAL,
-            severity=Severity.PAGE if opinion.is_page else Severity.TICKET,
+            judgement=_ANOMALOUS if is_anomalous else _NORMAL,
+            severity=_PAGE if opinion.is_page else _TICKET,
             unit=unit,
-            observed=observed,
-            expected=expected,
-            lower=lower,
-            upper=upper,
+            observed=None if observed is None else observed * per_window,
+            expected=None if expected is None else expected * per_window,
+            lower=None if lower is None else lower * per_window,
+            upper=None if upper is None else upper * per_window,
             score=opinion.score if is_ready else None,
             is_recovered=not is_open and not is_anomalous,
             confidence=self._confidence(opinion, n_seen),
             n_seen=n_seen,
             explanation=opinion.terms,
         )
-
-    def _per_second(self, value: float | None) -> float | None:
-        """Traffic is judged in requests a window, and told in requests a second."""
-        return None if value is None else value * 1000 / self.size_ms
 
     def _confidence(self, opinion: Assessment, n_seen: int) -> float:
         """Return how sure: the rarer, and the more was seen, the surer; in ``[0, 1)``."""
@@ -260,6 +269,13 @@ def _told_as(condition: str) -> tuple[str, str]:
 @lru_cache(maxsize=1024)
 def _resource_condition(resource: str) -> str:
     return f"saturation:{resource}"
+
+
+def _any_anomalous(opinions: Mapping[str, Assessment]) -> bool:
+    for opinion in opinions.values():  # noqa: SIM110 - a generator costs more than the loop
+        if opinion.is_anomalous:
+            return True
+    return False
 
 
 def _one_for_all(log_latency: float | None, requests: float) -> Features:

@@ -55,9 +55,9 @@ KINDS = {
         lambda draw, _: {"bad": float(draw.randint(30, 50)), "requests": 100.0},
     ),
     "tail": Kind(
-        lambda tuning: TailDetector(tuning, RATIO),
-        lambda draw, _: {"bad": float(draw.randint(0, 3)), "requests": 100.0, "sd_log": 0.5},
-        lambda draw, _: {"bad": float(draw.randint(20, 30)), "requests": 100.0, "sd_log": 0.5},
+        lambda tuning: TailDetector(tuning, times=2),
+        lambda draw, _: {"bad": float(draw.randint(0, 3)), "requests": 100.0},
+        lambda draw, _: {"bad": float(draw.randint(20, 30)), "requests": 100.0},
     ),
     "traffic": Kind(
         lambda tuning: TrafficDetector(tuning, TrafficEffects(drop=1.6, page_drop=2.0, rise=3.0)),

@@ -128,7 +128,7 @@ def test_a_ramp_that_no_single_window_shows_is_found_by_a_long_scale() -> None:
 
 
 def test_a_slow_tail_is_found_while_the_typical_request_is_as_fast_as_ever() -> None:
-    detector, draw = TailDetector(TUNING, RatioEffects(times=2, plus=0, page_times=math.inf, page_plus=0)), random.Random(6)
+    detector, draw = TailDetector(TUNING, times=2), random.Random(6)
     for _ in range(3000):
         bad = sum(draw.random() < 0.015 for _ in range(40))
         detector.learn_one({"bad": bad, "requests": 40})
