@@ -16,6 +16,9 @@ _DAYS_KEPT = 5
 _STEP = 0.3
 """A bin moves by at most this much of log traffic a time."""
 _LEVEL_STEP = 0.7
+_LEAST = 1e-3
+"""Requests a window that are expected at least."""
+_LEAST_LOG, _MOST_LOG = math.log(_LEAST), 50.0
 _NO_SEGMENT = (-2, 0.0, 0.0)
 
 
@@ -61,14 +64,15 @@ class DayProfile:
     def expected(self, time_s: float) -> float:
         """Return the expected count of the window that ends at ``time_s`` (epoch seconds); at least 1e-3."""
         if not self.has_profile:
-            return max(self._recent, 1e-3)
+            return max(self._recent, _LEAST)
         at = (time_s % _DAY_S) / _BIN_S - 0.5
         low = math.floor(at)
         which, start, end = self._segment
         if which != low:
             start, end = self._smooth(low), self._smooth(low + 1)
             self._segment = (low, start, end)
-        return max(math.exp(min(start + (at - low) * (end - start) + self._level, 50.0)), 1e-3)
+        log = start + (at - low) * (end - start) + self._level
+        return math.exp(log) if _LEAST_LOG < log < _MOST_LOG else (_LEAST if log < 0 else math.exp(_MOST_LOG))
 
     def _smooth(self, i: int) -> float:
         bins = self._bins
@@ -81,12 +85,13 @@ class DayProfile:
             return self._learn_first_day(time_s, count)
         residual = (count - expected) / (expected if expected > 1.0 else 1.0)
         gain = expected if expected < 1.0 else 1.0
-        self._level += max(-_LEVEL_STEP, min(_LEVEL_STEP, residual)) * gain / self._level_memory
+        move = _LEVEL_STEP if residual > _LEVEL_STEP else (-_LEVEL_STEP if residual < -_LEVEL_STEP else residual)
+        self._level += move * gain / self._level_memory
         i = int(time_s % _DAY_S) // _BIN_S
         if i != self._learning:
             self._move_bin()
             self._learning = i
-        self._sum_moves += gain * max(-_STEP, min(_STEP, residual))
+        self._sum_moves += gain * (_STEP if residual > _STEP else (-_STEP if residual < -_STEP else residual))
         self._n_moves += 1
         return False
 
@@ -111,7 +116,7 @@ class DayProfile:
         self._days[i] = min(self._days[i] + 1, 65_535)
         if self.n * self._window_s < _DAY_S:
             return False
-        mean = max(sum(self._bins) / max(sum(self._days), 1), 1e-3)
+        mean = max(sum(self._bins) / max(sum(self._days), 1), _LEAST)
         for j, (total, n) in enumerate(zip(self._bins, self._days, strict=True)):
             self._bins[j] = round(math.log((total + 0.5 * mean) / (n + 0.5)), 5)
             self._days[j] = min(n, 1)

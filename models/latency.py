@@ -115,25 +115,25 @@ class LatencyDetector:
         item = self._item(x, expected_log)
         scores = self._evidence.scores(item)
         effects, short = self._effects, scores[0]
-        top, hit, is_page = short, None, False
+        top, top_excess, hit, hit_excess, is_page = short, -math.inf, None, 0.0, False
         for score in scores:
             excess = score.z - score.threshold
-            if excess > top.z - top.threshold:
-                top = score
+            if excess > top_excess:
+                top, top_excess = score, excess
             if excess > 0 and score.effect > self._least(score):
-                if hit is None or excess > hit.z - hit.threshold:
-                    hit = score
-                if self._is_page(score) and (score.k > 1 or self._was_page or not self._needs_two):
+                if hit is None or excess > hit_excess:
+                    hit, hit_excess = score, excess
+                if self._is_page(score) and (score is not short or self._was_page or not self._needs_two):
                     is_page = True
-        is_short_hit = short.z > short.threshold and short.effect > self._least(short)
+        is_newest_out = short.z > short.threshold
         shown = hit or top
         expected = math.exp(min(expected_log, 50.0))
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,
             is_page=is_page,
-            is_slow=hit is not None and not is_short_hit,
-            is_spike=short.z > short.threshold and short.effect >= effects.short and self.is_ready,
+            is_slow=hit is not None and not (is_newest_out and short.effect > self._least(short)),
+            is_spike=is_newest_out and short.effect >= effects.short and self.is_ready,
             is_quiet=short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),
             observed=expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,
             expected=expected,

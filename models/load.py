@@ -34,7 +34,7 @@ class LoadEffect:
 
     """
 
-    __slots__ = ("_fade", "_filling", "_moments", "_n_block", "_unit", "b1", "b2", "most_load")
+    __slots__ = ("_fade", "_loads", "_logs", "_moments", "_n", "_n_block", "_unit", "b1", "b2", "most_load")
 
     def __init__(self, window_s: float) -> None:
         self._n_block = max(1, round(_BLOCK_S / window_s))
@@ -43,7 +43,7 @@ class LoadEffect:
         """Load of the first block: loads are told in it, so that their powers stay small."""
         self._moments = array("d", bytes(8 * 8))
         """Faded sums over blocks of 1, r, r^2, r^3, r^4, y, r y, r^2 y."""
-        self._filling = [0.0, 0.0, 0.0]
+        self._n, self._loads, self._logs = 0, 0.0, 0.0
         """Of the block that is being filled: windows, requests, log latencies."""
         self.b1 = self.b2 = 0.0
         self.most_load = 0.0
@@ -65,14 +65,14 @@ class LoadEffect:
 
     def learn(self, load: float, log_latency: float) -> bool:
         """Take one window in, its latency as it was seen; return whether the effect was fitted anew."""
-        filling = self._filling
-        filling[0] += 1
-        filling[1] += load
-        filling[2] += log_latency
-        if filling[0] < self._n_block:
-            return False
-        n, loads, logs = filling
-        self._filling = [0.0, 0.0, 0.0]
+        self._n += 1
+        self._loads += load
+        self._logs += log_latency
+        return self._n >= self._n_block and self._end_block()
+
+    def _end_block(self) -> bool:
+        n, loads, logs = self._n, self._loads, self._logs
+        self._n, self._loads, self._logs = 0, 0.0, 0.0
         if loads <= 0:
             return False
         if not self._unit:
@@ -108,7 +108,7 @@ class LoadEffect:
             "v": 1,
             "unit": self._unit,
             "moments": list(self._moments),
-            "filling": list(self._filling),
+            "filling": [self._n, self._loads, self._logs],
             "effect": [self.b1, self.b2],
             "most_load": self.most_load,
         }
@@ -117,8 +117,8 @@ class LoadEffect:
         """Take plain data over."""
         with reading(state, "load", 1):
             self._unit, self.most_load = number(state["unit"]), number(state["most_load"])
-            n, loads, logs = numbers(state["filling"])
-            self._filling = [n, loads, logs]
+            n, self._loads, self._logs = numbers(state["filling"])
+            self._n = int(n)
             self.b1, self.b2 = numbers(state["effect"])
             self._moments = array("d", numbers(state["moments"]))
             if len(self._moments) != 8:

@@ -74,18 +74,19 @@ class RatioDetector:
         scores = self._evidence.scores(item, newest)
         if not scores:
             return Assessment(score=0.0, expected=ratio, item=item)
-        top, hit, is_page, is_short_hit = scores[0], None, False, False
+        short = top = scores[0]
+        top_excess, hit_excess, hit, is_page, is_short_hit = -math.inf, 0.0, None, False, False
         for score in scores:
             excess = score.z - score.threshold
-            if excess > top.z - top.threshold:
-                top = score
+            if excess > top_excess:
+                top, top_excess = score, excess
             if excess > 0 and self._is_large(score, page=False):
                 is_short_hit = is_short_hit or score.k == 1
-                if hit is None or excess > hit.z - hit.threshold:
-                    hit = score
+                if hit is None or excess > hit_excess:
+                    hit, hit_excess = score, excess
                 if self._is_page(score) and (score.k > 1 or self._was_page or not self._needs_two):
                     is_page = True
-        shown, short = hit or top, scores[0]
+        shown = hit or top
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,

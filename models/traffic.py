@@ -1,5 +1,6 @@
 """Whether a service gets too few requests for this time of day, or far too many."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,19 +61,21 @@ class TrafficDetector:
         expected = self._profile.expected(x["time_s"])
         item = (x["requests"], expected, 1.0)
         scores = self._evidence.scores(item)
-        top, hit, is_page, is_short_hit = scores[0], None, False, False
+        short = top = scores[0]
+        top_excess, hit, is_page, is_short_hit = -math.inf, None, False, False
         for score in scores:
-            excess = abs(score.z) - score.threshold
-            if excess > abs(top.z) - top.threshold:
-                top = score
+            z = score.z
+            excess = (z if z > 0 else -z) - score.threshold
+            if excess > top_excess:
+                top, top_excess = score, excess
             if excess > 0 and self._is_large(score):
-                is_short_hit = is_short_hit or score.k == 1
+                is_short_hit = is_short_hit or score is short
                 if hit is None or _outranks(score, hit):
                     hit = score
-                if self._is_page(score) and (score.k > 1 or self._was_page or not self._needs_two):
+                if self._is_page(score) and (score is not short or self._was_page or not self._needs_two):
                     is_page = True
-        effects, short, shown = self._effects, scores[0], hit or top
-        n_summed = shown.sums[2]
+        effects, shown = self._effects, hit or top
+        count, expected_count, n_summed = shown.sums
         lower, upper = (expected / effects.drop, expected * effects.rise) if hit is None else self._band(hit)
         return Assessment(
             score=-shown.z,
@@ -80,8 +83,8 @@ class TrafficDetector:
             is_page=is_page,
             is_slow=hit is not None and not is_short_hit,
             is_quiet=abs(short.z) < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),
-            observed=shown.sums[0] / n_summed,
-            expected=shown.sums[1] / n_summed,
+            observed=count / n_summed,
+            expected=expected_count / n_summed,
             lower=lower,
             upper=upper,
             newest_score=abs(short.z),

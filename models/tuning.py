@@ -73,18 +73,17 @@ class Tuning:
     def make_scales(self, ks: Sequence[int], prior: float, floor: float) -> list[Scale]:
         """Return fresh scales, each with its share of the budget: longer ones are judged less often."""
         share = self.window_s / DAY_S / self.n_tests
-        return [
-            Scale(
-                k,
-                Variability(self.windows(self.variability_s), prior, floor),
-                TailThreshold(
-                    [min(0.01, budget * share * k) for budget in (self.false_alarms_per_day, self.false_pages_per_day)],
-                    memory=self.windows(self.tail_s),
-                    prior_windows=min(1000.0, self.windows(DAY_S)),
-                ),
+        scales: list[Scale] = []
+        shorter: TailThreshold | None = None
+        for k in ks:
+            budgets = [min(0.01, budget * share * k) for budget in (self.false_alarms_per_day, self.false_pages_per_day)]
+            tail = TailThreshold(
+                budgets, memory=self.windows(self.tail_s), prior_windows=min(1000.0, self.windows(DAY_S)), shorter=shorter
             )
-            for k in ks
-        ]
+            scales.append(Scale(k, Variability(self.windows(self.variability_s), prior, floor), tail))
+            if k > 1:  # that of single windows is of two together, and says little of sums
+                shorter = tail
+        return scales
 
 
 def _is_scale(k: int) -> bool:

@@ -168,6 +168,7 @@ class ServiceModel:
             is_anomalous=opinion.is_anomalous,
             is_slow=opinion.is_slow,
             is_quiet=is_quiet,
+            scale=round(opinion.terms.get("windows", opinion.terms.get("tail_windows", 0.0))),
             quiet_least=params.quiet_windows,
             quiet_most=params.quiet_windows_max,
         )
@@ -182,7 +183,7 @@ class ServiceModel:
                 self._detectors.renew(name)
             alarm.reset()
         self._n_open += alarm.is_open - was_open
-        if not alarm.is_open and not alarm.run:
+        if alarm.is_over:
             del self._alarms[condition]
 
     def _finding(self, condition: str, opinion: Assessment | None) -> Finding:
@@ -190,7 +191,7 @@ class ServiceModel:
         signal, unit = _told_as(condition)
         detector = self._detectors.by_name[condition]
         is_ready, n_seen = detector.is_ready, detector.n_seen
-        is_open = condition in self._alarms and self._alarms[condition].is_open
+        is_open = condition in self._alarms and self._alarms[condition].holds
         if opinion is None:
             judgement = _NO_DATA if is_ready else _NOT_READY
             return Finding(
