@@ -38,9 +38,8 @@ class FadingMean:
 
     def update(self, x: float) -> None:
         """Take one value in."""
-        self.n += 1
-        weight = self._least if self.n > self.memory else 1 / self.n
-        self.value += (x - self.value) * weight
+        self.n = n = self.n + 1
+        self.value += (x - self.value) * (self._least if n > self.memory else 1 / n)
 
     def to_state(self) -> list[float]:
         """Return [n, value]."""
@@ -92,8 +91,8 @@ class FadingRatio:
 
     def update(self, numerator: float, denominator: float) -> None:
         """Take one pair in."""
-        self.n += 1
-        weight = self._least if self.n > self.memory else 1 / self.n
+        self.n = n = self.n + 1
+        weight = self._least if n > self.memory else 1 / n
         self._numerator += (numerator - self._numerator) * weight
         self._denominator += (denominator - self._denominator) * weight
         self._weigh()

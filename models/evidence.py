@@ -237,15 +237,26 @@ class Evidence:
             self._learn(scores)
         if self._single is not None:
             self._previous_z = scores[0].z
-            recent = self._recent
-            recent.append(item)
-            self._recent_z.append(self._previous_z)
-            if len(recent) == BLOCK:
-                del recent[0], self._recent_z[0]
-            self._recent_sum = _sum_of(recent)
+            self._remember(item)
         if self._blocks.is_fine_end:
             self._held = [score for score in scores if score.k > BLOCK]
         self._blocks.push(item)
+
+    def _remember(self, item: Item) -> None:
+        """Keep the window among the last five, and their sum: reckoned anew at the end of a block, so that no error grows."""
+        recent = self._recent
+        recent.append(item)
+        self._recent_z.append(self._previous_z)
+        a, b, c = self._recent_sum
+        if len(recent) < BLOCK:
+            self._recent_sum = (a + item[0], b + item[1], c + item[2])
+            return
+        x, y, z = recent[0]
+        del recent[0], self._recent_z[0]
+        if self._blocks.is_fine_end:
+            self._recent_sum = _sum_of(recent)
+        else:
+            self._recent_sum = (a + item[0] - x, b + item[1] - y, c + item[2] - z)
 
     def _learn(self, scores: Sequence[ScaleScore]) -> None:
         self._n_learned += 1
@@ -283,6 +294,7 @@ class Evidence:
             "scales": [[scale.k, scale.variability.to_state(), scale.tail.to_state()] for scale in self._by_k.values()],
             "n_learned": self._n_learned,
             "recent": [[*item, z] for item, z in zip(self._recent, self._recent_z, strict=True)],
+            "recent_sum": list(self._recent_sum),
             "previous_z": self._previous_z,
             "held": [_flat(score) for score in self._held],
             "in_force": [[scale.threshold, scale.page_threshold] for scale in self._by_k.values()],
@@ -303,7 +315,8 @@ class Evidence:
                 a, b, c, z = numbers(values)
                 self._recent.append((a, b, c))
                 self._recent_z.append(z)
-            self._recent_sum = _sum_of(self._recent)
+            a, b, c = numbers(state["recent_sum"])
+            self._recent_sum = (a, b, c)
             self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])
             for values in state["held"]:
                 k, z, effect, deviation, sampling, a, b, c, threshold, page_threshold = numbers(values)

@@ -17,6 +17,8 @@ _LEAST_SD = 0.3
 _LEAST_LEARNED = 10
 """Windows before which nothing is clipped."""
 _LOAD_WINDOWS = 6
+_MOST_VARIANCE = 16.0
+"""Of one request's log latency."""
 _NOT_RECKONED = (-1.0, 0.0)
 _MAX_LOG_EFFECT, _MAX_EFFECT = 5.0, 200.0
 """A band reaches no further than 150 times the expected latency, an observed one no further than a little more."""
@@ -106,7 +108,7 @@ class LatencyDetector:
         if n <= 0:
             return 0.0, 0.0, 0.0
         sampling = self._request_variance.value / n
-        weight = 1 / (sampling + self._evidence.newest_variability)
+        weight = 1 / (sampling + self._evidence.newest_variability)  # above 0, because the variability is
         return weight * (x["mean_log"] - expected), weight, weight * weight * sampling
 
     def assess(self, x: Features) -> Assessment:
@@ -178,27 +180,31 @@ class LatencyDetector:
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""
-        n_seen, n, load = self._level.n, x["n"], x["load"]
-        if is_normal and n > 0:
-            self._learn(x, self._mean_load(load))
+        n_seen, load = self._level.n, x["load"]
+        if is_normal and x["n"] > 0:
+            self._learn(x, assessment.item)
         self._evidence.push(assessment.item, assessment.scores, is_normal=is_normal and n_seen >= _LEAST_LEARNED)
-        self._was_page = self._is_page(assessment.scores[0])
+        self._was_page = self._needs_two and self._is_page(assessment.scores[0])
         self._expected = _NOT_RECKONED
         self._loads.append(load)
         if len(self._loads) == _LOAD_WINDOWS:
             del self._loads[0]
 
-    def _learn(self, x: Features, mean_load: float) -> None:
-        n, effect = x["n"], self._load.at(mean_load)
-        innovation = x["mean_log"] - effect - self._level.value
-        if self._level.n >= _LEAST_LEARNED:
-            most = _CLIP_SD * math.sqrt(self._request_variance.value / n + self._evidence.newest_variability)
+    def _learn(self, x: Features, item: Item) -> None:
+        level, n = self._level, x["n"]
+        expected = self.expected_log(x["load"])
+        innovation = x["mean_log"] - expected
+        if level.n >= _LEAST_LEARNED:
+            most = _CLIP_SD / math.sqrt(item[1])  # the weight is one over the variance of a window's mean
             innovation = most if innovation > most else (-most if innovation < -most else innovation)
-        self._level.update(self._level.value + innovation)
         if n > 1:
-            self._request_variance.update(min(x["var_log"] * n / (n - 1), 16.0))
-        if self._load.learn(mean_load, self._level.value + effect + innovation):
-            self._level.value += effect - self._load.at(mean_load)  # under this load the expectation stays what it was
+            variance = x["var_log"] * n / (n - 1)
+            self._request_variance.update(variance if variance < _MOST_VARIANCE else _MOST_VARIANCE)
+        effect = expected - level.value
+        level.update(level.value + innovation)
+        mean_load = self._mean_load(x["load"])
+        if self._load.learn(mean_load, expected + innovation):
+            level.value += effect - self._load.at(mean_load)  # under this load the expectation stays what it was
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""

@@ -22,13 +22,15 @@ class HourlyPeaks:
 
     """
 
-    __slots__ = ("_hour", "_peaks", "_previous", "_usual")
+    __slots__ = ("_hour", "_peak", "_peaks", "_previous", "_until_s", "_usual")
 
     def __init__(self) -> None:
         self._peaks = array("d", [-1.0] * _KEPT)
         """By hour modulo four days; -1: nothing was seen."""
         self._hour = -1
-        """The newest hour, in hours since the epoch."""
+        """The newest hour, in hours since the epoch; it ends at ``_until_s``, and its peak so far is ``_peak``."""
+        self._until_s = -1
+        self._peak = -1.0
         self._previous = -1.0
         self._usual = (-1, -1.0)
         """The hour it was last reckoned for, and :meth:`usual` then."""
@@ -50,16 +52,19 @@ class HourlyPeaks:
 
     def learn(self, time_s: float, value: float) -> None:
         """Take one window in, whatever it is."""
-        hour = int(time_s) // _HOUR_S
-        if hour > self._hour:
-            for at in range(max(self._hour + 1, hour - _KEPT + 1), hour + 1):
-                self._peaks[at % _KEPT] = -1.0
-            self._hour = hour
-            self._usual = (-1, -1.0)
+        if time_s >= self._until_s:
+            self._begin_hour(int(time_s) // _HOUR_S)
         held = value if value < self._previous else self._previous
         self._previous = value
-        if held > self._peaks[hour % _KEPT]:
-            self._peaks[hour % _KEPT] = round(held, _DIGITS)
+        if held > self._peak:
+            self._peak = round(held, _DIGITS)
+            self._peaks[self._hour % _KEPT] = self._peak
+
+    def _begin_hour(self, hour: int) -> None:
+        for at in range(max(self._hour + 1, hour - _KEPT + 1), hour + 1):
+            self._peaks[at % _KEPT] = -1.0
+        self._hour, self._until_s, self._peak = hour, (hour + 1) * _HOUR_S, -1.0
+        self._usual = (-1, -1.0)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data."""
@@ -76,7 +81,9 @@ class HourlyPeaks:
         with reading(state, "nightly", 1):
             self._hour, self._previous = int(state["hour"]), number(state["previous"])
             self._peaks = array("d", numbers(state["peaks"]) or [-1.0] * _KEPT)
-            self._usual = (-1, -1.0)
             if len(self._peaks) != _KEPT:
                 raise ValueError(f"{len(self._peaks)} hours, not {_KEPT}")
+            self._usual = (-1, -1.0)
+            self._until_s = (self._hour + 1) * _HOUR_S if self._hour >= 0 else -1
+            self._peak = self._peaks[self._hour % _KEPT]
         return self

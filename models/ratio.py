@@ -68,7 +68,9 @@ class RatioDetector:
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
-        ratio, requests = self.ratio, x["requests"]
+        ratio, requests = self._ratio.value, x["requests"]
+        if ratio > 1:
+            ratio = 1.0
         newest = (x["bad"], requests * ratio, requests)
         item = newest if newest[0] <= _UNCLIPPED else self._clipped(newest)
         scores = self._evidence.scores(item, newest)

@@ -141,15 +141,18 @@ class SaturationDetector:
         self._filling += value
         self._n_filling += 1
         if self._n_filling >= self._block_windows:
-            self._blocks.append(self._filling / self._n_filling)
-            self._filling, self._n_filling = 0.0, 0
-            if self._limits.fills_up:
-                self._to_full_s = self._time_to_full_s()
+            self._end_block()
         self._peaks.learn(x["time_s"], value)
         if is_normal and not assessment.is_anomalous:
             off = value - self._level.value if self._level.n else 0.0
             self._variance.update(off * off if -_MOST_OFF < off < _MOST_OFF else _MOST_OFF * _MOST_OFF)
             self._level.update(value)
+
+    def _end_block(self) -> None:
+        if self._limits.fills_up:
+            self._blocks.append(self._filling / self._n_filling)
+            self._to_full_s = self._time_to_full_s()
+        self._filling, self._n_filling = 0.0, 0
 
     def _time_to_full_s(self) -> float:
         """Return the seconds until 1 at the smaller of the growth over the last hour and over the last two."""

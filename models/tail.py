@@ -19,6 +19,8 @@ _PRIOR_REQUESTS = 200.0
 _LEAST_SCALE = 30
 """Windows; the tail of fewer holds next to nothing."""
 _CLIP_SD = 3.0
+_UNCLIPPED = _CLIP_SD * _CLIP_SD / 4
+"""Where nothing is expected, so many are three standard deviations."""
 _MOST_MOVE = 0.1
 _NOTHING = Assessment(score=0.0)
 
@@ -74,6 +76,8 @@ class TailDetector:
         """Return what a window counts as: one whose tail is all bad counts as three standard deviations."""
         bad, requests = x["bad"], x["requests"]
         expected = requests * self._share.value
+        if bad <= _UNCLIPPED:
+            return bad, expected, requests
         bound = count_bound(expected, 0.0, _CLIP_SD)
         return (bad if bad < bound else bound), expected, requests
 

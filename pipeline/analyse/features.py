@@ -1,9 +1,7 @@
 """What detectors see of a window's latencies: mean and variance of their logarithms, and how many are slow."""
 
 import math
-from collections.abc import Mapping
 from functools import lru_cache
-from operator import mul
 from typing import NamedTuple
 
 from pipeline.contracts.histogram import Histogram
@@ -44,21 +42,20 @@ def read_latencies(histogram: Histogram, bounds: Bounds, slow_log: float = math.
     (3, 100, 0.0, 3.0)
 
     """
-    step, counts = _step(histogram.scale), histogram.counts
+    step = _step(histogram.scale)
+    low, high, slow = bounds[0] / step - 0.5, bounds[1] / step - 0.5, slow_log / step  # in buckets, from a first one's middle
+    slow_index = math.floor(slow) if slow < math.inf else math.inf
     n, total, squares, n_slower = 0, 0.0, 0.0, 0.0
-    if counts:  # in units of a bucket, from the first bucket's middle
-        n = sum(counts.values())
-        sums = list(map(mul, counts, counts.values()))
-        total, squares = sum(sums), sum(map(mul, sums, counts))
-        low, high = bounds[0] / step - 0.5, bounds[1] / step - 0.5
-        slow = slow_log / step
-        highest = max(counts)
-        if highest >= high or min(counts) <= low:
-            total, squares = _clipped_sums(counts, low, high)
-        if highest >= slow - 1:
-            n_slower = _above(counts, slow)
+    for index, count in histogram.counts.items():
+        at: float = low if index < low else (high if index > high else index)
+        weighted = count * at
+        n += count
+        total += weighted
+        squares += weighted * at
+        if index >= slow_index:
+            n_slower += count if index > slow_index else count * (slow_index + 1 - slow)
     if histogram.zero_count:
-        at = max(_SMALLEST_LOG, bounds[0]) / step - 0.5
+        at = max(_SMALLEST_LOG / step - 0.5, low)
         n += histogram.zero_count
         total += histogram.zero_count * at
         squares += histogram.zero_count * at * at
@@ -67,24 +64,6 @@ def read_latencies(histogram: Histogram, bounds: Bounds, slow_log: float = math.
     mean = total / n
     variance = squares / n - mean * mean
     return Latencies(n, (mean + 0.5) * step, variance * step * step if variance > 0 else 0.0, n_slower)
-
-
-def _clipped_sums(counts: Mapping[int, int], low: float, high: float) -> tuple[float, float]:
-    """Return the sums of buckets and of their squares, each bucket clipped."""
-    total, squares = 0.0, 0.0
-    for index, count in counts.items():
-        at = low if index < low else (high if index > high else index)
-        weighted = count * at
-        total += weighted
-        squares += weighted * at
-    return total, squares
-
-
-def _above(counts: Mapping[int, int], bound: float) -> float:
-    """Return how many lie above a bound (in buckets)."""
-    index = math.floor(bound)
-    at_bound = counts.get(index, 0) * (index + 1 - bound)
-    return at_bound + sum([count for i, count in counts.items() if i > index])
 
 
 @lru_cache(maxsize=32)

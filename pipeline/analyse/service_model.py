@@ -51,7 +51,7 @@ class ServiceModel:
         """Of conditions that are anomalous, or open."""
         self._n_open = 0
         self._per_second = 1000 / size_ms
-        """Traffic is judged in requests a window, and told in requests a second."""
+        """Windows a second."""
         self.last_start_ms = -1
 
     def judge(self, signals: Signals) -> list[Finding]:
@@ -85,7 +85,7 @@ class ServiceModel:
         self._add_latencies(features, signals, requests)
         for resource, usage in signals.saturation.items():
             name = _resource_condition(resource)
-            if self._detectors.can_watch(name):
+            if name in self._detectors.by_name or self._detectors.can_watch(name):
                 features[name] = {"utilization": usage.mean, "time_s": time_s}
         return features
 
@@ -144,7 +144,7 @@ class ServiceModel:
         What is unusual twice in a row need not be improbable twice: half the threshold is enough. No band is told with
         it, because the band is that of a first window. Short windows have a scale of six for this.
         """
-        if self._tuning.needs_two:
+        if self._tuning.needs_two or not self._alarms:
             return opinions
         for condition, opinion in opinions.items():
             alarm = self._alarms.get(condition)
@@ -190,39 +190,33 @@ class ServiceModel:
         """Return the finding on one condition; without an opinion it is not ready, or had no data."""
         signal, unit = _told_as(condition)
         detector = self._detectors.by_name[condition]
-        is_ready, n_seen = detector.is_ready, detector.n_seen
-        is_open = condition in self._alarms and self._alarms[condition].holds
+        n_seen, is_ready = detector.n_seen, detector.is_ready
+        is_held = condition in self._alarms and self._alarms[condition].holds
         if opinion is None:
             judgement = _NO_DATA if is_ready else _NOT_READY
             return Finding(
-                condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_open, n_seen=n_seen
+                condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen
             )
         is_anomalous = opinion.is_anomalous
-        per_window = self._per_second if condition == "traffic" else 1.0
         observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
+        if condition == "traffic":  # judged in requests a window, told in requests a second
+            observed, expected, lower, upper = (_times(value, self._per_second) for value in (observed, expected, lower, upper))
         return Finding(
             condition=condition,
             signal=signal,
             judgement=_ANOMALOUS if is_anomalous else _NORMAL,
             severity=_PAGE if opinion.is_page else _TICKET,
             unit=unit,
-            observed=None if observed is None else observed * per_window,
-            expected=None if expected is None else expected * per_window,
-            lower=None if lower is None else lower * per_window,
-            upper=None if upper is None else upper * per_window,
+            observed=observed,
+            expected=expected,
+            lower=lower,
+            upper=upper,
             score=opinion.score if is_ready else None,
-            is_recovered=not is_open and not is_anomalous,
-            confidence=self._confidence(opinion, n_seen),
+            is_recovered=not (is_held or is_anomalous),
+            confidence=min(0.999, (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._params.ready_windows / 4)),
             n_seen=n_seen,
             explanation=opinion.terms,
         )
-
-    def _confidence(self, opinion: Assessment, n_seen: int) -> float:
-        """Return how sure: the rarer, and the more was seen, the surer; in ``[0, 1)``."""
-        rarity = 0.5
-        if opinion.is_anomalous:
-            rarity = 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
-        return min(0.999, rarity * n_seen / (n_seen + self._params.ready_windows / 4))
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
@@ -259,6 +253,15 @@ _UNITS = {"latency": "ms", "traffic": "requests/s", "errors": "ratio", "saturati
 
 _SIGNALS = {"silence": "traffic"}
 """Conditions that belong to a signal of another name."""
+
+
+def _rarity(opinion: Assessment) -> float:
+    """Return how sure an anomalous opinion is, by how improbable it is; in ``[0.5, 1)``."""
+    return 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
 
 
 @lru_cache(maxsize=1024)
