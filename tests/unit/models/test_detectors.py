@@ -68,6 +68,19 @@ def test_a_few_errors_of_few_requests_are_no_alarm_and_many_of_many_are() -> Non
     assert detector.assess({"bad": 8, "requests": 20}).is_page
 
 
+def test_one_burst_of_errors_is_no_alarm_of_a_longer_scale() -> None:
+    detector, alarms = errors(), []
+    for i in range(9000):
+        detector.learn_one({"bad": float(i % 5 == 0), "requests": 250})
+    for i in range(60):
+        x = {"bad": 27.0 if i == 0 else float(i % 5 == 0), "requests": 250}
+        assessment = detector.assess(x)
+        alarms += [i] if assessment.is_anomalous else []
+        detector.take_one(x, assessment, is_normal=False)
+
+    assert alarms == [0]
+
+
 def test_an_improbable_but_tiny_error_ratio_is_no_alarm() -> None:
     detector = errors()
     for _ in range(2000):

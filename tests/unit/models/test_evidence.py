@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from models.averages import FadingMean
+from models.averages import FadingMean, FadingRatio
 from models.budget import TailThreshold, normal_threshold
 from models.deviance import count_score
 from models.evidence import CountScorer, Evidence
@@ -34,6 +34,18 @@ def test_poisson_counts_score_like_standard_normals() -> None:
 
 def test_a_fresh_threshold_is_at_least_the_normal_quantile() -> None:
     assert TailThreshold([1e-5], memory=1000).thresholds[0] >= normal_threshold(1e-5)
+
+
+def test_a_longer_scale_takes_what_it_has_not_seen_from_the_shorter_one() -> None:
+    shorter = TailThreshold([1e-5], memory=10_000)
+    longer, alone = TailThreshold([1e-5], memory=10_000, shorter=shorter), TailThreshold([1e-5], memory=10_000)
+    for _ in range(200):
+        shorter.learn(6.0, 1.0)
+
+    for tail in (longer, alone):
+        tail.learn(3.0, 0.01)
+
+    assert longer.thresholds[0] > alone.thresholds[0] + 1
 
 
 def test_a_heavy_tail_raises_the_threshold() -> None:
@@ -68,6 +80,19 @@ def test_a_fading_mean_goes_on_equally_after_a_restart() -> None:
     assert again.value == mean.value
 
 
+def test_a_ratio_leaves_its_prior_as_it_sees_more_and_survives_a_restart() -> None:
+    ratio = FadingRatio(100, prior=0.5, prior_weight=10)
+    seen = [ratio.value]
+    for _ in range(300):
+        ratio.update(1.0, 100.0)
+        seen.append(ratio.value)
+    again = FadingRatio(100, prior=0.5, prior_weight=10).from_state(ratio.to_state())
+
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] == pytest.approx(0.01, rel=0.06)
+    assert again.value == ratio.value
+
+
 def make_evidence() -> Evidence:
     tuning = Tuning(window_s=10)
     return Evidence(CountScorer(+1), tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3), needs_two=True)
@@ -86,6 +111,19 @@ def test_one_spike_does_not_move_the_sum_of_six() -> None:
 
     assert by_k[1].z > 5
     assert by_k[6].effect == pytest.approx(1.0)
+
+
+def test_a_window_can_count_as_less_in_sums_than_it_shows_by_itself() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 2400)
+    for _ in range(30):
+        evidence.push((12, 10, 1), evidence.scores((12, 10, 1), (400, 10, 1)), is_normal=False)
+
+    by_k = {score.k: score for score in evidence.scores((12, 10, 1), (400, 10, 1))}
+
+    assert by_k[1].effect == 40
+    assert by_k[6].effect == pytest.approx(1.2)
+    assert by_k[30].effect == pytest.approx(1.2)
 
 
 def test_a_small_lasting_excess_shows_on_the_long_scale_first() -> None:
