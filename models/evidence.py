@@ -212,9 +212,9 @@ class Evidence:
         worst_z = max(self._recent_z)
         if z >= worst_z:
             return self._recent_sum
-        a, b, c = self._recent_sum
-        x, y, w = self._recent[self._recent_z.index(worst_z)]
-        return a - x + item[0], b - y + item[1], c - w + item[2]
+        kept = self._recent.copy()
+        kept[self._recent_z.index(worst_z)] = item
+        return _sum_of(kept)
 
     def _long_scores(self, item: Item) -> list[ScaleScore]:
         """Return what the long scales say at the end of a block; those whose block goes on say what they said."""
@@ -243,20 +243,13 @@ class Evidence:
         self._blocks.push(item)
 
     def _remember(self, item: Item) -> None:
-        """Keep the window among the last five, and their sum: reckoned anew at the end of a block, so that no error grows."""
+        """Keep the window among the last five, and their sum, reckoned anew: a running difference would drift."""
         recent = self._recent
         recent.append(item)
         self._recent_z.append(self._previous_z)
-        a, b, c = self._recent_sum
-        if len(recent) < BLOCK:
-            self._recent_sum = (a + item[0], b + item[1], c + item[2])
-            return
-        x, y, z = recent[0]
-        del recent[0], self._recent_z[0]
-        if self._blocks.is_fine_end:
-            self._recent_sum = _sum_of(recent)
-        else:
-            self._recent_sum = (a + item[0] - x, b + item[1] - y, c + item[2] - z)
+        if len(recent) == BLOCK:
+            del recent[0], self._recent_z[0]
+        self._recent_sum = _sum_of(recent)
 
     def _learn(self, scores: Sequence[ScaleScore]) -> None:
         self._n_learned += 1
@@ -294,7 +287,6 @@ class Evidence:
             "scales": [[scale.k, scale.variability.to_state(), scale.tail.to_state()] for scale in self._by_k.values()],
             "n_learned": self._n_learned,
             "recent": [[*item, z] for item, z in zip(self._recent, self._recent_z, strict=True)],
-            "recent_sum": list(self._recent_sum),
             "previous_z": self._previous_z,
             "held": [_flat(score) for score in self._held],
             "in_force": [[scale.threshold, scale.page_threshold] for scale in self._by_k.values()],
@@ -315,15 +307,12 @@ class Evidence:
                 a, b, c, z = numbers(values)
                 self._recent.append((a, b, c))
                 self._recent_z.append(z)
-            a, b, c = numbers(state["recent_sum"])
-            self._recent_sum = (a, b, c)
+            self._recent_sum = _sum_of(self._recent)
             self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])
             for values in state["held"]:
                 k, z, effect, deviation, sampling, a, b, c, threshold, page_threshold = numbers(values)
                 if k in self._by_k:
-                    self._held.append(
-                        ScaleScore(int(k), z, effect, deviation, sampling, (a, b, c), threshold, page_threshold)
-                    )
+                    self._held.append(ScaleScore(int(k), z, effect, deviation, sampling, (a, b, c), threshold, page_threshold))
             self._blocks.from_state(state["blocks"])
         return self
 

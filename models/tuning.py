@@ -70,8 +70,19 @@ class Tuning:
         """Whether one window is too short to be a proof by itself."""
         return self.window_s < self.alone_s
 
-    def make_scales(self, ks: Sequence[int], prior: float, floor: float) -> list[Scale]:
-        """Return fresh scales, each with its share of the budget: longer ones are judged less often."""
+    def make_scales(self, ks: Sequence[int], prior: float, floor: float, *, inherit: bool = False) -> list[Scale]:
+        """Return fresh scales, each with its share of the budget: longer ones are judged less often.
+
+        Parameters
+        ----------
+        ks
+            Windows summed, ascending.
+        prior, floor
+            Of the learned variability.
+        inherit
+            Whether a longer scale's tail starts from the shorter one's: for what comes in bursts of minutes.
+
+        """
         share = self.window_s / DAY_S / self.n_tests
         scales: list[Scale] = []
         shorter: TailThreshold | None = None
@@ -81,7 +92,7 @@ class Tuning:
                 budgets, memory=self.windows(self.tail_s), prior_windows=min(1000.0, self.windows(DAY_S)), shorter=shorter
             )
             scales.append(Scale(k, Variability(self.windows(self.variability_s), prior, floor), tail))
-            if k > 1:  # that of single windows is of two together, and says little of sums
+            if inherit and k > 1:  # that of single windows is of two together, and says little of sums
                 shorter = tail
         return scales
 

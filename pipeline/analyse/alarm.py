@@ -7,6 +7,7 @@ from models.evidence import COARSE
 _BLOCK = COARSE
 """A long sum is judged when a block is full, which may take so many windows more."""
 
+
 @dataclass(slots=True)
 class Alarm:
     """One condition's alarm of one service, in windows.
@@ -34,9 +35,7 @@ class Alarm:
         """Whether there is nothing to remember."""
         return not (self.is_open or self.run or self.n_watched)
 
-    def take(
-        self, *, is_anomalous: bool, is_slow: bool, is_quiet: bool, scale: int, quiet_least: int, quiet_most: int
-    ) -> bool:
+    def take(self, *, is_anomalous: bool, is_slow: bool, is_quiet: bool, scale: int, quiet_least: int, quiet_most: int) -> bool:
         """Fold one window in; return whether the alarm has just closed."""
         self.run = self.run + 1 if is_anomalous else 0
         self.n_watched = max(self.n_watched - 1, 0)

@@ -8,7 +8,7 @@ import pytest
 from models.averages import FadingMean, FadingRatio
 from models.budget import TailThreshold, normal_threshold
 from models.deviance import count_score
-from models.evidence import CountScorer, Evidence
+from models.evidence import CountScorer, Evidence, MeanScorer
 from models.tuning import Tuning
 from models.variability import Variability
 
@@ -159,7 +159,21 @@ def test_scoring_changes_nothing() -> None:
     assert evidence.to_state() == before
 
 
-@pytest.mark.parametrize("bad", [{"window_s": 0}, {"window_s": 10, "scales": (6, 1)}, {"window_s": 10, "scales": (1, 7)}, {"window_s": 10, "scales": (1, 126)}])
+@pytest.mark.parametrize(
+    "bad",
+    [{"window_s": 0}, {"window_s": 10, "scales": (6, 1)}, {"window_s": 10, "scales": (1, 7)}, {"window_s": 10, "scales": (1, 126)}],
+)
 def test_a_tuning_that_cannot_work_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must"):
         Tuning(**bad)  # type: ignore[arg-type]
+
+
+def test_windows_of_very_different_weight_leave_no_rest_behind() -> None:
+    tuning, draw = Tuning(window_s=10), random.Random(8)
+    evidence = Evidence(MeanScorer(), tuning.make_scales((1, 6), prior=0.01, floor=1e-4), needs_two=True)
+    for i in range(3000):
+        weight = draw.choice((0.0, 0.0, 0.0, 1e-3, 1e4)) if i % 50 < 40 else 0.0
+        item = (weight * draw.gauss(0, 0.1), weight, weight * weight * 0.01)
+        scores = evidence.scores(item)
+        assert all(score.sampling >= 0 for score in scores)
+        evidence.push(item, scores, is_normal=True)
