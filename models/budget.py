@@ -50,6 +50,8 @@ class TailThreshold:
 
     """
 
+    rate: float
+    mean_excess: float
     __slots__ = (
         "_fade", "_normal", "_prior_windows", "_probabilities", "_shorter", "excess", "mean_excess", "n_tail", "rate", "since",
         "thresholds", "weight",

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.evidence import COARSE
-
-_BLOCK = COARSE
-"""A long sum is judged when a block is full, which may take so many windows more."""
+from models.evidence import BLOCK, COARSE, COARSE_FROM
 
 
 @dataclass(slots=True)
@@ -35,7 +32,17 @@ class Alarm:
         """Whether there is nothing to remember."""
         return not (self.is_open or self.run or self.n_watched)
 
-    def take(self, *, is_anomalous: bool, is_slow: bool, is_quiet: bool, scale: int, quiet_least: int, quiet_most: int) -> bool:
+    def take(
+        self,
+        *,
+        is_anomalous: bool,
+        is_slow: bool,
+        is_quiet: bool,
+        scale: int,
+        quiet_least: int,
+        quiet_most: int,
+        watch_most: int,
+    ) -> bool:
         """Fold one window in; return whether the alarm has just closed."""
         self.run = self.run + 1 if is_anomalous else 0
         self.n_watched = max(self.n_watched - 1, 0)
@@ -48,7 +55,7 @@ class Alarm:
         self.n_quiet = self.n_quiet + 1 if is_quiet else 0
         if self.n_quiet < min(max(self.n_open - self.n_quiet, quiet_least), quiet_most):
             return False
-        n_watched = self.scale + _BLOCK if self.scale else 0
+        n_watched = min(_first_sum(self.scale), watch_most)
         self.reset()
         self.n_watched = n_watched
         return True
@@ -66,3 +73,10 @@ class Alarm:
         """Return the alarm that the plain data is of."""
         run, is_open, is_slow, n_open, n_quiet, scale, n_watched = state
         return cls(run, bool(is_open), bool(is_slow), n_open, n_quiet, scale, n_watched)
+
+
+def _first_sum(scale: int) -> int:
+    """Return after how many windows there is a new sum on a scale: it is judged when a block is full."""
+    if not scale:
+        return 0
+    return scale + (COARSE if scale >= COARSE_FROM else BLOCK)

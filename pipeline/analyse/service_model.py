@@ -25,6 +25,8 @@ _SLOW_WHOLE_SD = 3.0
 _NORMAL, _ANOMALOUS, _NO_DATA, _NOT_READY = Judgement.NORMAL, Judgement.ANOMALOUS, Judgement.NO_DATA, Judgement.NOT_READY
 _PAGE, _TICKET = Severity.PAGE, Severity.TICKET
 """Members by name: asking an enumeration for one takes longer than making a finding."""
+_MOST_WATCHED_MS = 3_600_000
+"""So long at most an alert stays open for fear that a long scale could see the trouble again."""
 _SILENT: Features = {"is_silent": 1.0}
 _NOT_SILENT: Features = {"is_silent": 0.0}
 
@@ -171,6 +173,7 @@ class ServiceModel:
             scale=round(opinion.terms.get("windows", opinion.terms.get("tail_windows", 0.0))),
             quiet_least=params.quiet_windows,
             quiet_most=params.quiet_windows_max,
+            watch_most=_MOST_WATCHED_MS // self.size_ms,
         )
         names = _LATENCY if condition == "latency" else (condition,)
         if closed:

@@ -2,12 +2,11 @@
 
 import pytest
 
-from models.evidence import COARSE
 from pipeline.analyse.alarm import Alarm
 
 
 def take(alarm: Alarm, *, bad: bool, slow: bool = False, scale: int = 0) -> bool:
-    return alarm.take(is_anomalous=bad, is_slow=slow, is_quiet=not bad, scale=scale, quiet_least=3, quiet_most=30)
+    return alarm.take(is_anomalous=bad, is_slow=slow, is_quiet=not bad, scale=scale, quiet_least=3, quiet_most=30, watch_most=360)
 
 
 def test_two_bad_windows_open_it_and_as_many_quiet_ones_as_it_lasted_close_it() -> None:
@@ -20,8 +19,8 @@ def test_two_bad_windows_open_it_and_as_many_quiet_ones_as_it_lasted_close_it() 
     assert alarm.is_over
 
 
-@pytest.mark.parametrize("scale", [6, 120])
-def test_what_a_long_scale_saw_is_held_until_such_a_scale_can_say_it_is_over(scale: int) -> None:
+@pytest.mark.parametrize(("scale", "windows"), [(6, 12), (30, 36), (120, 150), (720, 360)])
+def test_what_a_long_scale_saw_is_held_until_such_a_scale_can_say_it_is_over(scale: int, windows: int) -> None:
     alarm = Alarm()
     take(alarm, bad=True, slow=True, scale=scale)
     take(alarm, bad=True, slow=True, scale=scale)
@@ -32,7 +31,7 @@ def test_what_a_long_scale_saw_is_held_until_such_a_scale_can_say_it_is_over(sca
         take(alarm, bad=False)
         held += 1
 
-    assert held == scale + COARSE
+    assert held == windows
     assert alarm.is_over
 
 
