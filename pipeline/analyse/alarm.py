@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-from models.evidence import BLOCK, COARSE, COARSE_FROM
-
 
 @dataclass(slots=True)
 class Alarm:
     """One condition's alarm of one service, in windows.
 
-    ``run`` counts anomalous windows in a row; two open it. ``is_slow``: a long scale opened it. ``n_watched``: windows for
-    which, once it is closed, the condition does not count as recovered, until a scale as long as the one that opened it
-    has had the time to say so.
+    ``run`` counts anomalous windows in a row; two open it. ``is_slow``: only a long scale opened it. ``n_watched``: windows
+    for which, once such an alarm is closed, the condition does not count as recovered, because its evidence was forgotten
+    and the long scales cannot see the trouble again before.
     """
 
     run: int = 0
@@ -19,7 +17,6 @@ class Alarm:
     is_slow: bool = False
     n_open: int = 0
     n_quiet: int = 0
-    scale: int = 0
     n_watched: int = 0
 
     @property
@@ -38,10 +35,9 @@ class Alarm:
         is_anomalous: bool,
         is_slow: bool,
         is_quiet: bool,
-        scale: int,
         quiet_least: int,
         quiet_most: int,
-        watch_most: int,
+        n_watched: int,
     ) -> bool:
         """Fold one window in; return whether the alarm has just closed."""
         self.run = self.run + 1 if is_anomalous else 0
@@ -49,34 +45,26 @@ class Alarm:
         if not self.is_open:
             if self.run >= 2:
                 self.is_open, self.is_slow, self.n_open, self.n_quiet = True, is_slow, 0, 0
-                self.scale = scale if is_slow else 0
             return False
         self.n_open += 1
         self.n_quiet = self.n_quiet + 1 if is_quiet else 0
         if self.n_quiet < min(max(self.n_open - self.n_quiet, quiet_least), quiet_most):
             return False
-        n_watched = min(_first_sum(self.scale), watch_most)
+        was_slow = self.is_slow
         self.reset()
-        self.n_watched = n_watched
+        self.n_watched = n_watched if was_slow else 0
         return True
 
     def reset(self) -> None:
         """Close it, and be done with it."""
-        self.run, self.is_open, self.is_slow, self.n_open, self.n_quiet, self.scale, self.n_watched = 0, False, False, 0, 0, 0, 0
+        self.run, self.is_open, self.is_slow, self.n_open, self.n_quiet, self.n_watched = 0, False, False, 0, 0, 0
 
     def to_state(self) -> list[int]:
         """Return plain data."""
-        return [self.run, int(self.is_open), int(self.is_slow), self.n_open, self.n_quiet, self.scale, self.n_watched]
+        return [self.run, int(self.is_open), int(self.is_slow), self.n_open, self.n_quiet, self.n_watched]
 
     @classmethod
     def from_state(cls, state: list[int]) -> "Alarm":
         """Return the alarm that the plain data is of."""
-        run, is_open, is_slow, n_open, n_quiet, scale, n_watched = state
-        return cls(run, bool(is_open), bool(is_slow), n_open, n_quiet, scale, n_watched)
-
-
-def _first_sum(scale: int) -> int:
-    """Return after how many windows there is a new sum on a scale: it is judged when a block is full."""
-    if not scale:
-        return 0
-    return scale + (COARSE if scale >= COARSE_FROM else BLOCK)
+        run, is_open, is_slow, n_open, n_quiet, n_watched = state
+        return cls(run, bool(is_open), bool(is_slow), n_open, n_quiet, n_watched)

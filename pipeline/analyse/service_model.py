@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from models.detector import Assessment
 from models.errors import reading
-from models.evidence import settled
+from models.evidence import COARSE, settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
@@ -26,7 +26,7 @@ _NORMAL, _ANOMALOUS, _NO_DATA, _NOT_READY = Judgement.NORMAL, Judgement.ANOMALOU
 _PAGE, _TICKET = Severity.PAGE, Severity.TICKET
 """Members by name: asking an enumeration for one takes longer than making a finding."""
 _MOST_WATCHED_MS = 3_600_000
-"""So long at most an alert stays open for fear that a long scale could see the trouble again."""
+"""So long at most an alert of a long scale stays open until the longest one could have seen the trouble again."""
 _SILENT: Features = {"is_silent": 1.0}
 _NOT_SILENT: Features = {"is_silent": 0.0}
 
@@ -52,6 +52,7 @@ class ServiceModel:
         self._alarms: dict[str, Alarm] = {}
         """Of conditions that are anomalous, or open."""
         self._n_open = 0
+        self._n_watched = min(max(params.scales) + COARSE, _MOST_WATCHED_MS // size_ms)
         self._per_second = 1000 / size_ms
         """Windows a second."""
         self.last_start_ms = -1
@@ -170,10 +171,9 @@ class ServiceModel:
             is_anomalous=opinion.is_anomalous,
             is_slow=opinion.is_slow,
             is_quiet=is_quiet,
-            scale=round(opinion.terms.get("windows", opinion.terms.get("tail_windows", 0.0))),
             quiet_least=params.quiet_windows,
             quiet_most=params.quiet_windows_max,
-            watch_most=_MOST_WATCHED_MS // self.size_ms,
+            n_watched=self._n_watched,
         )
         names = _LATENCY if condition == "latency" else (condition,)
         if closed:
