@@ -1,5 +1,6 @@
 """Sums over many windows without keeping the windows: blocks of six, and blocks of thirty."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,8 +47,8 @@ class Blocks:
         self._count(0)
         self._fine_sum: Sums = (0.0, 0.0, 0.0)
         self._coarse_sum: Sums = (0.0, 0.0, 0.0)
-        self._fine_blocks: list[Sums] = []
-        self._coarse_blocks: list[Sums] = []
+        self._fine_blocks, self._coarse_blocks = array("d"), array("d")
+        """Three numbers a block, oldest first."""
 
     def _count(self, n: int) -> None:
         """Have ``n`` windows in the coarse block."""
@@ -79,14 +80,14 @@ class Blocks:
         x, y, z = self._fine_sum
         a, b, c = self._coarse_sum
         self._coarse_sum = (x + a, y + b, z + c)
-        self._fine_blocks.append(self._fine_sum)
-        del self._fine_blocks[: -self._n_fine or None]
+        self._fine_blocks.extend(self._fine_sum)
+        del self._fine_blocks[: max(len(self._fine_blocks) - 3 * self._n_fine, 0)]
         self._fine_sum = (0.0, 0.0, 0.0)
         if not self.is_coarse_end:
             self._count(self._n + 1)
             return
-        self._coarse_blocks.append(self._coarse_sum)
-        del self._coarse_blocks[: -self._n_coarse or None]
+        self._coarse_blocks.extend(self._coarse_sum)
+        del self._coarse_blocks[: max(len(self._coarse_blocks) - 3 * self._n_coarse, 0)]
         self._coarse_sum = (0.0, 0.0, 0.0)
         self._count(0)
 
@@ -96,8 +97,8 @@ class Blocks:
             "kind": "blocks",
             "v": 1,
             "n": self._n,
-            "fine": [list(block) for block in self._fine_blocks],
-            "coarse": [list(block) for block in self._coarse_blocks],
+            "fine": list(self._fine_blocks),
+            "coarse": list(self._coarse_blocks),
             "fine_sum": list(self._fine_sum),
             "coarse_sum": list(self._coarse_sum),
         }
@@ -106,23 +107,30 @@ class Blocks:
         """Take plain data over."""
         with reading(state, "blocks", 1):
             self._count(int(state["n"]))
-            self._fine_blocks = [_triple(block) for block in state["fine"]]
-            self._coarse_blocks = [_triple(block) for block in state["coarse"]]
+            self._fine_blocks = _triples(state["fine"])
+            self._coarse_blocks = _triples(state["coarse"])
             self._fine_sum, self._coarse_sum = _triple(state["fine_sum"]), _triple(state["coarse_sum"])
         return self
 
 
-def _summed(blocks: Sequence[Sums], n_before: int, filling: Sums, item: Sums) -> Sums | None:
-    if len(blocks) < n_before:
+def _summed(blocks: "array[float]", n_before: int, filling: Sums, item: Sums) -> Sums | None:
+    start = len(blocks) - 3 * n_before
+    if start < 0:
         return None
-    a, b, c = filling[0] + item[0], filling[1] + item[1], filling[2] + item[2]
-    for block in blocks[len(blocks) - n_before :]:
-        a += block[0]
-        b += block[1]
-        c += block[2]
-    return a, b, c
+    return (
+        sum(blocks[start::3], filling[0] + item[0]),
+        sum(blocks[start + 1 :: 3], filling[1] + item[1]),
+        sum(blocks[start + 2 :: 3], filling[2] + item[2]),
+    )
 
 
 def _triple(values: Sequence[Any]) -> Sums:
     a, b, c = numbers(values)
     return a, b, c
+
+
+def _triples(values: Sequence[Any]) -> "array[float]":
+    found = array("d", numbers(values))
+    if len(found) % 3:
+        raise ValueError(f"{len(found)} numbers are no triples")
+    return found

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 from models.errors import numbers
@@ -67,7 +68,7 @@ class TailThreshold:
     ) -> None:
         self._shorter = shorter
         self._probabilities = tuple(probabilities)
-        self._normal = tuple(normal_threshold(p) for p in self._probabilities)
+        self._normal = _normal_thresholds(self._probabilities)
         self._prior_windows = prior_windows
         self._fade = 1 - 1 / memory
         self.restart()
@@ -116,14 +117,12 @@ class TailThreshold:
         return self
 
 
-_NORMAL: dict[float, float] = {}
-
-
+@lru_cache(maxsize=1024)
 def normal_threshold(probability: float) -> float:
     """Return the standard normal quantile of ``1 - probability``."""
-    found = _NORMAL.get(probability)
-    if found is None:
-        if len(_NORMAL) > 1000:
-            _NORMAL.clear()
-        found = _NORMAL[probability] = NormalDist().inv_cdf(1 - probability)
-    return found
+    return NormalDist().inv_cdf(1 - probability)
+
+
+@lru_cache(maxsize=1024)
+def _normal_thresholds(probabilities: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(normal_threshold(p) for p in probabilities)

@@ -1,7 +1,6 @@
 """Whether a resource is nearly full, or will be soon: an absolute level, what is usual for it, and its growth."""
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +69,7 @@ class SaturationDetector:
         self._limits = limits
         self._level = FadingMean(tuning.windows(tuning.level_s))
         self._variance = FadingMean(tuning.windows(tuning.variability_s))
-        self._blocks: deque[float] = deque(maxlen=2 * _HOUR_BLOCKS + 1)
+        self._blocks: list[float] = []
         self._block_windows = max(1, round(_BLOCK_S / tuning.window_s))
         self._filling, self._n_filling = 0.0, 0
         """Sum and number of the windows of the block that goes on."""
@@ -151,12 +150,13 @@ class SaturationDetector:
     def _end_block(self) -> None:
         if self._limits.fills_up:
             self._blocks.append(self._filling / self._n_filling)
+            del self._blocks[: -2 * _HOUR_BLOCKS - 1]
             self._to_full_s = self._time_to_full_s()
         self._filling, self._n_filling = 0.0, 0
 
     def _time_to_full_s(self) -> float:
         """Return the seconds until 1 at the smaller of the growth over the last hour and over the last two."""
-        blocks = list(self._blocks)
+        blocks = self._blocks
         if len(blocks) < 2 * _HOUR_BLOCKS + 1:
             return math.inf
         newest = sum(blocks[-3:]) / 3
@@ -190,7 +190,7 @@ class SaturationDetector:
             self._level.from_state(state["level"])
             self._variance.from_state(state["variance"])
             self.clear()
-            self._blocks.extend(numbers(state["blocks"]))
+            self._blocks = list(numbers(state["blocks"]))
             self._filling, n_filling = numbers(state["filling"])
             self._n_filling = int(n_filling)
             self._peaks.from_state(state["peaks"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from models.budget import TailThreshold
 from models.evidence import BLOCK, COARSE, COARSE_FROM, Scale
@@ -83,18 +84,27 @@ class Tuning:
             Whether a longer scale's tail starts from the shorter one's: for what comes in bursts of minutes.
 
         """
-        share = self.window_s / DAY_S / self.n_tests
         scales: list[Scale] = []
         shorter: TailThreshold | None = None
         for k in ks:
-            budgets = [min(0.01, budget * share * k) for budget in (self.false_alarms_per_day, self.false_pages_per_day)]
             tail = TailThreshold(
-                budgets, memory=self.windows(self.tail_s), prior_windows=min(1000.0, self.windows(DAY_S)), shorter=shorter
+                _budgets(self, k), memory=self.windows(self.tail_s), prior_windows=self._prior_windows, shorter=shorter
             )
             scales.append(Scale(k, Variability(self.windows(self.variability_s), prior, floor), tail))
             if inherit and k > 1:  # that of single windows is of two together, and says little of sums
                 shorter = tail
         return scales
+
+    @property
+    def _prior_windows(self) -> float:
+        return min(1000.0, self.windows(DAY_S))
+
+
+@lru_cache(maxsize=256)
+def _budgets(tuning: Tuning, k: int) -> tuple[float, ...]:
+    """Return the probabilities of a false ticket and a false page a judgement; one tuple for all services."""
+    share = tuning.window_s / DAY_S / tuning.n_tests * k
+    return tuple(min(0.01, budget * share) for budget in (tuning.false_alarms_per_day, tuning.false_pages_per_day))
 
 
 def _is_scale(k: int) -> bool:

@@ -1,6 +1,7 @@
 """Which detector judges what: a fresh one by name, tuned from config/detection.yaml."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from models.detector import Detector
@@ -13,12 +14,14 @@ from models.traffic import TrafficDetector, TrafficEffects
 from models.tuning import Tuning
 from pipeline.analyse.detection_params import DetectionParams
 
-FIXED = ("silence", "traffic", "errors", "latency", "tail", "slow")
-"""Detectors that every service has; every further one is a resource's, ``saturation:<resource>``."""
+FIXED = ("silence", "traffic", "errors", "latency", "tail")
+"""Detectors that every service has; ``slow`` comes with the first p95, every further one is a resource's."""
+_RESOURCE = "saturation:"
 _USUAL_ERROR_RATIO = 0.0025
 """Taken for normal until 200 requests say otherwise."""
 
 
+@lru_cache(maxsize=64)
 def tuning_for(params: DetectionParams, size_ms: int) -> Tuning:
     """Return the clocks and budgets of a service whose windows are ``size_ms`` long."""
     return Tuning(
@@ -56,7 +59,8 @@ class DetectorKit:
     def can_watch(self, name: str) -> bool:
         """Tell whether there is a detector of that name now, a resource's new one if there is room for it."""
         if name not in self.by_name:
-            if len(self.by_name) - len(FIXED) >= self._params.saturation.max_resources:
+            n_resources = sum(known.startswith(_RESOURCE) for known in self.by_name)
+            if name.startswith(_RESOURCE) and n_resources >= self._params.saturation.max_resources:
                 return False
             self.renew(name)
         return True
@@ -71,7 +75,7 @@ class DetectorKit:
         else:
             fresh = _other(name, self._params, self._tuning)
         self.by_name[name] = fresh
-        if name in FIXED:
+        if not name.startswith(_RESOURCE):
             self.unready.add(name)
         if name not in self.conditions and name not in ("tail", "slow"):
             self.conditions = (*self.conditions, name)

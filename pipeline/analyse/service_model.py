@@ -97,7 +97,7 @@ class ServiceModel:
         if signals.histogram is None:
             features["latency"] = _one_for_all(stand_in(signals), requests)
             slow = slow_stand_in(signals)
-            if slow is not None:
+            if slow is not None and self._detectors.can_watch("slow"):
                 features["slow"] = _one_for_all(slow, requests)
             return
         latency, tail = self._detectors.latency, self._detectors.tail
@@ -178,12 +178,14 @@ class ServiceModel:
         names = _LATENCY if condition == "latency" else (condition,)
         if closed:
             for name in names:
-                self._detectors.by_name[name].clear()
+                if name in self._detectors.by_name:
+                    self._detectors.by_name[name].clear()
             if condition == "latency":
                 self._spikes.clear()
         elif alarm.n_open * self.size_ms >= params.max_alarm_s * 1000:
             for name in names:
-                self._detectors.renew(name)
+                if name in self._detectors.by_name:
+                    self._detectors.renew(name)
             alarm.reset()
         self._n_open += alarm.is_open - was_open
         if alarm.is_over:
