@@ -19,6 +19,8 @@ _LEVEL_STEP = 0.7
 _LEAST = 1e-3
 """Requests a window that are expected at least."""
 _LEAST_LOG, _MOST_LOG = math.log(_LEAST), 50.0
+_UNIT = 1e-5
+_MOST_REQUESTS = 2**31 - 1
 _NO_SEGMENT = (-2, 0.0, 0.0)
 
 
@@ -51,7 +53,8 @@ class DayProfile:
         self.has_profile = False
         self._recent = 0.0
         self._level = 0.0
-        self._bins = array("d", bytes(8 * N_BINS))
+        self._bins = array("i", bytes(4 * N_BINS))
+        """First day: requests by bin. Then: log requests a window, in units of 0.00001."""
         self._days = array("H", bytes(2 * N_BINS))
         """First day: windows by bin. Then: days by bin, up to five."""
         self._learning = -1
@@ -76,7 +79,7 @@ class DayProfile:
 
     def _smooth(self, i: int) -> float:
         bins = self._bins
-        return 0.25 * bins[(i - 1) % N_BINS] + 0.5 * bins[i % N_BINS] + 0.25 * bins[(i + 1) % N_BINS]
+        return (bins[(i - 1) % N_BINS] + 2 * bins[i % N_BINS] + bins[(i + 1) % N_BINS]) * (_UNIT / 4)
 
     def learn(self, time_s: float, count: float, expected: float) -> bool:
         """Take one window in; return whether the profile has just become complete."""
@@ -102,7 +105,7 @@ class DayProfile:
             return
         share = min(1.0, self._n_moves / self._per_bin)  # a bin that was half seen moves half
         rate = max(1 / (1 + self._days[i]), 1 / _DAYS_KEPT)
-        self._bins[i] = round(self._bins[i] + rate * share * self._sum_moves / self._n_moves, 5)
+        self._bins[i] += round(rate * share * self._sum_moves / self._n_moves / _UNIT)
         self._days[i] = min(self._days[i] + 1, _DAYS_KEPT)
         self._sum_moves, self._n_moves = 0.0, 0
         self._segment = _NO_SEGMENT
@@ -112,13 +115,13 @@ class DayProfile:
         weight = max(1 / self.n, 1 / self._recent_memory)
         self._recent += weight * (count - self._recent)
         i = int(time_s % _DAY_S) // _BIN_S
-        self._bins[i] += count
+        self._bins[i] = min(self._bins[i] + round(count), _MOST_REQUESTS)
         self._days[i] = min(self._days[i] + 1, 65_535)
         if self.n * self._window_s < _DAY_S:
             return False
         mean = max(sum(self._bins) / max(sum(self._days), 1), _LEAST)
         for j, (total, n) in enumerate(zip(self._bins, self._days, strict=True)):
-            self._bins[j] = round(math.log((total + 0.5 * mean) / (n + 0.5)), 5)
+            self._bins[j] = round(math.log((total + 0.5 * mean) / (n + 0.5)) / _UNIT)
             self._days[j] = min(n, 1)
         self._level = 0.0
         self.has_profile = True
@@ -142,7 +145,7 @@ class DayProfile:
         """Take plain data over."""
         with reading(state, "day_profile", 2):
             self.n, self._recent, self._level = int(state["n"]), number(state["recent"]), number(state["level"])
-            self._bins = array("d", numbers(state["bins"]) or bytes(8 * N_BINS))
+            self._bins = array("i", [int(value) for value in state["bins"]] or bytes(4 * N_BINS))
             self._days = array("H", [int(n) for n in state["days"]] or bytes(2 * N_BINS))
             learning, self._sum_moves, n_moves = numbers(state["moves"])
             self._learning, self._n_moves = int(learning), int(n_moves)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from models.averages import FadingMean
@@ -35,6 +36,8 @@ class SilenceDetector:
 
     """
 
+    __slots__ = ("_fade", "_least_run", "_longest_harmless", "_longest_run", "_never_silent", "_run", "_share", "_tuning")
+
     def __init__(self, tuning: Tuning, *, least_run: int, longest_run: int) -> None:
         self._tuning = tuning
         self._least_run, self._longest_run = least_run, longest_run
@@ -42,14 +45,7 @@ class SilenceDetector:
         self._longest_harmless = 0.0
         self._run = 0
         self._fade = 1 - 1 / tuning.windows(tuning.tail_s)
-        self._never_silent = Assessment(
-            score=0.0,
-            observed=0.0,
-            expected=0.0,
-            lower=0.0,
-            upper=least_run - 2.0,
-            terms={"empty_windows": 0.0, "usual_share_empty": 0.0},
-        )
+        self._never_silent = _never_silent(least_run)
 
     @property
     def n_seen(self) -> int:
@@ -138,3 +134,16 @@ class SilenceDetector:
             self._share.from_state(state["share"])
             self._longest_harmless, self._run = number(state["longest_harmless"]), int(state["run"])
         return self
+
+
+@lru_cache(maxsize=64)
+def _never_silent(least_run: int) -> Assessment:
+    """Return what a window of a service that was never silent looks like."""
+    return Assessment(
+        score=0.0,
+        observed=0.0,
+        expected=0.0,
+        lower=0.0,
+        upper=least_run - 2.0,
+        terms={"empty_windows": 0.0, "usual_share_empty": 0.0},
+    )

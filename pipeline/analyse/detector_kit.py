@@ -43,6 +43,8 @@ class DetectorKit:
     requests. What others read of ``latency`` and ``tail`` is why these two are known by their class.
     """
 
+    __slots__ = ("_params", "_tuning", "by_name", "conditions", "latency", "tail", "unready")
+
     def __init__(self, params: DetectionParams, tuning: Tuning) -> None:
         self._params = params
         self._tuning = tuning
