@@ -18,8 +18,6 @@ class Restraint:
 
     def applied(self, opinions: Mapping[str, Assessment]) -> dict[str, Assessment]:
         """Return the opinions; what no longer passes its condition's raised threshold is not anomalous."""
-        if not self.raised:
-            return dict(opinions)
         return {
             condition: replace(opinion, is_anomalous=False) if self._is_below(condition, opinion) else opinion
             for condition, opinion in opinions.items()

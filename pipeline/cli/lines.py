@@ -12,12 +12,8 @@ from pipeline.contracts.alerts import Alert, AlertEvent
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.codec import decode
 from pipeline.contracts.config import ConfigRecord
-<<<<<<< HEAD
-from pipeline.contracts.dead_letters import HEADER, DeadLetter
-from pipeline.contracts.models import read_snapshot
-=======
 from pipeline.contracts.dead_letters import HEADER, REPLAYED_HEADER, DeadLetter
->>>>>>> main
+from pipeline.contracts.models import read_snapshot
 from pipeline.contracts.partials import Bundle
 from pipeline.contracts.remediation import CloudEvent, RemediationRequest, RemediationResult
 from pipeline.contracts.signals import LateCount, Signals, SignalsRecord

@@ -145,12 +145,14 @@ def test_nothing_is_judged_before_enough_was_seen() -> None:
         ("silence", {"silent": True}),
     ],
 )
-def test_a_hard_fault_is_a_page_in_its_first_window(condition: str, fault: dict[str, float]) -> None:
+def test_a_hard_fault_is_anomalous_in_its_first_window_and_a_page_by_its_second(condition: str, fault: dict[str, float]) -> None:
     feed = trained()
 
-    verdict = feed(signals(400, **fault))  # type: ignore[arg-type]
+    first = feed(signals(400, **fault))  # type: ignore[arg-type]
+    second = feed(signals(401, **fault))  # type: ignore[arg-type]
 
-    found = finding(verdict, condition)
+    assert finding(first, condition).judgement is Judgement.ANOMALOUS
+    found = finding(second, condition)
     assert found.judgement is Judgement.ANOMALOUS
     assert found.severity is Severity.PAGE
     assert not found.is_recovered
