@@ -1,7 +1,9 @@
 """What a service's learning discipline asks of its detectors in one window."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from models.detector import Assessment
 
