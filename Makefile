@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-ingest bench-shop bench-petshop bench-scale bench-sizes bench-otlp fuzz
+        bench-exact bench-restore bench-ingest bench-shop bench-petshop bench-nab bench-detector bench-scale bench-sizes bench-otlp fuzz
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ bench-ingest: $(STAMP) ## throughput against raw aiokafka, Kafka Streams, Bytewa
 bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]
 	@$(RUN)/python -m benchmarks.shop --shared $(SHARED) --days $(or $(DAYS),1) --faults $(or $(FAULTS),20) --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD)) $(if $(POISONED),--poisoned)
 
+bench-restore: $(STAMP) ## models after kills equal those of a run without: RUNS=20 SEED=n BROKER=none|kafka|embedded
+	@$(RUN)/python -m benchmarks.restore --runs $(or $(RUNS),20) --seed $(or $(SEED),1) --broker $(or $(BROKER),none)
+
 bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
 	@$(RUN)/python -m benchmarks.petshop --data $(or $(DATA),$(SHARED)/data/petshop) --split $(or $(SPLIT),train)
 
@@ -81,6 +84,11 @@ bench-otlp: $(STAMP) ## OTLP through the ingest step against protobuf's own pars
 
 fuzz: $(STAMP) ## mutated messages for a decoder: DECODER=auto|native|otlp_metrics|... N=1000000 SEED=1
 	@$(RUN)/python -m benchmarks.fuzz --decoder $(or $(DECODER),auto) --n $(or $(N),1000000) --seed $(or $(SEED),1)
+bench-nab: $(STAMP) ## the Numenta benchmark: NAB=checkout [OUT=folder for result files] [PEERS=1]
+	@$(RUN)/python -m benchmarks.nab --nab $(or $(NAB),$(SHARED)/data/nab) $(if $(OUT),--out $(OUT)) $(if $(PEERS),--peers)
+
+bench-detector: $(STAMP) ## time and state of the detectors, beside river's HalfSpaceTrees
+	@$(RUN)/python -m benchmarks.detector
 
 clean: ## remove what was made
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

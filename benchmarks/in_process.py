@@ -47,7 +47,7 @@ class Chain:
         directory = self.settings.directory
         self._stages: dict[str, Stage] = {
             "partials": windows.restore(self.settings.windows, directory, 0, {}),
-            "signals": detection.restore(self.settings.detection, 0, {}),
+            "signals": detection.restore(self.settings.detection, 0, {}, self.settings.surroundings),
             "anomalies": lifecycle.restore(self.settings.alerting, directory, 0, {}),
         }
         self._offsets = dict.fromkeys(self._stages, 0)

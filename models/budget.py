@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 from models.errors import numbers
@@ -12,8 +13,10 @@ _EXCESS_CAP = 5.0
 _REFRESH = 64
 _NORMAL_RATE = 0.0062
 """The normal law has 0.62 % of its mass above 2.5 ..."""
-_PRIOR_N, _PRIOR_EXCESS = 6.0, 1.9
-"""... with a mean excess of 0.32; trusted like six tail values."""
+_NORMAL_EXCESS = 0.32
+"""... with this mean excess."""
+_PRIOR_N = 6.0
+"""A prior's mean excess is trusted like so many tail values."""
 
 
 class TailThreshold:
@@ -26,7 +29,10 @@ class TailThreshold:
     memory
         Windows after which a score counts 1/e.
     prior_windows
-        Like how many independent windows the normal law is trusted at first.
+        Like how many independent windows the prior is trusted at first.
+    shorter
+        Tail of the same signal on a shorter scale, if there is one: it has seen more sums, and longer sums are nearer
+        to the normal law, so what is known of it is the prior. ``None``: the normal law is.
 
     Notes
     -----
@@ -45,16 +51,30 @@ class TailThreshold:
 
     """
 
-    __slots__ = ("_fade", "_prior_windows", "_probabilities", "excess", "n_tail", "since", "thresholds", "weight")
+    rate: float
+    mean_excess: float
+    __slots__ = (
+        "_fade", "_normal", "_prior_windows", "_probabilities", "_shorter", "excess", "mean_excess", "n_tail", "rate", "since",
+        "thresholds", "weight",
+    )  # fmt: skip
 
-    def __init__(self, probabilities: Sequence[float], *, memory: float, prior_windows: float = 1000.0) -> None:
+    def __init__(
+        self,
+        probabilities: Sequence[float],
+        *,
+        memory: float,
+        prior_windows: float = 1000.0,
+        shorter: "TailThreshold | None" = None,
+    ) -> None:
+        self._shorter = shorter
         self._probabilities = tuple(probabilities)
+        self._normal = _normal_thresholds(self._probabilities)
         self._prior_windows = prior_windows
         self._fade = 1 - 1 / memory
         self.restart()
 
     def restart(self) -> None:
-        """Go back to the normal law."""
+        """Go back to the prior."""
         self.weight = self.n_tail = self.excess = 0.0
         self._refresh()
 
@@ -73,34 +93,36 @@ class TailThreshold:
             self._refresh()
 
     def _refresh(self) -> None:
-        rate = (self.n_tail + self._prior_windows * _NORMAL_RATE) / (self.weight + self._prior_windows)
-        mean_excess = (self.excess + _PRIOR_EXCESS) / (self.n_tail + _PRIOR_N)
+        shorter = self._shorter
+        prior_rate, prior_excess = (_NORMAL_RATE, _NORMAL_EXCESS) if shorter is None else (shorter.rate, shorter.mean_excess)
+        rate = (self.n_tail + self._prior_windows * prior_rate) / (self.weight + self._prior_windows)
+        mean_excess = (self.excess + _PRIOR_N * prior_excess) / (self.n_tail + _PRIOR_N)
+        self.rate, self.mean_excess = rate, mean_excess
         self.thresholds = tuple(
-            max(normal_threshold(p), TAIL_FROM + mean_excess * math.log(max(rate / p, 1.0))) for p in self._probabilities
+            max(normal, TAIL_FROM + mean_excess * math.log(max(rate / p, 1.0)))
+            for normal, p in zip(self._normal, self._probabilities, strict=True)
         )
         self.since = 0
 
     def to_state(self) -> list[float]:
-        """Return [weight, n_tail, excess, scores since the thresholds were computed, thresholds ...]."""
-        return [self.weight, self.n_tail, self.excess, self.since, *self.thresholds]
+        """Return [weight, n_tail, excess, scores since the thresholds were computed, rate, mean excess, thresholds ...]."""
+        return [self.weight, self.n_tail, self.excess, self.since, self.rate, self.mean_excess, *self.thresholds]
 
     def from_state(self, state: list[float]) -> "TailThreshold":
         """Take it over."""
-        self.weight, self.n_tail, self.excess, since, *thresholds = numbers(state)
+        self.weight, self.n_tail, self.excess, since, self.rate, self.mean_excess, *thresholds = numbers(state)
         if len(thresholds) != len(self._probabilities):
             raise ValueError(f"{len(thresholds)} thresholds for {len(self._probabilities)} probabilities")
         self.since, self.thresholds = int(since), tuple(thresholds)
         return self
 
 
-_NORMAL: dict[float, float] = {}
-
-
+@lru_cache(maxsize=1024)
 def normal_threshold(probability: float) -> float:
     """Return the standard normal quantile of ``1 - probability``."""
-    found = _NORMAL.get(probability)
-    if found is None:
-        if len(_NORMAL) > 1000:
-            _NORMAL.clear()
-        found = _NORMAL[probability] = NormalDist().inv_cdf(1 - probability)
-    return found
+    return NormalDist().inv_cdf(1 - probability)
+
+
+@lru_cache(maxsize=1024)
+def _normal_thresholds(probabilities: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(normal_threshold(p) for p in probabilities)

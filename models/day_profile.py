@@ -1,6 +1,7 @@
 """How much traffic to expect at this time of day: a daily profile times a level that follows slowly."""
 
 import math
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,13 @@ _LEAST_WINDOWS = 24.0
 _DAYS_KEPT = 5
 _STEP = 0.3
 """A bin moves by at most this much of log traffic a time."""
+_LEVEL_STEP = 0.7
+_LEAST = 1e-3
+"""Requests a window that are expected at least."""
+_LEAST_LOG, _MOST_LOG = math.log(_LEAST), 50.0
+_UNIT = 1e-5
+_MOST_REQUESTS = 2**31 - 1
+_NO_SEGMENT = (-2, 0.0, 0.0)
 
 
 class DayProfile:
@@ -26,67 +34,95 @@ class DayProfile:
 
     Notes
     -----
-    288 bins of five minutes; memory O(1); time O(1) but for one smoothing at the end of the first day.
-    Growth and weekends go into the level, which takes an hour and a half to follow.
+    288 bins of five minutes; memory O(1); time O(1) but for one smoothing at the end of the first day. A bin learns
+    when it is over. Growth and weekends go into the level, which takes an hour and a half to follow.
 
     """
+
+    __slots__ = (
+        "_bins", "_days", "_learning", "_level", "_level_memory", "_n_moves", "_per_bin", "_recent", "_recent_memory", "_segment",
+        "_sum_moves", "_window_s", "has_profile", "n",
+    )  # fmt: skip
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._recent_memory = max(_LEAST_WINDOWS, 1200 / window_s)
         self._level_memory = max(_LEAST_WINDOWS, 5400 / window_s)
+        self._per_bin = max(1.0, _BIN_S / window_s)
         self.n = 0
+        self.has_profile = False
         self._recent = 0.0
         self._level = 0.0
-        self._bins = [0.0] * N_BINS
-        self._seen = [0] * N_BINS
-        """Windows by bin, up to five days' worth."""
-        self._per_bin = max(1.0, _BIN_S / window_s)
-        self.has_profile = False
+        self._bins = array("i", bytes(4 * N_BINS))
+        """First day: requests by bin. Then: log requests a window, in units of 0.00001."""
+        self._days = array("H", bytes(2 * N_BINS))
+        """First day: windows by bin. Then: days by bin, up to five."""
+        self._learning = -1
+        """The bin whose windows are being collected, their residuals in ``_sum_moves``, their number in ``_n_moves``."""
+        self._sum_moves = 0.0
+        self._n_moves = 0
+        self._segment = _NO_SEGMENT
+        """Between two bins' middles: (which, log profile at its start, at its end), so that it is smoothed once."""
 
     def expected(self, time_s: float) -> float:
         """Return the expected count of the window that ends at ``time_s`` (epoch seconds); at least 1e-3."""
         if not self.has_profile:
-            return max(self._recent, 1e-3)
-        return max(math.exp(min(self._profile(time_s) + self._level, 50.0)), 1e-3)
-
-    def _profile(self, time_s: float) -> float:
-        """Return the smoothed, interpolated log profile."""
+            return max(self._recent, _LEAST)
         at = (time_s % _DAY_S) / _BIN_S - 0.5
         low = math.floor(at)
-        share = at - low
-        return (1 - share) * self._smooth(low) + share * self._smooth(low + 1)
+        which, start, end = self._segment
+        if which != low:
+            start, end = self._smooth(low), self._smooth(low + 1)
+            self._segment = (low, start, end)
+        log = start + (at - low) * (end - start) + self._level
+        return math.exp(log) if _LEAST_LOG < log < _MOST_LOG else (_LEAST if log < 0 else math.exp(_MOST_LOG))
 
     def _smooth(self, i: int) -> float:
         bins = self._bins
-        return 0.25 * bins[(i - 1) % N_BINS] + 0.5 * bins[i % N_BINS] + 0.25 * bins[(i + 1) % N_BINS]
+        return (bins[(i - 1) % N_BINS] + 2 * bins[i % N_BINS] + bins[(i + 1) % N_BINS]) * (_UNIT / 4)
 
     def learn(self, time_s: float, count: float, expected: float) -> bool:
         """Take one window in; return whether the profile has just become complete."""
         self.n += 1
         if not self.has_profile:
             return self._learn_first_day(time_s, count)
-        residual = (count - expected) / max(expected, 1.0)
-        gain = min(1.0, expected)
-        self._level += max(-0.7, min(0.7, residual)) * gain / self._level_memory
+        residual = (count - expected) / (expected if expected > 1.0 else 1.0)
+        gain = expected if expected < 1.0 else 1.0
+        move = _LEVEL_STEP if residual > _LEVEL_STEP else (-_LEVEL_STEP if residual < -_LEVEL_STEP else residual)
+        self._level += move * gain / self._level_memory
         i = int(time_s % _DAY_S) // _BIN_S
-        self._seen[i] = min(self._seen[i] + 1, round(_DAYS_KEPT * self._per_bin))
-        rate = max(1 / (1 + self._seen[i] / self._per_bin), 1 / _DAYS_KEPT) * gain / self._per_bin
-        self._bins[i] = round(self._bins[i] + rate * max(-_STEP, min(_STEP, residual)), 5)
+        if i != self._learning:
+            self._move_bin()
+            self._learning = i
+        self._sum_moves += gain * (_STEP if residual > _STEP else (-_STEP if residual < -_STEP else residual))
+        self._n_moves += 1
         return False
+
+    def _move_bin(self) -> None:
+        """Move the bin that is over by what its windows were off, the less the more days it has seen."""
+        i = self._learning
+        if i < 0 or not self._n_moves:
+            return
+        share = min(1.0, self._n_moves / self._per_bin)  # a bin that was half seen moves half
+        rate = max(1 / (1 + self._days[i]), 1 / _DAYS_KEPT)
+        self._bins[i] += round(rate * share * self._sum_moves / self._n_moves / _UNIT)
+        self._days[i] = min(self._days[i] + 1, _DAYS_KEPT)
+        self._sum_moves, self._n_moves = 0.0, 0
+        self._segment = _NO_SEGMENT
 
     def _learn_first_day(self, time_s: float, count: float) -> bool:
         """Collect plain sums by bin (in ``_bins``), and follow the last 20 minutes."""
         weight = max(1 / self.n, 1 / self._recent_memory)
         self._recent += weight * (count - self._recent)
         i = int(time_s % _DAY_S) // _BIN_S
-        self._bins[i] += count
-        self._seen[i] += 1
+        self._bins[i] = min(self._bins[i] + round(count), _MOST_REQUESTS)
+        self._days[i] = min(self._days[i] + 1, 65_535)
         if self.n * self._window_s < _DAY_S:
             return False
-        mean = max(sum(self._bins) / max(sum(self._seen), 1), 1e-3)
-        self._bins = [round(math.log((total + 0.5 * mean) / (n + 0.5)), 6) for total, n in zip(self._bins, self._seen, strict=True)]
-        self._seen = [round(self._per_bin)] * N_BINS
+        mean = max(sum(self._bins) / max(sum(self._days), 1), _LEAST)
+        for j, (total, n) in enumerate(zip(self._bins, self._days, strict=True)):
+            self._bins[j] = round(math.log((total + 0.5 * mean) / (n + 0.5)) / _UNIT)
+            self._days[j] = min(n, 1)
         self._level = 0.0
         self.has_profile = True
         return True
@@ -95,22 +131,26 @@ class DayProfile:
         """Return plain data."""
         return {
             "kind": "day_profile",
-            "v": 1,
+            "v": 2,
             "n": self.n,
             "recent": self._recent,
             "level": self._level,
-            "bins": self._bins if self.n else [],
-            "seen": self._seen if self.n else [],
+            "bins": list(self._bins) if self.n else [],
+            "days": list(self._days) if self.n else [],
+            "moves": [self._learning, self._sum_moves, self._n_moves],
             "has_profile": self.has_profile,
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "DayProfile":
         """Take plain data over."""
-        with reading(state, "day_profile", 1):
+        with reading(state, "day_profile", 2):
             self.n, self._recent, self._level = int(state["n"]), number(state["recent"]), number(state["level"])
-            self._bins = list(numbers(state["bins"])) or [0.0] * N_BINS
-            self._seen = [int(n) for n in state["seen"]] or [0] * N_BINS
+            self._bins = array("i", [int(value) for value in state["bins"]] or bytes(4 * N_BINS))
+            self._days = array("H", [int(n) for n in state["days"]] or bytes(2 * N_BINS))
+            learning, self._sum_moves, n_moves = numbers(state["moves"])
+            self._learning, self._n_moves = int(learning), int(n_moves)
             self.has_profile = bool(int(state["has_profile"]))
-            if not len(self._bins) == len(self._seen) == N_BINS:
+            self._segment = _NO_SEGMENT
+            if not len(self._bins) == len(self._days) == N_BINS or not -1 <= self._learning < N_BINS:
                 raise ValueError(f"not {N_BINS} bins")
         return self

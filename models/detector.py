@@ -1,12 +1,20 @@
 """What a detector is: river's two verbs on dict features, an explanation, and a state that survives a restart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
+
+import msgspec
 
 from models.evidence import Item, ScaleScore
 
 Features = Mapping[str, float]
+
+
+class Step(NamedTuple):
+    """What one pass over a window gave: the score before it was learned from, and the terms behind it."""
+
+    score: float | None
+    explanation: dict[str, float]
 
 
 class Detector(Protocol):
@@ -14,7 +22,7 @@ class Detector(Protocol):
 
     Score first, then learn: ``score_one``, ``explain_one`` and ``assess`` never change state. The service that owns it
     calls ``assess``, decides with its other detectors whether the window was normal, and hands both to ``take_one``;
-    ``score_one`` and ``learn_one`` are river's two verbs on top of these. Bounded memory: see each class.
+    ``score_one``, ``learn_one`` and ``step_one`` are river's verbs on top of these. Bounded memory: see each class.
     """
 
     @property
@@ -37,6 +45,10 @@ class Detector(Protocol):
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """Return the named terms behind the score of ``x``; empty until ready."""
+        ...
+
+    def step_one(self, x: Features) -> Step:
+        """Score, explain and learn in one pass: the same as ``score_one``, ``explain_one`` and ``learn_one`` in turn."""
         ...
 
     def assess(self, x: Features) -> "Assessment":
@@ -67,8 +79,7 @@ class Detector(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assessment:
+class Assessment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a detector makes of one window, before anything is learned from it.
 
     Attributes
@@ -81,9 +92,9 @@ class Assessment:
         Only a longer scale says so: the newest window alone would not.
     is_spike
         The newest window alone stands out, and by enough.
-    is_quiet, is_settled
-        The newest window shows nothing; nor do the last six together. The condition's own recovery rule, the stricter
-        one for what only a longer scale saw.
+    is_quiet
+        The newest window shows nothing: the condition's own recovery rule. What only a longer scale saw has a stricter
+        one, :func:`models.evidence.settled`.
     observed, expected, lower, upper
         In the detector's own unit, per window, of the time scale that says most; what is anomalous is outside of the band.
     newest_score
@@ -101,12 +112,26 @@ class Assessment:
     is_slow: bool = False
     is_spike: bool = False
     is_quiet: bool = True
-    is_settled: bool = True
     observed: float | None = None
     expected: float | None = None
     lower: float | None = None
     upper: float | None = None
     newest_score: float = 0.0
-    terms: dict[str, float] = field(default_factory=dict)
-    item: Item = ()
+    terms: dict[str, float] = {}
+    item: Item = (0.0, 0.0, 0.0)
     scores: Sequence[ScaleScore] = ()
+
+
+def step(detector: Detector, x: Features) -> Step:
+    """Return ``detector.step_one(x)``: what every detector's verb is made of."""
+    assessment = detector.assess(x)
+    told = score_and_terms(detector, assessment)
+    detector.take_one(x, assessment, is_normal=True)
+    return told
+
+
+def score_and_terms(detector: Detector, assessment: Assessment) -> Step:
+    """Return the score, high is anomalous, and its terms; nothing until the detector is ready."""
+    if not detector.is_ready:
+        return Step(None, {})
+    return Step(assessment.score, dict(assessment.terms))

@@ -27,15 +27,22 @@ def count_score(count: float, expected: float, variability: float) -> float:
     (0.0, 3.73, -6.71)
 
     """
-    y = max(count - 0.5, expected) if count > expected else min(count + 0.5, expected)
-    near = y * math.log(y / expected) if y > 0 else 0.0
+    if count > expected:
+        y = count - 0.5
+        if y <= expected:
+            return 0.0
+    else:
+        y = count + 0.5
+        if y >= expected:
+            return 0.0
+    near = y * math.log(y / expected)
     if variability * expected < 1e-9:
         deviance = 2 * (near - (y - expected))
     else:
         r = 1 / variability
         deviance = 2 * (near - (y + r) * math.log((y + r) / (expected + r)))
-    root = math.sqrt(max(deviance, 0.0))
-    return root if y >= expected else -root
+    root = math.sqrt(deviance) if deviance > 0 else 0.0
+    return root if y > expected else -root
 
 
 def count_limit(count: float, expected: float, variability: float, threshold: float) -> float:
@@ -64,3 +71,18 @@ def count_limit(count: float, expected: float, variability: float, threshold: fl
         else:
             inside = middle
     return inside
+
+
+def count_bound(expected: float, variability: float, sd: float) -> float:
+    """Return the count that lies about ``sd`` standard deviations above its expectation, at least one.
+
+    On the scale of square roots, where a Poisson count has standard deviation 1/2: ``(sqrt(E) + sd / 2)^2``, widened by
+    the variability.
+
+    Examples
+    --------
+    >>> round(count_bound(0.2, 0.0, 3.0), 1), round(count_bound(100, 0.0, 3.0), 1), round(count_bound(100, 0.04, 3.0), 1)
+    (3.8, 132.2, 169.3)
+
+    """
+    return expected + sd * math.sqrt(expected + variability * expected * expected) + sd * sd / 4

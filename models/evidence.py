@@ -1,108 +1,134 @@
 """Evidence on several time scales: sums of the newest windows, scored, with a learned variability and tail each."""
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+import msgspec
+
+from models.blocks import Blocks
 from models.budget import TailThreshold
 from models.deviance import count_score
 from models.errors import number, numbers, reading
 from models.variability import Variability
 
 BLOCK = 6
-"""Scales above it are made of whole blocks of so many windows, and judged when a block is full."""
+"""The short sum, and the block of which longer ones are made."""
+COARSE = 30
+"""Scales of COARSE_FROM windows and more are made of blocks of so many, and judged when one is full."""
+COARSE_FROM = 120
 _LEAST_SUMS = 50
 """A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
 _OUT_OF_REACH = 1e6
-_RANK_VARIABILITY = 0.01
-"""By which windows are compared to find the most fault-like one."""
+_LEAST_EXPECTED = 1e-6
 _MOST_LOG = 700.0
 """A float holds no larger power of e."""
+_NOTHING_KNOWN = 1e12
+"""Sampling variance of a mean of nothing."""
 _SETTLED = 2.0
 """Standard deviations below which the short scales are taken for usual again."""
-Item = tuple[float, ...]
+Item = tuple[float, float, float]
 
 
-class Scorer(Protocol):
-    """What sums of evidence mean."""
+class ScaleScore(msgspec.Struct, frozen=True, gc=False):
+    """What one scale says.
 
-    def z(self, sums: Item, variability: float) -> float:
-        """Return the score in standard deviations, positive when fault-like."""
-        ...
+    Attributes
+    ----------
+    k
+        Windows.
+    z
+        Score, standard deviations, positive: fault-like.
+    effect
+        Observed / expected.
+    deviation, sampling
+        Relative deviation, which wanders by ``sampling`` plus the scale's variability (variances) when all is well.
+    sums
+        What it rests on.
+    threshold, page_threshold
+        Of ticket and page.
 
-    def moments(self, sums: Item) -> tuple[float, float]:
-        """Return (squared deviation, its sampling variance), in relative units."""
-        ...
-
-    def effect(self, sums: Item) -> float:
-        """Return observed / expected."""
-        ...
-
-
-class CountScorer:
-    """Items are (count, expected count); ``direction`` +1: too many is fault-like, -1: too few."""
-
-    def __init__(self, direction: int) -> None:
-        self._direction = direction
-
-    def z(self, sums: Item, variability: float) -> float:
-        """See :class:`Scorer`."""
-        return self._direction * count_score(sums[0], max(sums[1], 1e-6), variability)
-
-    def moments(self, sums: Item) -> tuple[float, float]:
-        """See :class:`Scorer`."""
-        expected = max(sums[1], 1e-6)
-        return (sums[0] / expected - 1) ** 2, 1 / expected
-
-    def effect(self, sums: Item) -> float:
-        """See :class:`Scorer`."""
-        return sums[0] / max(sums[1], 1e-6)
-
-
-class MeanScorer:
-    """Items are (weight x deviation, weight, weight squared x sampling variance) of log values; high is fault-like."""
-
-    def z(self, sums: Item, variability: float) -> float:
-        """See :class:`Scorer`."""
-        weighted, weight, sampling = sums
-        if weight <= 0:
-            return 0.0
-        return weighted / weight / math.sqrt(sampling / (weight * weight) + variability)
-
-    def moments(self, sums: Item) -> tuple[float, float]:
-        """See :class:`Scorer`."""
-        weighted, weight, sampling = sums
-        return ((weighted / weight) ** 2, sampling / (weight * weight)) if weight > 0 else (0.0, math.inf)
-
-    def effect(self, sums: Item) -> float:
-        """See :class:`Scorer`."""
-        return math.exp(min(sums[0] / sums[1], _MOST_LOG)) if sums[1] > 0 else 1.0
-
-
-class ScaleScore(NamedTuple):
-    """What one scale says: ``k`` windows, score, observed / expected, the sums, the thresholds of ticket and page."""
+    """
 
     k: int
     z: float
     effect: float
+    deviation: float
+    sampling: float
     sums: Item
     threshold: float
     page_threshold: float
 
 
+class Scorer(Protocol):
+    """What sums of evidence mean."""
+
+    def __call__(self, scale: "Scale", sums: Item) -> ScaleScore:
+        """Return what the sums say on a scale."""
+        ...
+
+
+class CountScorer:
+    """Items are (count, expected count, anything that adds up); ``direction`` +1: too many is fault-like, -1: too few."""
+
+    __slots__ = ("_direction",)
+
+    def __init__(self, direction: int) -> None:
+        self._direction = direction
+
+    def __call__(self, scale: "Scale", sums: Item) -> ScaleScore:
+        """See :class:`Scorer`."""
+        count, expected, _ = sums
+        if expected < _LEAST_EXPECTED:
+            expected = _LEAST_EXPECTED
+        effect = count / expected
+        z = self._direction * count_score(count, expected, scale.variability.value)
+        return ScaleScore(scale.k, z, effect, effect - 1, 1 / expected, sums, scale.threshold, scale.page_threshold)
+
+
+class MeanScorer:
+    """Items are (weight x deviation, weight, weight squared x sampling variance) of log values; high is fault-like."""
+
+    __slots__ = ()
+
+    def __call__(self, scale: "Scale", sums: Item) -> ScaleScore:
+        """See :class:`Scorer`."""
+        weighted, weight, sampling = sums
+        if weight <= 0:
+            return ScaleScore(scale.k, 0.0, 1.0, 0.0, _NOTHING_KNOWN, sums, scale.threshold, scale.page_threshold)
+        deviation, sampling = weighted / weight, sampling / (weight * weight)
+        z = deviation / math.sqrt(sampling + scale.variability.value)
+        effect = math.exp(deviation if deviation < _MOST_LOG else _MOST_LOG)
+        return ScaleScore(scale.k, z, effect, deviation, sampling, sums, scale.threshold, scale.page_threshold)
+
+
 def settled(scores: Sequence[ScaleScore]) -> bool:
-    """Return whether the last six windows together look usual."""
-    return all(score.z < _SETTLED for score in scores if score.k in (1, BLOCK))
+    """Return whether the newest window and the last six together look usual; scores come by ascending scale."""
+    return all(score.z < _SETTLED for score in scores[:2] if score.k <= BLOCK)
 
 
 class Scale:
-    """One time scale: its learned variability, and its tail with the thresholds of ticket and page."""
+    """One time scale: its learned variability and tail, and the thresholds of ticket and page in force."""
 
-    __slots__ = ("k", "tail", "variability")
+    __slots__ = ("_least_learned", "k", "page_threshold", "tail", "threshold", "variability")
 
     def __init__(self, k: int, variability: Variability, tail: TailThreshold) -> None:
         self.k, self.variability, self.tail = k, variability, tail
+        self._least_learned = _LEAST_SUMS * k
+        self.threshold = self.page_threshold = _OUT_OF_REACH
+
+    def learn(self, score: ScaleScore, z: float, weight: float) -> None:
+        """Take a score in, ``z`` as its tail sees it; ``weight`` is 1 for independent sums."""
+        deviation = score.deviation
+        self.variability.learn(deviation * deviation, score.sampling, weight)
+        self.tail.learn(z, weight)
+
+    def put_in_force(self, n_learned: int) -> None:
+        """Take the tail's thresholds over, once enough sums were learned from."""
+        if n_learned >= self._least_learned:
+            self.threshold, self.page_threshold = self.tail.thresholds
+        else:
+            self.threshold = self.page_threshold = _OUT_OF_REACH
 
 
 class Evidence:
@@ -113,142 +139,194 @@ class Evidence:
 
     Notes
     -----
-    Memory O(BLOCK + longest scale / BLOCK); time O(scales), the long ones every sixth window only.
+    Memory O(number of blocks in the longest scale); time O(1), the long scales every sixth or thirtieth window only.
 
     """
 
-    def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, width: int, needs_two: bool) -> None:
+    __slots__ = (
+        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_needs_two", "_previous_z", "_recent", "_recent_sum",
+        "_recent_z", "_scorer", "_single", "_six",
+    )  # fmt: skip
+
+    def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, needs_two: bool) -> None:
         self._scorer = scorer
         self._needs_two = needs_two
-        self._scales = tuple(scales)
-        self._by_k = {scale.k: scale for scale in self._scales}
-        self._width = width
-        self._longest = max(scale.k for scale in scales)
+        self._by_k = {scale.k: scale for scale in scales}
+        self._single, self._six = self._by_k.get(1), self._by_k.get(BLOCK)
+        self._fine = [scale for scale in scales if BLOCK < scale.k < COARSE_FROM]
+        self._coarse = [scale for scale in scales if scale.k >= COARSE_FROM]
         self._n_learned = 0
-        self._fresh()
+        self._blocks = Blocks(
+            BLOCK,
+            COARSE,
+            n_fine=max((scale.k // BLOCK for scale in self._fine), default=0),
+            n_coarse=max((scale.k // COARSE for scale in self._coarse), default=0),
+        )
+        self.clear()
 
-    def _fresh(self) -> None:
-        self._recent: deque[Item] = deque(maxlen=BLOCK - 1)
-        self._recent_z: deque[float] = deque(maxlen=BLOCK - 1)
-        """How fault-like each of these is, so that it is reckoned once."""
-        self._blocks: deque[Item] = deque(maxlen=max(self._longest // BLOCK - 1, 1))
-        self._filling: Item = (0.0,) * self._width
-        self._phase = 0
+    def clear(self) -> None:
+        """Forget the newest windows (an alarm was closed); what was learned stays."""
+        self._recent: list[Item] = []
+        self._recent_z: list[float] = []
+        """The last five windows, and how fault-like each of them is by itself."""
+        self._recent_sum: Item = (0.0, 0.0, 0.0)
         self._previous_z = 0.0
-        self._held: dict[int, ScaleScore] = {}
+        self._held: list[ScaleScore] = []
+        """What the long scales said when their last block was full, by ascending scale."""
+        self._blocks.clear()
+
+    @property
+    def is_block_end(self) -> bool:
+        """Whether the next window fills a block, so that long scales have something new to say."""
+        return self._blocks.is_fine_end
+
+    @property
+    def held(self) -> Sequence[ScaleScore]:
+        """What the long scales said when their last block was full; the same object until the next one is."""
+        return self._held
 
     def variability(self, k: int) -> float:
         """Return the learned variance (relative units) of scale ``k``."""
         return self._by_k[k].variability.value
 
-    def scores(self, item: Item) -> list[ScaleScore]:
-        """Return what each scale says if ``item`` is the newest window. Changes nothing."""
-        found = []
-        for scale in self._scales:
-            sums = self._sums(scale.k, item)
+    @property
+    def newest_variability(self) -> float:
+        """The learned variance (relative units) of a single window; 0 where only sums are judged."""
+        return 0.0 if self._single is None else self._single.variability.value
+
+    def scores(self, item: Item, newest: Item | None = None) -> list[ScaleScore]:
+        """Return what each scale says if ``item`` is the newest window, by ascending scale. Changes nothing.
+
+        ``newest`` is what the newest window shows by itself, where that differs from what it counts as in sums.
+        """
+        long = self._long_scores(item) if self._blocks.is_fine_end else self._held
+        if self._single is None:
+            return long
+        single = self._scorer(self._single, newest or item)
+        if self._six is None or len(self._recent) < BLOCK - 1:
+            return [single, *long]
+        return [single, self._scorer(self._six, self._trimmed(item, single.z)), *long]
+
+    def _trimmed(self, item: Item, z: float) -> Item:
+        """Return the sum of six windows but the most fault-like one."""
+        worst_z = max(self._recent_z)
+        if z >= worst_z:
+            return self._recent_sum
+        kept = self._recent.copy()
+        kept[self._recent_z.index(worst_z)] = item
+        return _sum_of(kept)
+
+    def _long_scores(self, item: Item) -> list[ScaleScore]:
+        """Return what the long scales say at the end of a block; those whose block goes on say what they said."""
+        blocks, found = self._blocks, []
+        for scale in self._fine:
+            sums = blocks.fine_sum(scale.k // BLOCK, item)
             if sums is not None:
-                z = self._scorer.z(sums, scale.variability.value)
-                known = self._n_learned >= _LEAST_SUMS * scale.k
-                threshold, page_threshold = scale.tail.thresholds if known else (_OUT_OF_REACH, _OUT_OF_REACH)
-                found.append(ScaleScore(scale.k, z, self._scorer.effect(sums), sums, threshold, page_threshold))
-            elif scale.k in self._held:
-                found.append(self._held[scale.k])
+                found.append(self._scorer(scale, sums))
+        if not blocks.is_coarse_end:
+            return found + [score for score in self._held if score.k >= COARSE_FROM]
+        for scale in self._coarse:
+            sums = blocks.coarse_sum(scale.k // COARSE, item)
+            if sums is not None:
+                found.append(self._scorer(scale, sums))
         return found
-
-    def _sums(self, k: int, item: Item) -> Item | None:
-        """Return the sum over ``k`` windows that end with ``item``; ``None``: not now, or not yet."""
-        if k == 1:
-            return item
-        if k == BLOCK:
-            if len(self._recent) < BLOCK - 1:
-                return None
-            window = (*self._recent, item)
-            ranks = (*self._recent_z, self._rank(item))
-            worst = window[ranks.index(max(ranks))]
-            return tuple(sum(column) - left_out for column, left_out in zip(zip(*window, strict=True), worst, strict=True))
-        n_blocks = k // BLOCK - 1
-        if self._phase != BLOCK - 1 or len(self._blocks) < n_blocks:
-            return None
-        last = list(self._blocks)[-n_blocks:]
-        return tuple(sum(column) for column in zip(*last, self._filling, item, strict=True))
-
-    def _rank(self, item: Item) -> float:
-        return self._scorer.z(item, _RANK_VARIABILITY)
 
     def push(self, item: Item, scores: Sequence[ScaleScore], *, is_normal: bool) -> None:
         """Make ``item`` the newest window; learn variability and tails from ``scores`` (its own) when it is normal."""
         if is_normal:
             self._learn(scores)
-        self._held = {score.k: score for score in scores if score.k > BLOCK}
-        self._previous_z = next((score.z for score in scores if score.k == 1), 0.0)
-        self._recent.append(item)
-        self._recent_z.append(self._rank(item))
-        self._filling = tuple(a + b for a, b in zip(self._filling, item, strict=True))
-        self._phase += 1
-        if self._phase == BLOCK:
-            self._blocks.append(self._filling)
-            self._filling, self._phase = (0.0,) * self._width, 0
+        if self._single is not None:
+            self._previous_z = scores[0].z
+            self._remember(item)
+        if self._blocks.is_fine_end:
+            self._held = [score for score in scores if score.k > BLOCK]
+        self._blocks.push(item)
+
+    def _remember(self, item: Item) -> None:
+        """Keep the window among the last five, and their sum, reckoned anew: a running difference would drift."""
+        recent = self._recent
+        recent.append(item)
+        self._recent_z.append(self._previous_z)
+        if len(recent) == BLOCK:
+            del recent[0], self._recent_z[0]
+        self._recent_sum = _sum_of(recent)
 
     def _learn(self, scores: Sequence[ScaleScore]) -> None:
         self._n_learned += 1
+        single = self._single
+        if single is not None:
+            newest = scores[0]
+            z = newest.z
+            single.learn(newest, self._previous_z if self._needs_two and self._previous_z < z else z, 1.0)
+            single.put_in_force(self._n_learned)
+        if self._blocks.is_fine_end:
+            self._learn_sums(scores)
+
+    def _learn_sums(self, scores: Sequence[ScaleScore]) -> None:
+        """Learn from the sums whose block is full."""
         for score in scores:
-            if score.k > BLOCK and self._phase != BLOCK - 1:
-                continue
-            scale = self._by_k[score.k]
-            step = BLOCK if score.k > BLOCK else 1
-            squared, sampling = self._scorer.moments(score.sums)
-            if sampling < math.inf:
-                scale.variability.learn(squared, sampling, step / score.k)
-            is_half = score.k == 1 and self._needs_two
-            scale.tail.learn(min(score.z, self._previous_z) if is_half else score.z, step / score.k)
+            k = score.k
+            if k > 1 and (k < COARSE_FROM or self._blocks.is_coarse_end):
+                self._by_k[k].learn(score, score.z, (COARSE if k >= COARSE_FROM else BLOCK) / k)
+        for scale in self._by_k.values():
+            scale.put_in_force(self._n_learned)
 
     def forget_learning(self) -> None:
         """Start the learned variabilities and tails again; what was seen lately stays."""
         self._n_learned = 0
-        for scale in self._scales:
+        for scale in self._by_k.values():
             scale.variability.restart()
             scale.tail.restart()
-
-    def clear(self) -> None:
-        """Forget the newest windows (an alarm was closed); what was learned stays."""
-        self._fresh()
+            scale.put_in_force(0)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data."""
         return {
             "kind": "evidence",
-            "v": 1,
-            "scales": [[scale.k, scale.variability.to_state(), scale.tail.to_state()] for scale in self._scales],
+            "v": 2,
+            "scales": [[scale.k, scale.variability.to_state(), scale.tail.to_state()] for scale in self._by_k.values()],
             "n_learned": self._n_learned,
-            "recent": [list(item) for item in self._recent],
-            "blocks": [list(item) for item in self._blocks],
-            "filling": list(self._filling),
-            "phase": self._phase,
+            "recent": [[*item, z] for item, z in zip(self._recent, self._recent_z, strict=True)],
             "previous_z": self._previous_z,
-            "held": [list(score) for score in self._held.values()],
+            "held": [_flat(score) for score in self._held],
+            "in_force": [[scale.threshold, scale.page_threshold] for scale in self._by_k.values()],
+            "blocks": self._blocks.to_state(),
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "Evidence":
         """Take plain data over."""
-        with reading(state, "evidence", 1):
-            self._fresh()
-            for k, variability, tail in state["scales"]:
+        with reading(state, "evidence", 2):
+            self.clear()
+            for (k, variability, tail), in_force in zip(state["scales"], state["in_force"], strict=True):
                 if k in self._by_k:
-                    self._by_k[k].variability.from_state(variability)
-                    self._by_k[k].tail.from_state(tail)
-            self._recent.extend(self._item(item) for item in state["recent"])
-            self._recent_z.extend(self._rank(item) for item in self._recent)
-            self._blocks.extend(self._item(item) for item in state["blocks"])
-            self._filling, self._phase = self._item(state["filling"]), int(state["phase"])
+                    scale = self._by_k[k]
+                    scale.variability.from_state(variability)
+                    scale.tail.from_state(tail)
+                    scale.threshold, scale.page_threshold = numbers(in_force)
+            for values in state["recent"]:
+                a, b, c, z = numbers(values)
+                self._recent.append((a, b, c))
+                self._recent_z.append(z)
+            self._recent_sum = _sum_of(self._recent)
             self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])
-            for k, z, effect, sums, threshold, page_threshold in state["held"]:
-                self._held[k] = ScaleScore(
-                    int(k), number(z), number(effect), self._item(sums), number(threshold), number(page_threshold)
-                )
+            for values in state["held"]:
+                k, z, effect, deviation, sampling, a, b, c, threshold, page_threshold = numbers(values)
+                if k in self._by_k:
+                    self._held.append(ScaleScore(int(k), z, effect, deviation, sampling, (a, b, c), threshold, page_threshold))
+            self._blocks.from_state(state["blocks"])
         return self
 
-    def _item(self, values: Sequence[Any]) -> Item:
-        item = numbers(values)
-        if len(item) != self._width:
-            raise ValueError(f"{len(item)} numbers of evidence, not {self._width}")
-        return item
+
+def _sum_of(items: Sequence[Item]) -> Item:
+    a = b = c = 0.0
+    for x, y, z in items:
+        a += x
+        b += y
+        c += z
+    return a, b, c
+
+
+def _flat(score: ScaleScore) -> list[float]:
+    return [
+        score.k, score.z, score.effect, score.deviation, score.sampling, *score.sums, score.threshold, score.page_threshold,
+    ]  # fmt: skip

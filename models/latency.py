@@ -1,4 +1,4 @@
-"""Whether requests take longer than usual: the mean log latency on several time scales, upward."""
+"""Whether requests take longer than usual under this load: the mean log latency on several time scales, upward."""
 
 import math
 from collections.abc import Mapping
@@ -6,12 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features
-from models.errors import reading
-from models.evidence import Evidence, MeanScorer, ScaleScore, settled
+from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.errors import numbers, reading
+from models.evidence import Evidence, Item, MeanScorer, ScaleScore
+from models.load import LoadEffect
 from models.tuning import Tuning
 
 _CLIP_SD = 3.0
+_LEAST_SD = 0.3
+_LEAST_LEARNED = 10
+"""Windows before which nothing is clipped."""
+_LOAD_WINDOWS = 6
+_MOST_VARIANCE = 16.0
+"""Of one request's log latency."""
+_NOT_RECKONED = (-1.0, 0.0)
 _MAX_LOG_EFFECT, _MAX_EFFECT = 5.0, 200.0
 """A band reaches no further than 150 times the expected latency, an observed one no further than a little more."""
 
@@ -27,25 +35,37 @@ class LatencyEffects:
 
 
 class LatencyDetector:
-    """Mean log latency of a window against a slowly learned level, with sampling error and learned variability.
+    """Mean log latency of a window against a slowly learned level plus what the load explains.
 
     Features: ``mean_log`` and ``var_log``, mean and variance of ln(latency / ms) within the window, clipped to
-    :attr:`bounds`; ``n``, how many requests they rest on; 0: nothing to judge.
+    :meth:`bounds`; ``n``, how many requests they rest on, 0: nothing to judge; ``load``, requests of the window.
 
     Notes
     -----
-    Memory O(longest scale / 6); ready after ``tuning.ready_windows`` windows with requests; scores in standard
-    deviations, high is anomalous.
+    Memory O(1); ready after ``tuning.ready_windows`` windows with requests; scores in standard deviations, high is
+    anomalous. The level follows in eight hours, each window clipped at three standard deviations.
 
     """
+
+    __slots__ = (
+        "_effects", "_evidence", "_expected", "_level", "_load", "_loads", "_needs_two", "_request_variance", "_tuning",
+        "_was_page",
+    )  # fmt: skip
 
     def __init__(self, tuning: Tuning, effects: LatencyEffects) -> None:
         self._tuning = tuning
         self._effects = effects
+        self._needs_two = tuning.needs_two
         self._level = FadingMean(tuning.windows(tuning.level_s))
         self._request_variance = FadingMean(tuning.windows(tuning.level_s))
+        self._load = LoadEffect(tuning.window_s)
+        self._loads: list[float] = []
+        """Requests of the last five windows."""
+        self._was_page = False
+        self._expected = _NOT_RECKONED
+        """Of the newest window: (its load, what :meth:`expected_log` said), so that it is reckoned once."""
         self._evidence = Evidence(
-            MeanScorer(), tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), width=3, needs_two=tuning.needs_two
+            MeanScorer(), tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two
         )
 
     @property
@@ -56,57 +76,73 @@ class LatencyDetector:
     @property
     def is_ready(self) -> bool:
         """Whether enough windows with requests were seen."""
-        return self.n_seen >= self._tuning.ready_windows
-
-    @property
-    def level(self) -> float:
-        """Expected ln(latency / ms)."""
-        return self._level.value
+        return self._level.n >= self._tuning.ready_windows
 
     @property
     def sd_log(self) -> float:
         """Standard deviation of one request's ln(latency)."""
         return math.sqrt(self._request_variance.value)
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Log latencies outside are to be clipped to these: one slow request must not move a mean."""
-        if self._level.n < 10:
-            return -math.inf, math.inf
-        reach = _CLIP_SD * max(math.sqrt(self._request_variance.value), 0.3)
-        return self.level - reach, self.level + reach
+    def expected_log(self, load: float) -> float:
+        """Return the expected ln(latency / ms) of a window with so many requests."""
+        known_load, known = self._expected
+        if known_load != load:
+            known = self._level.value + self._load.at(self._mean_load(load))
+            self._expected = (load, known)
+        return known
 
-    def _item(self, x: Features) -> tuple[float, float, float]:
+    def _mean_load(self, load: float) -> float:
+        """Return the mean requests of the last six windows: what a queue feels."""
+        return (sum(self._loads) + load) / (len(self._loads) + 1)
+
+    def bounds(self, load: float) -> tuple[float, float]:
+        """Return the log latencies to which those of the window are to be clipped: one slow request must not move a mean."""
+        if self._level.n < _LEAST_LEARNED:
+            return -math.inf, math.inf
+        reach = _CLIP_SD * max(self.sd_log, _LEAST_SD)
+        expected = self.expected_log(load)
+        return expected - reach, expected + reach
+
+    def _item(self, x: Features, expected: float) -> Item:
         n = x["n"]
         if n <= 0:
             return 0.0, 0.0, 0.0
         sampling = self._request_variance.value / n
-        weight = 1 / (sampling + self._evidence.variability(1))
-        return weight * (x["mean_log"] - self.level), weight, weight * weight * sampling
+        weight = 1 / (sampling + self._evidence.newest_variability)  # above 0, because the variability is
+        return weight * (x["mean_log"] - expected), weight, weight * weight * sampling
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
-        item = self._item(x)
+        expected_log = self.expected_log(x["load"])
+        item = self._item(x, expected_log)
         scores = self._evidence.scores(item)
-        hits = [score for score in scores if score.z > score.threshold and score.effect > self._least(score)]
-        pages = [score for score in hits if score.z > score.page_threshold and score.effect >= self._effects.page]
-        top = max(hits or scores, key=lambda score: score.z - score.threshold)
-        short = scores[0]
-        expected = math.exp(min(self.level, 50.0))
+        effects, short = self._effects, scores[0]
+        top, top_excess, hit, hit_excess, is_page = short, -math.inf, None, 0.0, False
+        for score in scores:
+            excess = score.z - score.threshold
+            if excess > top_excess:
+                top, top_excess = score, excess
+            if excess > 0 and score.effect > self._least(score):
+                if hit is None or excess > hit_excess:
+                    hit, hit_excess = score, excess
+                if self._is_page(score) and (score is not short or self._was_page or not self._needs_two):
+                    is_page = True
+        is_newest_out = short.z > short.threshold
+        shown = hit or top
+        expected = math.exp(min(expected_log, 50.0))
         return Assessment(
-            score=top.z,
-            is_anomalous=bool(hits),
-            is_page=bool(pages),
-            is_slow=bool(hits) and all(hit.k > 1 for hit in hits),
-            is_spike=self.is_ready and short.z > short.threshold and short.effect >= self._effects.short,
+            score=shown.z,
+            is_anomalous=hit is not None,
+            is_page=is_page,
+            is_slow=hit is not None and not (is_newest_out and short.effect > self._least(short)),
+            is_spike=is_newest_out and short.effect >= effects.short and self.is_ready,
             is_quiet=short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),
-            is_settled=settled(scores),
-            observed=expected * min(top.effect, _MAX_EFFECT) if x["n"] > 0 else None,
+            observed=expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,
             expected=expected,
             lower=0.0,
-            upper=expected * (self._limit(top) if hits else self._usual_limit(short, x["n"])),
+            upper=expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),
             newest_score=short.z,
-            terms={"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect},
+            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
             item=item,
             scores=scores,
         )
@@ -114,59 +150,87 @@ class LatencyDetector:
     def _least(self, score: ScaleScore) -> float:
         return self._effects.long if score.k * self._tuning.window_s >= self._effects.long_s else self._effects.short
 
+    def _is_page(self, score: ScaleScore) -> bool:
+        return score.z > score.page_threshold and score.effect >= self._effects.page
+
     def _limit(self, hit: ScaleScore) -> float:
         """Return up to what effect the scale that decided would have said nothing."""
         return max(self._least(hit), math.exp(min(math.log(hit.effect) * hit.threshold / hit.z, _MAX_LOG_EFFECT)))
 
     def _usual_limit(self, short: ScaleScore, n: float) -> float:
         """Return the same of the newest window alone, which rests on ``n`` requests."""
-        spread = math.sqrt(self._evidence.variability(1) + (self._request_variance.value / n if n > 0 else 0.0))
-        return max(self._least(short), math.exp(min(short.threshold * spread, _MAX_LOG_EFFECT)))
+        variance = self._evidence.newest_variability + (self._request_variance.value / n if n > 0 else 0.0)
+        return max(self._least(short), math.exp(min(short.threshold * math.sqrt(variance), _MAX_LOG_EFFECT)))
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
-        return self.assess(x).score if self.is_ready else None
+        return score_and_terms(self, self.assess(x)).score
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """See :class:`models.detector.Detector`."""
-        return dict(self.assess(x).terms) if self.is_ready else {}
+        return score_and_terms(self, self.assess(x)).explanation
 
     def learn_one(self, x: Features) -> None:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
 
+    def step_one(self, x: Features) -> Step:
+        """See :class:`models.detector.Detector`."""
+        return step(self, x)
+
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""
-        self._evidence.push(assessment.item, assessment.scores, is_normal=is_normal and self.n_seen >= 10)
-        n = x["n"]
-        if not is_normal or n <= 0:
-            return
-        sd = math.sqrt(self._request_variance.value / n + self._evidence.variability(1))
-        innovation = x["mean_log"] - self.level
-        if self.n_seen >= 10:
-            innovation = max(-_CLIP_SD * sd, min(_CLIP_SD * sd, innovation))
-        self._level.update(self.level + innovation)
+        n_seen, load = self._level.n, x["load"]
+        if is_normal and x["n"] > 0:
+            self._learn(x, assessment.item)
+        self._evidence.push(assessment.item, assessment.scores, is_normal=is_normal and n_seen >= _LEAST_LEARNED)
+        self._was_page = self._needs_two and self._is_page(assessment.scores[0])
+        self._expected = _NOT_RECKONED
+        self._loads.append(load)
+        if len(self._loads) == _LOAD_WINDOWS:
+            del self._loads[0]
+
+    def _learn(self, x: Features, item: Item) -> None:
+        level, n = self._level, x["n"]
+        expected = self.expected_log(x["load"])
+        innovation = x["mean_log"] - expected
+        if level.n >= _LEAST_LEARNED:
+            most = _CLIP_SD / math.sqrt(item[1])  # the weight is one over the variance of a window's mean
+            innovation = most if innovation > most else (-most if innovation < -most else innovation)
         if n > 1:
-            self._request_variance.update(min(x["var_log"] * n / (n - 1), 16.0))
+            variance = x["var_log"] * n / (n - 1)
+            self._request_variance.update(variance if variance < _MOST_VARIANCE else _MOST_VARIANCE)
+        effect = expected - level.value
+        level.update(level.value + innovation)
+        mean_load = self._mean_load(x["load"])
+        if self._load.learn(mean_load, expected + innovation):
+            level.value += effect - self._load.at(mean_load)  # under this load the expectation stays what it was
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""
         self._evidence.clear()
+        self._was_page = False
 
     def to_state(self) -> dict[str, Any]:
         """See :class:`models.detector.Detector`."""
         return {
             "kind": "latency",
-            "v": 1,
+            "v": 2,
             "level": self._level.to_state(),
             "request_variance": self._request_variance.to_state(),
+            "load": self._load.to_state(),
+            "loads": list(self._loads),
+            "was_page": self._was_page,
             "evidence": self._evidence.to_state(),
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "LatencyDetector":
         """See :class:`models.detector.Detector`."""
-        with reading(state, "latency", 1):
+        with reading(state, "latency", 2):
             self._level.from_state(state["level"])
             self._request_variance.from_state(state["request_variance"])
+            self._load.from_state(state["load"])
+            self._loads, self._expected = list(numbers(state["loads"])), _NOT_RECKONED
+            self._was_page = bool(int(state["was_page"]))
             self._evidence.from_state(state["evidence"])
         return self

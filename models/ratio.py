@@ -5,14 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.averages import FadingMean
-from models.detector import Assessment, Features
-from models.deviance import count_limit
+from models.averages import FadingRatio
+from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.deviance import count_bound, count_limit
 from models.errors import reading
-from models.evidence import CountScorer, Evidence, ScaleScore, settled
-from models.tuning import Tuning
+from models.evidence import CountScorer, Evidence, Item, ScaleScore
+from models.tuning import DAY_S, Tuning
 
 _PRIOR_REQUESTS = 200.0
+_CLIP_SD = 3.0
+"""A window counts in sums as at most so far outside: one bad window is the single window's business."""
+_UNCLIPPED = _CLIP_SD * _CLIP_SD / 4
+"""Where nothing is expected, so many are three standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,69 +36,86 @@ class RatioDetector:
 
     Notes
     -----
-    Memory O(longest scale / 6); time O(1) per window; ready after ``tuning.ready_windows``; scores in standard
-    deviations, high is anomalous.
+    Memory O(1); time O(1) per window; ready after ``tuning.ready_windows``; scores in standard deviations, high is
+    anomalous.
 
     """
+
+    __slots__ = ("_effects", "_evidence", "_needs_two", "_ratio", "_tuning", "_was_page")
 
     def __init__(self, tuning: Tuning, effects: RatioEffects, *, scales: Sequence[int], prior_ratio: float) -> None:
         self._tuning = tuning
         self._effects = effects
-        self._bad = FadingMean(tuning.windows(86_400.0))
-        self._requests = FadingMean(tuning.windows(86_400.0))
-        self._prior_ratio = prior_ratio
-        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), width=3, needs_two=True)
+        self._needs_two = tuning.needs_two
+        self._ratio = FadingRatio(tuning.windows(DAY_S), prior=prior_ratio, prior_weight=_PRIOR_REQUESTS)
+        self._was_page = False
+        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3, inherit=True), needs_two=True)
 
     @property
     def n_seen(self) -> int:
         """Windows learned from."""
-        return self._bad.n
+        return self._ratio.n
 
     @property
     def is_ready(self) -> bool:
         """Whether enough windows were seen."""
-        return self.n_seen >= self._tuning.ready_windows
+        return self._ratio.n >= self._tuning.ready_windows
 
     @property
     def ratio(self) -> float:
         """Expected share of bad requests, in ``(0, 1]``; a prior worth 200 requests is in it."""
-        seen = min(self._bad.n, self._bad.memory)
-        return min(
-            1.0,
-            (self._bad.value * seen + self._prior_ratio * _PRIOR_REQUESTS) / (self._requests.value * seen + _PRIOR_REQUESTS),
-        )
-
-    def _item(self, x: Features) -> tuple[float, float, float]:
-        return x["bad"], x["requests"] * self.ratio, x["requests"]
+        return min(1.0, self._ratio.value)
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
-        item = self._item(x)
-        scores = self._evidence.scores(item)
-        hits = [score for score in scores if score.z > score.threshold and self._is_large(score, page=False)]
-        pages = [score for score in hits if score.z > score.page_threshold and self._is_large(score, page=True)]
-        top = max(hits or scores, key=lambda score: score.z - score.threshold, default=None)
-        short = scores[0] if scores else None
-        ratio = self.ratio
-        if top is None or short is None:
-            return Assessment(score=0.0, expected=ratio, item=item, scores=scores)
-        spread = math.sqrt(ratio * ratio * self._evidence.variability(short.k) + ratio / max(short.sums[2], 1.0))
+        ratio, requests = self._ratio.value, x["requests"]
+        if ratio > 1:
+            ratio = 1.0
+        newest = (x["bad"], requests * ratio, requests)
+        item = newest if newest[0] <= _UNCLIPPED else self._clipped(newest)
+        scores = self._evidence.scores(item, newest)
+        if not scores:
+            return Assessment(score=0.0, expected=ratio, item=item)
+        short = top = scores[0]
+        top_excess, hit_excess, hit, is_page, is_short_hit = -math.inf, 0.0, None, False, False
+        for score in scores:
+            excess = score.z - score.threshold
+            if excess > top_excess:
+                top, top_excess = score, excess
+            if excess > 0 and self._is_large(score, page=False):
+                is_short_hit = is_short_hit or score.k == 1
+                if hit is None or excess > hit_excess:
+                    hit, hit_excess = score, excess
+                if self._is_page(score) and (score.k > 1 or self._was_page or not self._needs_two):
+                    is_page = True
+        shown = hit or top
         return Assessment(
-            score=top.z,
-            is_anomalous=bool(hits),
-            is_page=bool(pages),
-            is_slow=bool(hits) and all(hit.k > 1 for hit in hits),
+            score=shown.z,
+            is_anomalous=hit is not None,
+            is_page=is_page,
+            is_slow=hit is not None and not is_short_hit,
             is_quiet=short.z < short.threshold / 2 or not self._is_large(short, page=False),
-            is_settled=settled(scores),
-            observed=top.sums[0] / top.sums[2] if top.sums[2] else None,
-            expected=top.sums[1] / top.sums[2] if hits else ratio,
+            observed=shown.sums[0] / shown.sums[2] if shown.sums[2] else None,
+            expected=ratio if hit is None else hit.sums[1] / hit.sums[2],
             lower=0.0,
-            upper=self._limit(top) if hits else min(1.0, ratio + max(short.threshold * spread, self._effects.plus)),
+            upper=self._usual_limit(short, ratio) if hit is None else self._limit(hit),
             newest_score=short.z if short.k == 1 else 0.0,
-            terms={"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect},
+            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
             item=item,
             scores=scores,
         )
+
+    def _clipped(self, newest: Item) -> Item:
+        """Return what a window counts as in sums."""
+        bad, expected, requests = newest
+        bound = count_bound(expected, self._evidence.newest_variability, _CLIP_SD)
+        return newest if bad <= bound else (bound, expected, requests)
+
+    def _usual_limit(self, short: ScaleScore, ratio: float) -> float:
+        """Return up to what ratio the shortest scale would say nothing."""
+        requests = short.sums[2]
+        spread = math.sqrt(ratio * ratio * self._evidence.variability(short.k) + ratio / (requests if requests > 1 else 1.0))
+        return min(1.0, ratio + max(short.threshold * spread, self._effects.plus))
 
     def _limit(self, hit: ScaleScore) -> float:
         """Return up to what ratio the scale that decided would have said nothing."""
@@ -107,43 +128,52 @@ class RatioDetector:
         bad, expected, requests = score.sums
         return requests > 0 and score.effect > times and bad > expected + plus * requests
 
+    def _is_page(self, score: ScaleScore) -> bool:
+        return score.z > score.page_threshold and self._is_large(score, page=True)
+
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
-        return self.assess(x).score if self.is_ready else None
+        return score_and_terms(self, self.assess(x)).score
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """See :class:`models.detector.Detector`."""
-        return dict(self.assess(x).terms) if self.is_ready else {}
+        return score_and_terms(self, self.assess(x)).explanation
 
     def learn_one(self, x: Features) -> None:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
 
+    def step_one(self, x: Features) -> Step:
+        """See :class:`models.detector.Detector`."""
+        return step(self, x)
+
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""
-        self._evidence.push(assessment.item, assessment.scores, is_normal=is_normal)
+        scores = assessment.scores
+        self._evidence.push(assessment.item, scores, is_normal=is_normal)
+        self._was_page = bool(scores) and self._is_page(scores[0])
         if is_normal:
-            self._bad.update(x["bad"])
-            self._requests.update(x["requests"])
+            self._ratio.update(x["bad"], x["requests"])
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""
         self._evidence.clear()
+        self._was_page = False
 
     def to_state(self) -> dict[str, Any]:
         """See :class:`models.detector.Detector`."""
         return {
             "kind": "ratio",
-            "v": 1,
-            "bad": self._bad.to_state(),
-            "requests": self._requests.to_state(),
+            "v": 2,
+            "ratio": self._ratio.to_state(),
+            "was_page": self._was_page,
             "evidence": self._evidence.to_state(),
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "RatioDetector":
         """See :class:`models.detector.Detector`."""
-        with reading(state, "ratio", 1):
-            self._bad.from_state(state["bad"])
-            self._requests.from_state(state["requests"])
+        with reading(state, "ratio", 2):
+            self._ratio.from_state(state["ratio"])
+            self._was_page = bool(int(state["was_page"]))
             self._evidence.from_state(state["evidence"])
         return self

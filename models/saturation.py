@@ -1,18 +1,22 @@
 """Whether a resource is nearly full, or will be soon: an absolute level, what is usual for it, and its growth."""
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features
+from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.errors import number, numbers, reading
+from models.nightly import HourlyPeaks
 from models.tuning import Tuning
 
 _BLOCK_S = 300.0
 _HOUR_BLOCKS = 12
+_LEAST_VARIANCE, _LEAST_SPREAD = 1e-4, 0.01
+_MOST_OFF = 0.5
+_MOST_USUAL = 1.2
+"""However usual it is, beyond this it is too full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,24 +51,30 @@ class SaturationLimits:
 class SaturationDetector:
     """Utilization of one resource: too full, unusually so; or filling up too fast.
 
-    Features: ``utilization``, the window's mean, 1 is full.
+    Features: ``utilization``, the window's mean, 1 is full; ``time_s``, the window's end (epoch seconds).
 
     Notes
     -----
-    Memory O(1): 25 five-minute means; ready after ``tuning.ready_windows``, but too full needs no learning and is
-    judged from the first window.
+    Memory O(1): 25 five-minute means, 96 hourly peaks; ready after ``tuning.ready_windows``, but too full needs no
+    learning and is judged from the first window. What was reached near this hour on two of the last three days is usual.
 
     """
+
+    __slots__ = (
+        "_block_windows", "_blocks", "_filling", "_level", "_limits", "_n_filling", "_peaks", "_to_full_s", "_tuning", "_variance",
+    )  # fmt: skip
 
     def __init__(self, tuning: Tuning, limits: SaturationLimits) -> None:
         self._tuning = tuning
         self._limits = limits
         self._level = FadingMean(tuning.windows(tuning.level_s))
         self._variance = FadingMean(tuning.windows(tuning.variability_s))
-        self._blocks: deque[float] = deque(maxlen=2 * _HOUR_BLOCKS + 1)
+        self._blocks: list[float] = []
         self._block_windows = max(1, round(_BLOCK_S / tuning.window_s))
-        self._filling: list[float] = []
+        self._filling, self._n_filling = 0.0, 0
+        """Sum and number of the windows of the block that goes on."""
         self._to_full_s = math.inf
+        self._peaks = HourlyPeaks()
 
     @property
     def n_seen(self) -> int:
@@ -74,23 +84,27 @@ class SaturationDetector:
     @property
     def is_ready(self) -> bool:
         """Whether enough windows were seen."""
-        return self.n_seen >= self._tuning.ready_windows
+        return self._level.n >= self._tuning.ready_windows
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
-        value, limits = x["utilization"], self._limits
-        spread = math.sqrt(max(self._variance.value, 1e-4))
-        usual = self._level.value
-        upper = max(limits.full, min(usual + 3 * spread, 1.2)) if self.is_ready else limits.full
+        value, limits, usual, is_ready = x["utilization"], self._limits, self._level.value, self.is_ready
+        variance = self._variance.value
+        spread = math.sqrt(variance) if variance > _LEAST_VARIANCE else _LEAST_SPREAD
+        upper = limits.full
+        if is_ready and usual + 3 * spread > upper:
+            upper = min(usual + 3 * spread, _MOST_USUAL)
+        if value > upper:  # so that it is asked for only when it matters
+            upper = max(upper, min(self._peaks.usual(x["time_s"]), _MOST_USUAL))
         is_full = value > upper
-        is_filling = self._is_filling(value)
+        is_filling = limits.fills_up and is_ready and self._is_filling(value)
         return Assessment(
-            score=(value - usual) / spread if self.is_ready else 0.0,
+            score=(value - usual) / spread if is_ready else 0.0,
             is_anomalous=is_full or is_filling,
             is_page=is_full and value >= limits.page,
             is_quiet=value < limits.recovered and not is_filling,
             observed=value,
-            expected=usual if self.n_seen else None,
+            expected=usual if self._level.n else None,
             lower=0.0,
             upper=min(upper, usual + limits.least_rise) if is_filling and not is_full else upper,
             terms={
@@ -102,40 +116,47 @@ class SaturationDetector:
 
     def _is_filling(self, value: float) -> bool:
         limits = self._limits
-        return (
-            limits.fills_up
-            and self.is_ready
-            and value > self._level.value + limits.least_rise
-            and self._to_full_s <= limits.to_full_s
-        )
+        return self._to_full_s <= limits.to_full_s and value > self._level.value + limits.least_rise
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
-        return self.assess(x).score if self.is_ready else None
+        return score_and_terms(self, self.assess(x)).score
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """See :class:`models.detector.Detector`."""
-        return dict(self.assess(x).terms) if self.is_ready else {}
+        return score_and_terms(self, self.assess(x)).explanation
 
     def learn_one(self, x: Features) -> None:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
 
+    def step_one(self, x: Features) -> Step:
+        """See :class:`models.detector.Detector`."""
+        return step(self, x)
+
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` the newest evidence, and learn from it when it is normal and not too full."""
         value = x["utilization"]
-        self._filling.append(value)
-        if len(self._filling) >= self._block_windows:
-            self._blocks.append(sum(self._filling) / len(self._filling))
-            self._filling = []
-            self._to_full_s = self._time_to_full_s()
+        self._filling += value
+        self._n_filling += 1
+        if self._n_filling >= self._block_windows:
+            self._end_block()
+        self._peaks.learn(x["time_s"], value)
         if is_normal and not assessment.is_anomalous:
-            self._variance.update(min((value - self._level.value) ** 2, 0.25) if self._level.n else 0.0)
+            off = value - self._level.value if self._level.n else 0.0
+            self._variance.update(off * off if -_MOST_OFF < off < _MOST_OFF else _MOST_OFF * _MOST_OFF)
             self._level.update(value)
+
+    def _end_block(self) -> None:
+        if self._limits.fills_up:
+            self._blocks.append(self._filling / self._n_filling)
+            del self._blocks[: -2 * _HOUR_BLOCKS - 1]
+            self._to_full_s = self._time_to_full_s()
+        self._filling, self._n_filling = 0.0, 0
 
     def _time_to_full_s(self) -> float:
         """Return the seconds until 1 at the smaller of the growth over the last hour and over the last two."""
-        blocks = list(self._blocks)
+        blocks = self._blocks
         if len(blocks) < 2 * _HOUR_BLOCKS + 1:
             return math.inf
         newest = sum(blocks[-3:]) / 3
@@ -148,27 +169,30 @@ class SaturationDetector:
     def clear(self) -> None:
         """Forget the newest evidence (a restart empties what was filling), not what was learned."""
         self._blocks.clear()
-        self._filling, self._to_full_s = [], math.inf
+        self._filling, self._n_filling, self._to_full_s = 0.0, 0, math.inf
 
     def to_state(self) -> dict[str, Any]:
         """See :class:`models.detector.Detector`."""
         return {
             "kind": "saturation",
-            "v": 1,
+            "v": 2,
             "level": self._level.to_state(),
             "variance": self._variance.to_state(),
             "blocks": list(self._blocks),
-            "filling": list(self._filling),
+            "filling": [self._filling, self._n_filling],
+            "peaks": self._peaks.to_state(),
             "to_full_s": self._to_full_s if self._to_full_s < math.inf else None,
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "SaturationDetector":
         """See :class:`models.detector.Detector`."""
-        with reading(state, "saturation", 1):
+        with reading(state, "saturation", 2):
             self._level.from_state(state["level"])
             self._variance.from_state(state["variance"])
             self.clear()
-            self._blocks.extend(numbers(state["blocks"]))
-            self._filling = list(numbers(state["filling"]))
+            self._blocks = list(numbers(state["blocks"]))
+            self._filling, n_filling = numbers(state["filling"])
+            self._n_filling = int(n_filling)
+            self._peaks.from_state(state["peaks"])
             self._to_full_s = math.inf if state["to_full_s"] is None else number(state["to_full_s"])
         return self

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features
+from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.errors import number, reading
 from models.tuning import Tuning
 
 _CHANCE = 1e-5
 """A run of empty windows is news when it is less probable than this."""
+_PART_OF_LIFE, _MOSTLY_SILENT = 0.002, 0.999
+"""Shares of empty windows."""
 
 
 class SilenceDetector:
@@ -33,12 +36,16 @@ class SilenceDetector:
 
     """
 
+    __slots__ = ("_fade", "_least_run", "_longest_harmless", "_longest_run", "_never_silent", "_run", "_share", "_tuning")
+
     def __init__(self, tuning: Tuning, *, least_run: int, longest_run: int) -> None:
         self._tuning = tuning
         self._least_run, self._longest_run = least_run, longest_run
         self._share = FadingMean(tuning.windows(tuning.variability_s))
         self._longest_harmless = 0.0
         self._run = 0
+        self._fade = 1 - 1 / tuning.windows(tuning.tail_s)
+        self._never_silent = _never_silent(least_run)
 
     @property
     def n_seen(self) -> int:
@@ -53,18 +60,19 @@ class SilenceDetector:
     @property
     def needed_run(self) -> float:
         """Empty windows in a row that make an alert; infinite for a sparse service."""
-        share = max(self._share.value, 1 / (self._tuning.ready_windows + self.n_seen))
-        if share >= 0.999:
-            return math.inf
-        by_chance = math.log(_CHANCE) / math.log(share)
         needed = max(float(self._least_run), 2 * self._longest_harmless if self._longest_harmless > 1 else 0.0)
-        if self._share.value > 0.002:  # empty windows are part of its life, so chance has a say
-            needed = max(needed, math.ceil(by_chance))
+        share = self._share.value
+        if share > _PART_OF_LIFE:  # empty windows are part of its life, so chance has a say
+            if share >= _MOSTLY_SILENT:
+                return math.inf
+            needed = max(needed, math.ceil(math.log(_CHANCE) / math.log(share)))
         return needed if needed <= self._longest_run else math.inf
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
         is_silent = x["is_silent"] > 0
+        if not is_silent and self._share.value == 0.0 and self._longest_harmless == 0.0:
+            return self._never_silent
         run = self._run + 1 if is_silent else 0
         needed = self.needed_run
         is_anomalous = is_silent and run >= needed - 1
@@ -82,15 +90,19 @@ class SilenceDetector:
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
-        return self.assess(x).score if self.is_ready else None
+        return score_and_terms(self, self.assess(x)).score
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """See :class:`models.detector.Detector`."""
-        return dict(self.assess(x).terms) if self.is_ready else {}
+        return score_and_terms(self, self.assess(x)).explanation
 
     def learn_one(self, x: Features) -> None:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
+
+    def step_one(self, x: Features) -> Step:
+        """See :class:`models.detector.Detector`."""
+        return step(self, x)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:  # noqa: ARG002 - all detectors take the same
         """Make ``x`` the newest evidence; learn the share, and from a run when it has ended without an alarm."""
@@ -99,7 +111,7 @@ class SilenceDetector:
             self._share.update(1.0 if is_silent else 0.0)
             if not is_silent and self._run:
                 self._longest_harmless = max(self._longest_harmless, float(self._run))
-            self._longest_harmless *= 1 - 1 / self._tuning.windows(self._tuning.tail_s)
+            self._longest_harmless *= self._fade
         self._run = self._run + 1 if is_silent else 0
 
     def clear(self) -> None:
@@ -122,3 +134,16 @@ class SilenceDetector:
             self._share.from_state(state["share"])
             self._longest_harmless, self._run = number(state["longest_harmless"]), int(state["run"])
         return self
+
+
+@lru_cache(maxsize=64)
+def _never_silent(least_run: int) -> Assessment:
+    """Return what a window of a service that was never silent looks like."""
+    return Assessment(
+        score=0.0,
+        observed=0.0,
+        expected=0.0,
+        lower=0.0,
+        upper=least_run - 2.0,
+        terms={"empty_windows": 0.0, "usual_share_empty": 0.0},
+    )

@@ -22,9 +22,12 @@ class SpikeTrain:
 
     """
 
+    __slots__ = ("_at", "_day", "_days", "_fade", "_hour", "_n_learned", "_now", "_was_spike")
+
     def __init__(self, tuning: Tuning) -> None:
         self._hour = tuning.windows(_HOUR_S)
         self._day = tuning.windows(DAY_S)
+        self._fade = 1 - 1 / (7 * self._day)
         self._now = 0
         self._at: list[int] = []
         self._n_learned = 0.0
@@ -44,6 +47,8 @@ class SpikeTrain:
     @property
     def is_unusual(self) -> bool:
         """Three or more in an hour, improbable under the learned rate, the last one within 10 minutes."""
+        if len(self._at) < _LEAST:
+            return False
         n = self.n_recent
         if n < _LEAST or self._now - self._at[-1] > self._hour / 6:
             return False
@@ -60,9 +65,8 @@ class SpikeTrain:
                 self._n_learned += 1
         self._was_spike = is_spike
         if is_normal:
-            fade = 1 - 1 / (7 * self._day)
-            self._n_learned *= fade
-            self._days = self._days * fade + 1 / self._day
+            self._n_learned *= self._fade
+            self._days = self._days * self._fade + 1 / self._day
 
     def clear(self) -> None:
         """Forget the spikes of the last hour."""

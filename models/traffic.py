@@ -1,14 +1,15 @@
 """Whether a service gets too few requests for this time of day, or far too many."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from models.day_profile import DayProfile
-from models.detector import Assessment, Features
+from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_limit
 from models.errors import reading
-from models.evidence import CountScorer, Evidence, ScaleScore, settled
+from models.evidence import BLOCK, CountScorer, Evidence, ScaleScore
 from models.tuning import Tuning
 
 _NO_RISE = 49
@@ -31,18 +32,19 @@ class TrafficDetector:
 
     Notes
     -----
-    Memory O(longest scale / 6 + 288 bins); ready after ``tuning.ready_windows``; scores in standard deviations,
-    positive: above expectation.
+    Memory O(288 bins); ready after ``tuning.ready_windows``; scores in standard deviations, positive: above expectation.
 
     """
+
+    __slots__ = ("_effects", "_evidence", "_needs_two", "_profile", "_tuning", "_was_page")
 
     def __init__(self, tuning: Tuning, effects: TrafficEffects) -> None:
         self._tuning = tuning
         self._effects = effects
+        self._needs_two = tuning.needs_two
         self._profile = DayProfile(tuning.window_s)
-        self._evidence = Evidence(
-            CountScorer(-1), tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), width=2, needs_two=True
-        )
+        self._was_page = False
+        self._evidence = Evidence(CountScorer(-1), tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), needs_two=True)
 
     @property
     def n_seen(self) -> int:
@@ -52,81 +54,119 @@ class TrafficDetector:
     @property
     def is_ready(self) -> bool:
         """Whether enough windows were seen."""
-        return self.n_seen >= self._tuning.ready_windows
+        return self._profile.n >= self._tuning.ready_windows
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
         expected = self._profile.expected(x["time_s"])
-        item = (x["requests"], expected)
+        item = (x["requests"], expected, 1.0)
         scores = self._evidence.scores(item)
-        # a rise is only judged on the shortest scales: a day that is busier than the last is no alarm
-        drops = [s for s in scores if s.z > s.threshold and s.effect * self._effects.drop < 1]
-        rises = [s for s in scores if s.k <= 6 and -s.z > s.threshold and s.effect > self._effects.rise and s.sums[0] > _NO_RISE]
-        pages = [s for s in drops if s.z > s.page_threshold and s.effect * self._effects.page_drop <= 1]
-        hits = drops or rises
-        top: ScaleScore = max(hits or scores, key=lambda s: abs(s.z) - s.threshold)
-        short = scores[0]
-        effect = short.effect
-        lower, upper = expected / self._effects.drop, expected * self._effects.rise
-        n_summed = 5 if top.k == 6 else top.k  # the six-window sum leaves one out
-        if hits:
-            lower, upper = self._band(top, is_drop=bool(drops), n_summed=n_summed)
+        short = top = scores[0]
+        top_excess, hit, is_page, is_short_hit = -math.inf, None, False, False
+        for score in scores:
+            z = score.z
+            excess = (z if z > 0 else -z) - score.threshold
+            if excess > top_excess:
+                top, top_excess = score, excess
+            if excess > 0 and self._is_large(score):
+                is_short_hit = is_short_hit or score is short
+                if hit is None or _outranks(score, hit):
+                    hit = score
+                if self._is_page(score) and (score is not short or self._was_page or not self._needs_two):
+                    is_page = True
+        effects, shown = self._effects, hit or top
+        count, expected_count, n_summed = shown.sums
+        lower, upper = (expected / effects.drop, expected * effects.rise) if hit is None else self._band(hit)
         return Assessment(
-            score=-top.z,
-            is_anomalous=bool(hits),
-            is_page=bool(pages),
-            is_slow=bool(hits) and all(hit.k > 1 for hit in hits),
-            is_settled=settled(scores),
-            is_quiet=abs(short.z) < short.threshold / 2 or (effect * self._effects.drop > 1 and effect < self._effects.rise),
-            observed=top.sums[0] / n_summed,
-            expected=top.sums[1] / n_summed,
+            score=-shown.z,
+            is_anomalous=hit is not None,
+            is_page=is_page,
+            is_slow=hit is not None and not is_short_hit,
+            is_quiet=abs(short.z) < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),
+            observed=count / n_summed,
+            expected=expected_count / n_summed,
             lower=lower,
             upper=upper,
             newest_score=abs(short.z),
-            terms={"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect},
+            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
             item=item,
             scores=scores,
         )
 
-    def _band(self, hit: ScaleScore, *, is_drop: bool, n_summed: int) -> tuple[float, float]:
+    def _is_large(self, score: ScaleScore) -> bool:
+        """Tell whether a drop or a rise is large enough; a rise only on short scales: a day may be busier than the last."""
+        if score.z > 0:
+            return score.effect * self._effects.drop < 1
+        return score.k <= BLOCK and score.effect > self._effects.rise and score.sums[0] > _NO_RISE
+
+    def _is_page(self, score: ScaleScore) -> bool:
+        return score.z > score.page_threshold and score.effect * self._effects.page_drop <= 1
+
+    def _band(self, hit: ScaleScore) -> tuple[float, float]:
         """Return between which requests a window the scale that decided would have said nothing."""
-        count, expected = hit.sums
+        count, expected, n_summed = hit.sums
         by_chance = count_limit(count, expected, self._evidence.variability(hit.k), hit.threshold)
         lower, upper = expected / self._effects.drop, max(expected * self._effects.rise, float(_NO_RISE))
-        if is_drop:
+        if hit.z > 0:
             return min(lower, by_chance) / n_summed, upper / n_summed
         return lower / n_summed, max(upper, by_chance) / n_summed
 
     def score_one(self, x: Features) -> float | None:
         """Return how far outside, whichever way; see :class:`models.detector.Detector`."""
-        return abs(self.assess(x).score) if self.is_ready else None
+        return self._told(x).score
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """See :class:`models.detector.Detector`."""
-        return dict(self.assess(x).terms) if self.is_ready else {}
+        return self._told(x).explanation
 
     def learn_one(self, x: Features) -> None:
         """See :class:`models.detector.Detector`."""
         self.take_one(x, self.assess(x), is_normal=True)
 
+    def step_one(self, x: Features) -> Step:
+        """See :class:`models.detector.Detector`."""
+        told = step(self, x)
+        return told._replace(score=None if told.score is None else abs(told.score))
+
+    def _told(self, x: Features) -> Step:
+        told = score_and_terms(self, self.assess(x))
+        return told._replace(score=None if told.score is None else abs(told.score))
+
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""
-        self._evidence.push(assessment.item, assessment.scores, is_normal=is_normal)
-        if is_normal and self._profile.learn(x["time_s"], x["requests"], assessment.item[1]):
+        item = assessment.item
+        self._evidence.push(item, assessment.scores, is_normal=is_normal)
+        self._was_page = self._is_page(assessment.scores[0])
+        if is_normal and self._profile.learn(x["time_s"], x["requests"], item[1]):
             self._evidence.forget_learning()  # what the moving mean missed by is not what the profile will miss by
             self._evidence.clear()
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""
         self._evidence.clear()
+        self._was_page = False
 
     def to_state(self) -> dict[str, Any]:
         """See :class:`models.detector.Detector`."""
-        return {"kind": "traffic", "v": 1, "profile": self._profile.to_state(), "evidence": self._evidence.to_state()}
+        return {
+            "kind": "traffic",
+            "v": 2,
+            "profile": self._profile.to_state(),
+            "was_page": self._was_page,
+            "evidence": self._evidence.to_state(),
+        }
 
     def from_state(self, state: Mapping[str, Any]) -> "TrafficDetector":
         """See :class:`models.detector.Detector`."""
-        with reading(state, "traffic", 1):
+        with reading(state, "traffic", 2):
             self._profile.from_state(state["profile"])
+            self._was_page = bool(int(state["was_page"]))
             self._evidence.from_state(state["evidence"])
         return self
+
+
+def _outranks(one: ScaleScore, other: ScaleScore) -> bool:
+    """Tell whether a hit is to be shown rather than another: a drop before a rise, then the further beyond its threshold."""
+    if (one.z > 0) is not (other.z > 0):
+        return one.z > 0
+    return abs(one.z) - one.threshold > abs(other.z) - other.threshold

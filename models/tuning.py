@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from models.budget import TailThreshold
-from models.evidence import Scale
+from models.evidence import BLOCK, COARSE, COARSE_FROM, Scale
 from models.variability import Variability
 
 DAY_S = 86_400.0
@@ -19,7 +20,7 @@ class Tuning:
     window_s
         Length of the service's window, seconds, above 0.
     scales
-        Windows summed, ascending: 1, 6, and multiples of 6.
+        Windows summed, ascending: 1, 6, multiples of 6 below 120, and multiples of 30.
     ready_windows
         Windows to learn from before anything is judged, at least 1.
     false_alarms_per_day, false_pages_per_day
@@ -58,8 +59,8 @@ class Tuning:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.ready_windows < 1 or self.n_tests < 1:
             raise ValueError("ready_windows and n_tests must be at least 1")
-        if any(k not in (1, 6) and k % 6 for k in self.scales) or list(self.scales) != sorted(set(self.scales)):
-            raise ValueError(f"scales must ascend and be 1, 6 or multiples of 6, got {self.scales}")
+        if list(self.scales) != sorted(set(self.scales)) or not all(_is_scale(k) for k in self.scales):
+            raise ValueError(f"scales must ascend and be 1, multiples of 6, or from 120 on of 30, got {self.scales}")
 
     def windows(self, seconds: float) -> float:
         """Return how many windows a duration is, at least 1."""
@@ -70,18 +71,41 @@ class Tuning:
         """Whether one window is too short to be a proof by itself."""
         return self.window_s < self.alone_s
 
-    def make_scales(self, ks: Sequence[int], prior: float, floor: float) -> list[Scale]:
-        """Return fresh scales, each with its share of the budget: longer ones are judged less often."""
-        share = self.window_s / DAY_S / self.n_tests
-        return [
-            Scale(
-                k,
-                Variability(self.windows(self.variability_s), prior, floor),
-                TailThreshold(
-                    [min(0.01, budget * share * k) for budget in (self.false_alarms_per_day, self.false_pages_per_day)],
-                    memory=self.windows(self.tail_s),
-                    prior_windows=min(1000.0, self.windows(DAY_S)),
-                ),
+    def make_scales(self, ks: Sequence[int], prior: float, floor: float, *, inherit: bool = False) -> list[Scale]:
+        """Return fresh scales, each with its share of the budget: longer ones are judged less often.
+
+        Parameters
+        ----------
+        ks
+            Windows summed, ascending.
+        prior, floor
+            Of the learned variability.
+        inherit
+            Whether a longer scale's tail starts from the shorter one's: for what comes in bursts of minutes.
+
+        """
+        scales: list[Scale] = []
+        shorter: TailThreshold | None = None
+        for k in ks:
+            tail = TailThreshold(
+                _budgets(self, k), memory=self.windows(self.tail_s), prior_windows=self._prior_windows, shorter=shorter
             )
-            for k in ks
-        ]
+            scales.append(Scale(k, Variability(self.windows(self.variability_s), prior, floor), tail))
+            if inherit and k > 1:  # that of single windows is of two together, and says little of sums
+                shorter = tail
+        return scales
+
+    @property
+    def _prior_windows(self) -> float:
+        return min(1000.0, self.windows(DAY_S))
+
+
+@lru_cache(maxsize=256)
+def _budgets(tuning: Tuning, k: int) -> tuple[float, ...]:
+    """Return the probabilities of a false ticket and a false page a judgement; one tuple for all services."""
+    share = tuning.window_s / DAY_S / tuning.n_tests * k
+    return tuple(min(0.01, budget * share) for budget in (tuning.false_alarms_per_day, tuning.false_pages_per_day))
+
+
+def _is_scale(k: int) -> bool:
+    return k == 1 or (k > 0 and k % (COARSE if k >= COARSE_FROM else BLOCK) == 0)

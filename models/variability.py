@@ -40,12 +40,13 @@ class Variability:
 
     def learn(self, squared: float, sampling: float, weight: float) -> None:
         """Take in a squared deviation whose sampling variance is known; ``weight`` as for a tail."""
-        share = self.value / (self.value + sampling)
-        gain = weight * share
+        variance = self.value + sampling
+        gain = weight * self.value / variance
         fade = self._fade
-        self.total = self.total * fade + gain * (min(squared, _CAP * (sampling + self.value)) - sampling)
+        self.total = self.total * fade + gain * ((squared if squared < _CAP * variance else _CAP * variance) - sampling)
         self.weight = self.weight * fade + gain
-        self.value = max(self.total / self.weight, self._floor) if self.weight > 0 else self._floor
+        value = self.total / self.weight
+        self.value = value if value > self._floor else self._floor
 
     def to_state(self) -> list[float]:
         """Return [weight, total, value]."""

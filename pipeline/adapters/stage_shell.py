@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
@@ -58,6 +58,15 @@ class Observer(Protocol):
         ...
 
 
+@runtime_checkable
+class Hastening(Protocol):
+    """A stage whose next checkpoint can be made to hold all that a successor needs."""
+
+    def hasten(self) -> None:
+        """Have the next checkpoint take snapshots."""
+        ...
+
+
 @dataclass(slots=True)
 class _Owned:
     """One partition that this worker owns, from the first batch to its revocation."""
@@ -101,6 +110,7 @@ class StageShell:
         self._observer = observer
         self._owned: dict[int, _Owned] = {}
         self._refused: dict[int, int] = {}
+        self._is_stopping = False
 
     def stages(self) -> dict[int, Stage]:
         """Return the stage of each owned partition, for metrics."""
@@ -123,11 +133,11 @@ class StageShell:
 
     async def on_batch(self, event: Any, batch: Batch) -> None:
         """Fold a batch in, publish, and checkpoint when it is time."""
-        if not self._ledger.owns((batch.topic, batch.partition)):
-            return  # fetched before the partition was given up
+        if self._is_stopping or not self._ledger.owns((batch.topic, batch.partition)):
+            return  # whoever comes next reads it again; or it was fetched before the partition was given up
         owned = self._owned.get(batch.partition) or self._take_over(batch)
         async with owned.lock:
-            if not self._is_mine(batch.partition, owned):
+            if self._is_stopping or not self._is_mine(batch.partition, owned):
                 return
             if batch.begins_at != owned.position and not self._is_gap(owned, batch):
                 self._observer.discontinued(self.topic, batch.partition, owned.position, batch.begins_at)
@@ -142,9 +152,23 @@ class StageShell:
     async def tick(self) -> None:
         """Checkpoint partitions that have gone quiet with rows still unwritten."""
         for partition, owned in list(self._owned.items()):
+            if self._is_stopping:
+                return
             if owned.finished < owned.position and self._is_due(owned) and not owned.lock.locked():
                 async with owned.lock:
                     await self._checkpoint(partition, owned)
+
+    async def hand_over(self) -> None:
+        """Checkpoint every partition before the worker stops; a stage that takes snapshots takes them now.
+
+        Nothing is folded or checkpointed afterwards: what this one had in hand when it was cut off may be half written.
+        """
+        self._is_stopping = True
+        for partition, owned in list(self._owned.items()):
+            async with owned.lock:
+                if isinstance(owned.stage, Hastening):
+                    owned.stage.hasten()
+                await self._checkpoint(partition, owned)
 
     def _take_over(self, batch: Batch) -> _Owned:
         tp = (batch.topic, batch.partition)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 class Alarm:
     """One condition's alarm of one service, in windows.
 
-    ``run`` counts anomalous windows in a row; two open it. ``is_slow``: a long scale opened it.
+    ``run`` counts anomalous windows in a row; two open it. ``is_slow``: only a long scale opened it. ``n_watched``: windows
+    for which, once such an alarm is closed, the condition does not count as recovered, because its evidence was forgotten
+    and the long scales cannot see the trouble again before.
     """
 
     run: int = 0
@@ -15,10 +17,31 @@ class Alarm:
     is_slow: bool = False
     n_open: int = 0
     n_quiet: int = 0
+    n_watched: int = 0
 
-    def take(self, *, is_anomalous: bool, is_slow: bool, is_quiet: bool, quiet_least: int, quiet_most: int) -> bool:
+    @property
+    def holds(self) -> bool:
+        """Whether the condition does not count as recovered yet."""
+        return self.is_open or self.n_watched > 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not (self.is_open or self.run or self.n_watched)
+
+    def take(
+        self,
+        *,
+        is_anomalous: bool,
+        is_slow: bool,
+        is_quiet: bool,
+        quiet_least: int,
+        quiet_most: int,
+        n_watched: int,
+    ) -> bool:
         """Fold one window in; return whether the alarm has just closed."""
         self.run = self.run + 1 if is_anomalous else 0
+        self.n_watched = max(self.n_watched - 1, 0)
         if not self.is_open:
             if self.run >= 2:
                 self.is_open, self.is_slow, self.n_open, self.n_quiet = True, is_slow, 0, 0
@@ -27,19 +50,21 @@ class Alarm:
         self.n_quiet = self.n_quiet + 1 if is_quiet else 0
         if self.n_quiet < min(max(self.n_open - self.n_quiet, quiet_least), quiet_most):
             return False
+        was_slow = self.is_slow
         self.reset()
+        self.n_watched = n_watched if was_slow else 0
         return True
 
     def reset(self) -> None:
-        """Close it."""
-        self.run, self.is_open, self.is_slow, self.n_open, self.n_quiet = 0, False, False, 0, 0
+        """Close it, and be done with it."""
+        self.run, self.is_open, self.is_slow, self.n_open, self.n_quiet, self.n_watched = 0, False, False, 0, 0, 0
 
     def to_state(self) -> list[int]:
         """Return plain data."""
-        return [self.run, int(self.is_open), int(self.is_slow), self.n_open, self.n_quiet]
+        return [self.run, int(self.is_open), int(self.is_slow), self.n_open, self.n_quiet, self.n_watched]
 
     @classmethod
     def from_state(cls, state: list[int]) -> "Alarm":
         """Return the alarm that the plain data is of."""
-        run, is_open, is_slow, n_open, n_quiet = state
-        return cls(run=run, is_open=bool(is_open), is_slow=bool(is_slow), n_open=n_open, n_quiet=n_quiet)
+        run, is_open, is_slow, n_open, n_quiet, n_watched = state
+        return cls(run, bool(is_open), bool(is_slow), n_open, n_quiet, n_watched)

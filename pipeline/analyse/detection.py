@@ -5,20 +5,27 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from models.errors import ModelStateError
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.service_model import ServiceModel
+from pipeline.analyse.learning import Count
+from pipeline.analyse.memory_rows import grouped
+from pipeline.analyse.points import WindowPoint
+from pipeline.analyse.rollup_points import RollupPoint
+from pipeline.analyse.rollup_watch import PREFIX
+from pipeline.analyse.service_memory import Remembrance, Rows, ServiceMemory
+from pipeline.analyse.surroundings import Surroundings
 from pipeline.contracts.anomalies import Verdict
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted
+from pipeline.contracts.models import MemoryPart
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.contracts.signals import Notice, NoticeKind, Signals, SignalsRecord
+from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
 from pipeline.errors import RecordInvalid, StateError
 
-__all__ = ["DetectionParams", "DetectionStage", "restore"]
+__all__ = ["DetectionParams", "DetectionStage", "Surroundings", "restore"]
 TOPIC = "anomalies"
 T = TypeVar("T")
 _MAX_UTILIZATION = 1e100
@@ -27,46 +34,71 @@ _MAX_GONE = 1000
 """Deleted rows that the head row remembers, so that an old copy of one does not come back."""
 
 
-class _Row(msgspec.Struct, kw_only=True):
-    schema: int = 1
-    model: dict[str, Any]
-
-
 class _Head(msgspec.Struct, kw_only=True):
     schema: int = 1
     gone: dict[str, int] = {}
     n_evicted: int = 0
 
 
-class _Service:
-    __slots__ = ("applied", "model")
-
-    def __init__(self, model: ServiceModel, applied: int) -> None:
-        self.model = model
-        self.applied = applied
-
-
 class DetectionStage:
-    """One partition's detectors; see docs/architecture.md, "Stages".
+    """One partition's detectors; see docs/architecture.md, "Stages", and docs/adr/0007 for what it keeps.
 
-    First publications are judged, revisions skipped; a rollup gets no verdict.
+    First publications are judged; a revision brings only what people did and said meanwhile. A rollup, or a window that is
+    as long as one, is judged for novelty, in a verdict of its own.
+
+    Attributes
+    ----------
+    applied
+        Offset of the last record folded in.
+    n_evicted
+        Services given up for want of room.
+    n_unwatched
+        Rollups that were not judged for novelty, because too many services are.
 
     Notes
     -----
-    State: at most ``max_services`` services, about 13 KB each; past it the least recently heard of goes, counted in
-    ``n_evicted``.
+    State: at most ``max_services`` services; past it the least recently heard of goes, counted in ``n_evicted``.
 
     """
 
-    def __init__(self, params: DetectionParams, partition: int) -> None:
-        self.applied = -1
-        self.n_evicted = 0
+    def __init__(self, params: DetectionParams, partition: int, around: Surroundings, rows: Mapping[str, bytes]) -> None:
         self._params = params
+        self._around = around
         self._partition = partition
-        self._services: dict[str, _Service] = {}
-        """By service key, least recently heard of first."""
         self._changed: dict[str, None] = {}
-        self._gone: dict[str, int] = {}
+        self._deleted: dict[str, None] = {}
+        """Names of rows that go."""
+        self.n_unwatched = 0
+        self.applied, head = -1, _Head()
+        if HEAD in rows:
+            self.applied, body = unpack(rows[HEAD])
+            head = _decoded(body, _Head, HEAD)
+        self._gone, self.n_evicted = dict(head.gone), head.n_evicted
+        self._services = self._stored(rows)
+        """By service key, least recently heard of first. Models are made when they are needed."""
+        self._n_novelty = sum(service.has_novelty for service in self._services.values())
+        self._remembrance = Remembrance(params, around, self.applied)
+
+    @property
+    def n_cold(self) -> int:
+        """Memories that could not be read back and started cold."""
+        return self._remembrance.n_cold
+
+    @property
+    def cold_reason(self) -> str:
+        """Why the last of them did."""
+        return self._remembrance.reason
+
+    def _stored(self, rows: Mapping[str, bytes]) -> dict[str, ServiceMemory]:
+        """Return the services in stored rows without what the head row calls gone, the one heard of last at the end."""
+        app, services = self._around.app, list[ServiceMemory]()
+        for key, parts in grouped(rows).items():
+            if key in self._gone:
+                self._deleted |= dict.fromkeys(ServiceMemory(key, parts).row_names())  # recovery brings deleted rows back
+            left = {part: one.without_gone(self._gone.get(key, -1), app) for part, one in parts.items()}
+            if any(left.values()):
+                services.append(ServiceMemory(key, {part: one for part, one in left.items() if one}))
+        return {service.key: service for service in sorted(services, key=lambda one: (one.heard(app), one.key))}
 
     @property
     def bounds_reached(self) -> Mapping[Bound, int]:
@@ -87,27 +119,46 @@ class DetectionStage:
             return []
         signals = decode_signals(record.value)
         if isinstance(signals, Signals):
-            return self._judge(signals, record.offset)
+            said = [] if signals.rollup else self._judge(signals, record.offset)
+            is_whole = signals.rollup or signals.size_ms >= ROLLUP_SIZE_MS
+            return said + self._judge_rollup(signals, record.offset) if is_whole and signals.revision == 1 else said
         if isinstance(signals, Notice) and signals.notice is NoticeKind.SERVICE_RETIRED:
             return self._retire(signals, record.offset)
         return []
 
+    def hasten(self) -> None:
+        """Have the next checkpoint take a snapshot of all that has points: the partition is about to be given up."""
+        for key, service in self._services.items():
+            for _, memory in service.living():
+                memory.hasten()
+                self._changed[key] = None
+
+    def counts(self) -> dict[str, Count]:
+        """Return alarms and feedback by kind of condition, of the services heard of since the stage was restored."""
+        total: dict[str, Count] = {}
+        for service in self._services.values():
+            for _, memory in service.living():
+                watch: Any = memory.model
+                for condition, count in watch.discipline.counts.items():
+                    kind = condition if condition.startswith(PREFIX) else condition.partition(":")[0]
+                    sums = total.setdefault(kind, Count())
+                    for name in Count.__struct_fields__:
+                        setattr(sums, name, getattr(sums, name) + getattr(count, name))
+        return total
+
     def _judge(self, signals: Signals, offset: int) -> list[OutRecord]:
-        if signals.rollup or signals.revision > 1:
-            return []
         key = service_key(signals.environment, signals.service)
-        service = self._services.pop(key, None)
-        if service is not None and service.applied >= offset:
-            self._services[key] = service
+        if signals.revision > 1 and (key not in self._services or not (signals.changes or signals.feedback)):
             return []
-        if service is None or self._is_widened(service, signals):
-            service = _Service(ServiceModel(self._params, signals.size_ms), -1)
-        self._services[key] = service
-        service.applied = offset
-        self._changed[key] = None
-        self._gone.pop(key, None)
-        self._evict(offset)
-        if signals.size_ms != service.model.size_ms or signals.window_start_ms <= service.model.last_start_ms:
+        point = WindowPoint.of(signals)
+        service = self._touched(key)
+        memory = self._remembrance.detectors(service, point.size_ms, point.start_ms)
+        watch: Any = memory.model
+        if memory.applied >= offset or not watch.wants(point):
+            return []
+        judged = memory.fold(offset, point, point.end_ms)
+        self._wrote(key, offset)
+        if judged is None:
             return []
         verdict = Verdict(
             id=content_id("verdict", signals.environment, signals.service, signals.window_start_ms, signals.window_end_ms),
@@ -116,23 +167,72 @@ class DetectionStage:
             version=signals.version,
             window_start_ms=signals.window_start_ms,
             window_end_ms=signals.window_end_ms,
-            findings=service.model.judge(signals),
+            findings=judged.findings,
             changes=signals.changes,
+            not_learned=judged.not_learned,
         )
         return [self._published(key, verdict)]
 
-    @staticmethod
-    def _is_widened(service: _Service, signals: Signals) -> bool:
-        """A service that went over to wider windows starts again; a narrow straggler does not bring the old ones back."""
-        return signals.size_ms > service.model.size_ms
+    def _judge_rollup(self, signals: Signals, offset: int) -> list[OutRecord]:
+        key, params = service_key(signals.environment, signals.service), self._around.novelty
+        known = self._services.get(key)
+        if params.mode == "disabled":
+            return []
+        if (known is None or not known.has_novelty) and self._n_novelty >= params.max_services:
+            self.n_unwatched += 1
+            return []
+        service = self._touched(key)
+        trouble = self._trouble(service, signals.window_start_ms)
+        point = RollupPoint.of(signals, trouble=trouble, least_requests=params.least_requests)
+        self._n_novelty += not service.has_novelty
+        memory = self._remembrance.novelty(service, point.start_ms)
+        watch: Any = memory.model
+        if memory.applied >= offset or not watch.wants(point):
+            return []
+        findings = memory.fold(offset, point, point.end_ms)
+        self._wrote(key, offset)
+        times = signals.window_start_ms, signals.window_end_ms
+        verdict = Verdict(
+            id=content_id("verdict", signals.environment, signals.service, *times, "rollup"),
+            environment=signals.environment,
+            service=signals.service,
+            version=signals.version,
+            window_start_ms=signals.window_start_ms,
+            window_end_ms=signals.window_end_ms,
+            rollup=True,
+            findings=findings,
+            changes=signals.changes,
+            not_learned=trouble,
+            shadow=params.mode == "shadow",
+        )
+        return [self._published(key, verdict)]
+
+    def _trouble(self, service: ServiceMemory, start_ms: int) -> str:
+        """Return why the detectors did not learn from a window that ended after ``start_ms``; empty: they did."""
+        if not service.has_detectors:
+            return ""
+        watch: Any = self._remembrance.detectors(service, BASE_SIZE_MS, start_ms).model
+        trouble: str = watch.trouble_since(start_ms)
+        return trouble
+
+    def _touched(self, key: str) -> ServiceMemory:
+        """Return a service, a new one if need be, as the one heard of last."""
+        service = self._services.pop(key, None) or ServiceMemory(key)
+        self._services[key] = service
+        return service
+
+    def _wrote(self, key: str, offset: int) -> None:
+        self._changed[key] = None
+        self._gone.pop(key, None)
+        self._evict(offset)
 
     def _retire(self, notice: Notice, offset: int) -> list[OutRecord]:
         key = service_key(notice.environment, notice.service)
-        service = self._services.pop(key, None)
-        if service is not None and service.applied >= offset:
-            self._services[key] = service
+        service = self._services.get(key)
+        if service is not None and service.heard(self._around.app) >= offset:
             return []
-        self._forget(key, offset)
+        self._services.pop(key, None)
+        self._forget(key, service, offset)
         verdict = Verdict(
             id=content_id("verdict", notice.environment, notice.service, notice.at_ms, notice.at_ms),
             environment=notice.environment,
@@ -150,63 +250,50 @@ class DetectionStage:
     def _evict(self, offset: int) -> None:
         while len(self._services) > self._params.max_services:
             oldest = next(iter(self._services))
-            del self._services[oldest]
             self.n_evicted += 1
-            self._forget(oldest, offset)
+            self._forget(oldest, self._services.pop(oldest), offset)
 
-    def _forget(self, key: str, offset: int) -> None:
-        self._changed[key] = None
+    def _forget(self, key: str, service: ServiceMemory | None, offset: int) -> None:
+        self._changed.pop(key, None)
+        if service is not None:
+            self._n_novelty -= service.has_novelty
+            self._deleted |= dict.fromkeys(service.row_names())
         self._gone.pop(key, None)
         self._gone[key] = offset
         while len(self._gone) > _MAX_GONE:
             del self._gone[next(iter(self._gone))]
 
     def take_changes(self) -> dict[str, bytes | None]:
-        """Return the rows changed since the last call, the head row last."""
-        rows: dict[str, bytes | None] = {}
-        for key in self._changed:
-            service = self._services.get(key)
-            rows[key] = None if service is None else pack(service.applied, encode(_Row(model=service.model.to_state())))
+        """Return the rows changed since the last call, in the order in which they must be written; the head row last.
+
+        Of each part snapshots before points, which follow them; novelty before the detectors, because it looks at them: a
+        rollup that is judged a second time must not see them ahead of it.
+        """
+        written: Rows = {}
+        for part in (MemoryPart.NOVELTY, MemoryPart.DETECTORS):
+            taken = [self._services[key].take(part, self._around) for key in self._changed]
+            for kind in zip(*taken, strict=True):
+                for some in kind:
+                    written |= some
+        rows = written | {name: None for name in self._deleted if name not in written}
         self._changed.clear()
+        self._deleted.clear()
         rows[HEAD] = pack(self.applied, encode(_Head(gone=self._gone, n_evicted=self.n_evicted)))
         return rows
 
-    def take_rows(self, rows: Mapping[str, bytes]) -> None:
-        """Take stored rows over; those that the head row calls gone are left out."""
-        if HEAD in rows:
-            self.applied, body = unpack(rows[HEAD])
-            head = _decoded(body, _Head, HEAD)
-            self._gone, self.n_evicted = dict(head.gone), head.n_evicted
-        restored = []
-        for key, row in rows.items():
-            if key == HEAD:
-                continue
-            applied, body = unpack(row)
-            if applied > self._gone.get(key, -1):
-                restored.append((applied, key, self._model(key, body)))
-        for applied, key, model in sorted(restored, key=lambda one: one[:2]):
-            self._services[key] = _Service(model, applied)
 
-    def _model(self, key: str, body: bytes) -> ServiceModel:
-        state = _decoded(body, _Row, key).model
-        try:
-            return ServiceModel(self._params, state["size_ms"]).from_state(state)
-        except (ModelStateError, KeyError, TypeError, ValueError) as problem:
-            raise StateError(f"the detectors of {key} cannot be restored: {problem!r}") from problem
-
-
-def restore(params: DetectionParams, partition: int, rows: Mapping[str, bytes]) -> DetectionStage:
+def restore(
+    params: DetectionParams, partition: int, rows: Mapping[str, bytes], around: Surroundings | None = None
+) -> DetectionStage:
     """Return the stage of one partition, from its own rows.
 
     Raises
     ------
     StateError
-        If a row cannot be read.
+        If the head row cannot be read.
 
     """
-    stage = DetectionStage(params, partition)
-    stage.take_rows(rows)
-    return stage
+    return DetectionStage(params, partition, around or Surroundings(), rows)
 
 
 def decode_signals(value: bytes) -> SignalsRecord:

@@ -133,7 +133,7 @@ class DetectionParams:
     ready_windows
         Windows that a detector learns from before it judges.
     scales
-        Time scales, windows.
+        Time scales, windows: 1, multiples of 6, and from 120 on of 30.
     false_alarms_per_day, false_pages_per_day
         Nominal budget of a service.
     level_s, variability_s, tail_s

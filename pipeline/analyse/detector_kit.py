@@ -1,7 +1,7 @@
 """Which detector judges what: a fresh one by name, tuned from config/detection.yaml."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from models.detector import Detector
@@ -14,12 +14,14 @@ from models.traffic import TrafficDetector, TrafficEffects
 from models.tuning import Tuning
 from pipeline.analyse.detection_params import DetectionParams
 
-FIXED = ("silence", "traffic", "errors", "latency", "tail", "slow")
-"""Detectors that every service has; every further one is a resource's, ``saturation:<resource>``."""
+FIXED = ("silence", "traffic", "errors", "latency", "tail")
+"""Detectors that every service has; ``slow`` comes with the first p95, every further one is a resource's."""
+_RESOURCE = "saturation:"
 _USUAL_ERROR_RATIO = 0.0025
 """Taken for normal until 200 requests say otherwise."""
 
 
+@lru_cache(maxsize=64)
 def tuning_for(params: DetectionParams, size_ms: int) -> Tuning:
     """Return the clocks and budgets of a service whose windows are ``size_ms`` long."""
     return Tuning(
@@ -41,25 +43,26 @@ class DetectorKit:
     requests. What others read of ``latency`` and ``tail`` is why these two are known by their class.
     """
 
+    __slots__ = ("_params", "_tuning", "by_name", "conditions", "latency", "tail", "unready")
+
     def __init__(self, params: DetectionParams, tuning: Tuning) -> None:
         self._params = params
         self._tuning = tuning
-        self._by_name: dict[str, Detector] = {}
+        self.by_name: dict[str, Detector] = {}
+        self.unready: set[str] = set()
+        """Which of them may not be listened to yet; a resource's is, because too full needs no learning."""
+        self.conditions: tuple[str, ...] = ()
+        """What findings are about; tail and slow speak for latency."""
         self.latency: LatencyDetector
         self.tail: TailDetector
         for name in FIXED:
             self.renew(name)
 
-    def __getitem__(self, name: str) -> Detector:
-        return self._by_name[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
-
     def can_watch(self, name: str) -> bool:
         """Tell whether there is a detector of that name now, a resource's new one if there is room for it."""
-        if name not in self._by_name:
-            if len(self._by_name) - len(FIXED) >= self._params.saturation.max_resources:
+        if name not in self.by_name:
+            n_resources = sum(known.startswith(_RESOURCE) for known in self.by_name)
+            if name.startswith(_RESOURCE) and n_resources >= self._params.saturation.max_resources:
                 return False
             self.renew(name)
         return True
@@ -70,15 +73,19 @@ class DetectorKit:
         if name == "latency":
             fresh = self.latency = _latency(self._params, self._tuning, long=self._params.latency.long)
         elif name == "tail":
-            fresh = self.tail = _tail(self._params, self._tuning)
+            fresh = self.tail = TailDetector(self._tuning, times=self._params.latency.tail_times)
         else:
             fresh = _other(name, self._params, self._tuning)
-        self._by_name[name] = fresh
+        self.by_name[name] = fresh
+        if not name.startswith(_RESOURCE):
+            self.unready.add(name)
+        if name not in self.conditions and name not in ("tail", "slow"):
+            self.conditions = (*self.conditions, name)
         return fresh
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data by name."""
-        return {name: detector.to_state() for name, detector in self._by_name.items()}
+        return {name: detector.to_state() for name, detector in self.by_name.items()}
 
     def from_state(self, state: Mapping[str, Any]) -> None:
         """Take plain data over; a detector that it does not name starts cold."""
@@ -110,11 +117,6 @@ def _errors(params: DetectionParams, tuning: Tuning) -> RatioDetector:
 def _latency(params: DetectionParams, tuning: Tuning, *, long: float) -> LatencyDetector:
     least = params.latency
     return LatencyDetector(tuning, LatencyEffects(short=least.short, long=long, page=least.page, long_s=least.long_s))
-
-
-def _tail(params: DetectionParams, tuning: Tuning) -> TailDetector:
-    effects = RatioEffects(times=params.latency.tail_times, plus=0.0, page_times=math.inf, page_plus=0.0)
-    return TailDetector(tuning, effects)
 
 
 def _saturation(params: DetectionParams, tuning: Tuning, resource: str) -> SaturationDetector:

@@ -1,73 +1,89 @@
 """What detectors see of a window's latencies: mean and variance of their logarithms, and how many are slow."""
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.signals import Signals
 
 _SMALLEST_MS = 1e-3
+_SMALLEST_LOG = math.log(_SMALLEST_MS)
+Bounds = tuple[float, float]
 
 
-def log_moments(histogram: Histogram, low: float, high: float) -> tuple[int, float, float]:
-    """Return (n, mean, variance) of ln(latency / ms) in a histogram, each value clipped to ``[low, high]``.
+class Latencies(NamedTuple):
+    """What a histogram says: how many; mean and variance of ln(latency / ms), clipped; how many are slower than a bound."""
+
+    n: int
+    mean_log: float
+    var_log: float
+    n_slower: float
+
+
+def read_latencies(histogram: Histogram, bounds: Bounds, slow_log: float = math.inf) -> Latencies:
+    """Return what a histogram says.
+
+    Parameters
+    ----------
+    histogram
+        Latencies, ms.
+    bounds
+        Log latencies to which each value is clipped.
+    slow_log
+        A latency above ``exp(slow_log)`` ms is slow; the bucket that holds this bound is counted in proportion.
 
     Examples
     --------
     >>> histogram = Histogram()
     >>> histogram.add(100.0, 3)
-    >>> n, mean, variance = log_moments(histogram, -math.inf, math.inf)
-    >>> n, round(math.exp(mean)), round(variance, 6)
-    (3, 100, 0.0)
+    >>> found = read_latencies(histogram, (-math.inf, math.inf), math.log(50))
+    >>> found.n, round(math.exp(found.mean_log)), round(found.var_log, 6), found.n_slower
+    (3, 100, 0.0, 3.0)
 
     """
-    step = math.log(2.0) * math.pow(2.0, -histogram.scale)
-    n, total, squares = 0, 0.0, 0.0
+    step = _step(histogram.scale)
+    low, high, slow = bounds[0] / step - 0.5, bounds[1] / step - 0.5, slow_log / step  # in buckets, from a first one's middle
+    slow_index = math.floor(slow) if slow < math.inf else math.inf
+    n, total, squares, n_slower = 0, 0.0, 0.0, 0.0
     for index, count in histogram.counts.items():
-        value = min(max((index + 0.5) * step, low), high)
+        at: float = low if index < low else (high if index > high else index)
+        weighted = count * at
         n += count
-        total += count * value
-        squares += count * value * value
+        total += weighted
+        squares += weighted * at
+        if index >= slow_index:
+            n_slower += count if index > slow_index else count * (slow_index + 1 - slow)
     if histogram.zero_count:
-        value = max(math.log(_SMALLEST_MS), low)
+        at = max(_SMALLEST_LOG / step - 0.5, low)
         n += histogram.zero_count
-        total += histogram.zero_count * value
-        squares += histogram.zero_count * value * value
+        total += histogram.zero_count * at
+        squares += histogram.zero_count * at * at
     if not n:
-        return 0, 0.0, 0.0
+        return Latencies(0, 0.0, 0.0, 0.0)
     mean = total / n
-    return n, mean, max(squares / n - mean * mean, 0.0)
+    variance = squares / n - mean * mean
+    return Latencies(n, (mean + 0.5) * step, variance * step * step if variance > 0 else 0.0, n_slower)
 
 
-def n_slower(histogram: Histogram, log_bound: float) -> float:
-    """Return how many latencies lie above ``exp(log_bound)`` ms, the bucket that holds it counted in proportion."""
-    step = math.log(2.0) * math.pow(2.0, -histogram.scale)
-    at = log_bound / step
-    index = math.floor(at)
-    n = 0.0
-    for i, count in histogram.counts.items():
-        if i > index:
-            n += count
-        elif i == index:
-            n += count * (index + 1 - at)
-    return n
+@lru_cache(maxsize=32)
+def _step(scale: int) -> float:
+    """Return the width of a bucket, log latency."""
+    return math.log(2.0) * math.pow(2.0, -scale)
 
 
-def latency_features(signals: Signals, bounds: tuple[float, float]) -> dict[str, float]:
-    """Return the latency features of a window; without a histogram the mean (or median) stands for its requests."""
-    histogram, latency = signals.histogram, signals.latency
-    if histogram is not None:
-        n, mean, variance = log_moments(histogram, *bounds)
-        return {"n": float(n), "mean_log": mean, "var_log": variance}
+def stand_in(signals: Signals) -> float | None:
+    """Return the log latency that stands for all requests where there is no histogram: the mean, the median, or the p95."""
+    latency = signals.latency
     value = None if latency is None else (latency.mean_ms or latency.p50_ms or latency.p95_ms)
-    if latency is None or value is None or not signals.traffic.requests:
-        return {"n": 0.0, "mean_log": 0.0, "var_log": 0.0}
-    # one number stands for all: what it wanders by is learned as variability, not as sampling error
-    return {"n": 1.0, "mean_log": math.log(max(value, _SMALLEST_MS)), "var_log": 0.0}
+    if value is None or not signals.traffic.requests:
+        return None
+    return math.log(max(value, _SMALLEST_MS))
 
 
-def slow_features(signals: Signals) -> dict[str, float] | None:
+def slow_stand_in(signals: Signals) -> float | None:
     """Return the same of a 95th percentile that arrived ready-made; ``None`` where there is none, or a histogram."""
     latency = signals.latency
     if signals.histogram is not None or latency is None or not latency.p95_ms or not signals.traffic.requests:
         return None
-    return {"n": 1.0, "mean_log": math.log(max(latency.p95_ms, _SMALLEST_MS)), "var_log": 0.0}
+    return math.log(max(latency.p95_ms, _SMALLEST_MS))

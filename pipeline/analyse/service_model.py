@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from models.detector import Assessment
 from models.errors import reading
+from models.evidence import COARSE, settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.detector_kit import DetectorKit, tuning_for
-from pipeline.analyse.features import latency_features, n_slower, slow_features
+from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
+from pipeline.analyse.restraint import FREE, Restraint
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.signals import Signals
 
@@ -20,6 +23,13 @@ Features = dict[str, float]
 _LATENCY = ("latency", "tail", "slow")
 """Detectors that speak for the condition ``latency``: the mean, the slowest few, and a p95 that arrived ready-made."""
 _SLOW_WHOLE_SD = 3.0
+_NORMAL, _ANOMALOUS, _NO_DATA, _NOT_READY = Judgement.NORMAL, Judgement.ANOMALOUS, Judgement.NO_DATA, Judgement.NOT_READY
+_PAGE, _TICKET = Severity.PAGE, Severity.TICKET
+"""Members by name: asking an enumeration for one takes longer than making a finding."""
+_MOST_WATCHED_MS = 3_600_000
+"""So long at most an alert of a long scale stays open until the longest one could have seen the trouble again."""
+_SILENT: Features = {"is_silent": 1.0}
+_NOT_SILENT: Features = {"is_silent": 0.0}
 
 
 class ServiceModel:
@@ -41,54 +51,111 @@ class ServiceModel:
         self._detectors = DetectorKit(params, self._tuning)
         self._spikes = SpikeTrain(self._tuning)
         self._alarms: dict[str, Alarm] = {}
+        """Of conditions that are anomalous, or open."""
+        self._n_open = 0
+        self._n_watched = min(max(params.scales) + COARSE, _MOST_WATCHED_MS // size_ms)
+        self._per_second = 1000 / size_ms
+        """Windows a second."""
         self.last_start_ms = -1
 
-    def judge(self, signals: Signals) -> list[Finding]:
+    def judge(self, signals: Signals, restraint: Restraint = FREE) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""
         self.last_start_ms = signals.window_start_ms
+        detectors = self._detectors.by_name
         features = self._features(signals)
-        assessed = {name: self._detectors[name].assess(x) for name, x in features.items()}
+        assessed = {name: detectors[name].assess(x) for name, x in features.items()}
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._confirmed(self._opinions(assessed))
-        is_anomalous = any(opinion.is_anomalous for opinion in opinions.values())
-        is_normal = not is_anomalous and not any(alarm.is_open for alarm in self._alarms.values())
+        if restraint.raised:
+            opinions = restraint.applied(opinions)
+        is_normal = not (restraint.is_frozen or self._n_open or _any_anomalous(opinions))
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
-            self._detectors[name].take_one(x, assessed[name], is_normal=is_normal)
+            detectors[name].take_one(x, assessed[name], is_normal=is_normal)
         for condition, opinion in opinions.items():
-            self._follow(condition, opinion)
-        return [self._finding(condition, opinions.get(condition)) for condition in self._conditions()]
+            if opinion.is_anomalous or condition in self._alarms:
+                self._follow(condition, opinion)
+        return [self._finding(condition, opinions.get(condition)) for condition in self._detectors.conditions]
+
+    def conditions(self) -> tuple[str, ...]:
+        """Return the conditions that are judged."""
+        return self._detectors.conditions
+
+    def open_conditions(self) -> set[str]:
+        """Return the conditions whose alarm is open, so that nothing is learned."""
+        return {condition for condition, alarm in self._alarms.items() if alarm.is_open} if self._n_open else set()
+
+    def dismiss(self, condition: str) -> None:
+        """Take a condition's alarm back: a person says that nothing is wrong."""
+        self._forget_evidence(condition)
+        self._drop_alarm(condition)
+
+    def accept(self, condition: str) -> None:
+        """Take what a condition shows now for the new normal: its detectors start again."""
+        self._renew(condition)
+        self._drop_alarm(condition)
+
+    def _drop_alarm(self, condition: str) -> None:
+        alarm = self._alarms.pop(condition, None)
+        self._n_open -= alarm is not None and alarm.is_open
+
+    def _forget_evidence(self, condition: str) -> None:
+        for name in self._names(condition):
+            self._detectors.by_name[name].clear()
+        if condition == "latency":
+            self._spikes.clear()
+
+    def _renew(self, condition: str) -> None:
+        for name in self._names(condition):
+            self._detectors.renew(name)
+
+    def _names(self, condition: str) -> list[str]:
+        """Return the detectors that speak for a condition."""
+        names = _LATENCY if condition == "latency" else (condition,)
+        return [name for name in names if name in self._detectors.by_name]
 
     def _features(self, signals: Signals) -> dict[str, Features]:
         """Return what each detector sees; a silent window is shown to silence alone."""
-        silence = {"silence": {"is_silent": float(signals.is_silent)}}
         if signals.is_silent:
-            return silence
-        requests = float(signals.traffic.requests)
-        latency, tail = self._detectors.latency, self._detectors.tail
-        features: dict[str, Features] = silence | {
-            "traffic": {"requests": requests, "time_s": signals.window_end_ms / 1000},
+            return {"silence": _SILENT}
+        requests, time_s = float(signals.traffic.requests), signals.window_end_ms / 1000
+        features: dict[str, Features] = {
+            "silence": _NOT_SILENT,
+            "traffic": {"requests": requests, "time_s": time_s},
             "errors": {"bad": float(signals.errors.count), "requests": requests},
-            "latency": latency_features(signals, latency.bounds),
         }
-        if (slow := slow_features(signals)) is not None:
-            features["slow"] = slow
-        if signals.histogram is not None and latency.is_ready:
-            bad = n_slower(signals.histogram, latency.level + tail.offset_sd * latency.sd_log)
-            features["tail"] = {"bad": bad, "requests": features["latency"]["n"]}
+        self._add_latencies(features, signals, requests)
         for resource, usage in signals.saturation.items():
-            name = f"saturation:{resource}"
-            if self._detectors.can_watch(name):
-                features[name] = {"utilization": usage.mean}
+            name = _resource_condition(resource)
+            if name in self._detectors.by_name or self._detectors.can_watch(name):
+                features[name] = {"utilization": usage.mean, "time_s": time_s}
         return features
+
+    def _add_latencies(self, features: dict[str, Features], signals: Signals, requests: float) -> None:
+        """Add what is seen of latencies: a histogram's moments and tail, or the numbers that stand for all of them."""
+        if signals.histogram is None:
+            features["latency"] = _one_for_all(stand_in(signals), requests)
+            slow = slow_stand_in(signals)
+            if slow is not None and self._detectors.can_watch("slow"):
+                features["slow"] = _one_for_all(slow, requests)
+            return
+        latency, tail = self._detectors.latency, self._detectors.tail
+        is_ready = latency.is_ready
+        slow_log = latency.expected_log(requests) + tail.offset_sd * latency.sd_log if is_ready else math.inf
+        seen = read_latencies(signals.histogram, latency.bounds(requests), slow_log)
+        features["latency"] = {"n": float(seen.n), "mean_log": seen.mean_log, "var_log": seen.var_log, "load": requests}
+        if is_ready:
+            features["tail"] = {"bad": seen.n_slower, "requests": float(seen.n)}
 
     def _opinions(self, assessed: Mapping[str, Assessment]) -> dict[str, Assessment]:
         """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out.
 
         Tail and spikes have no band: the latency that is told with them is not what is unusual.
         """
-        opinions = {name: one for name, one in assessed.items() if name.startswith("saturation") or self._detectors[name].is_ready}
+        opinions = dict(assessed)
+        if self._detectors.unready:
+            self._leave_out_unready(opinions)
         tail, slow = opinions.pop("tail", None), opinions.pop("slow", None)
         latency = opinions.get("latency")
         if latency is None:
@@ -106,13 +173,21 @@ class ServiceModel:
             )
         return opinions
 
+    def _leave_out_unready(self, opinions: dict[str, Assessment]) -> None:
+        unready = self._detectors.unready
+        for name in unready & opinions.keys():
+            if self._detectors.by_name[name].is_ready:
+                unready.discard(name)
+            else:
+                del opinions[name]
+
     def _confirmed(self, opinions: dict[str, Assessment]) -> dict[str, Assessment]:
         """Return the opinions; a wide window right after an anomalous one confirms it unless it is quiet again.
 
         What is unusual twice in a row need not be improbable twice: half the threshold is enough. No band is told with
         it, because the band is that of a first window. Short windows have a scale of six for this.
         """
-        if self._tuning.needs_two:
+        if self._tuning.needs_two or not self._alarms:
             return opinions
         for condition, opinion in opinions.items():
             alarm = self._alarms.get(condition)
@@ -130,71 +205,62 @@ class ServiceModel:
         """Open or close the condition's alarm; when it closes its evidence is forgotten, so that it does not echo."""
         params = self._params
         alarm = self._alarms.setdefault(condition, Alarm())
-        is_quiet = opinion.is_settled if alarm.is_slow else opinion.is_quiet
+        was_open = alarm.is_open
+        is_quiet = settled(opinion.scores) if alarm.is_slow else opinion.is_quiet
         closed = alarm.take(
             is_anomalous=opinion.is_anomalous,
             is_slow=opinion.is_slow,
             is_quiet=is_quiet,
             quiet_least=params.quiet_windows,
             quiet_most=params.quiet_windows_max,
+            n_watched=self._n_watched,
         )
-        names = _LATENCY if condition == "latency" else (condition,)
         if closed:
-            for name in names:
-                self._detectors[name].clear()
-            if condition == "latency":
-                self._spikes.clear()
+            self._forget_evidence(condition)
         elif alarm.n_open * self.size_ms >= params.max_alarm_s * 1000:
-            for name in names:
-                self._detectors.renew(name)
+            self._renew(condition)
             alarm.reset()
-
-    def _conditions(self) -> list[str]:
-        return [name for name in self._detectors if name not in ("tail", "slow")]
+        self._n_open += alarm.is_open - was_open
+        if alarm.is_over:
+            del self._alarms[condition]
 
     def _finding(self, condition: str, opinion: Assessment | None) -> Finding:
         """Return the finding on one condition; without an opinion it is not ready, or had no data."""
         signal, unit = _told_as(condition)
-        detector = self._detectors[condition]
-        alarm = self._alarms.get(condition)
-        is_open = alarm is not None and alarm.is_open
+        detector = self._detectors.by_name[condition]
+        n_seen, is_ready = detector.n_seen, detector.is_ready
+        is_held = condition in self._alarms and self._alarms[condition].holds
         if opinion is None:
-            judgement = Judgement.NO_DATA if detector.is_ready else Judgement.NOT_READY
+            judgement = _NO_DATA if is_ready else _NOT_READY
             return Finding(
-                condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_open, n_seen=detector.n_seen
+                condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen
             )
+        is_anomalous = opinion.is_anomalous
+        observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
+        if condition == "traffic":  # judged in requests a window, told in requests a second
+            observed, expected, lower, upper = (_times(value, self._per_second) for value in (observed, expected, lower, upper))
         return Finding(
             condition=condition,
             signal=signal,
-            judgement=Judgement.ANOMALOUS if opinion.is_anomalous else Judgement.NORMAL,
-            severity=Severity.PAGE if opinion.is_page else Severity.TICKET,
+            judgement=_ANOMALOUS if is_anomalous else _NORMAL,
+            severity=_PAGE if opinion.is_page else _TICKET,
             unit=unit,
-            observed=self._in_unit(condition, opinion.observed),
-            expected=self._in_unit(condition, opinion.expected),
-            lower=self._in_unit(condition, opinion.lower),
-            upper=self._in_unit(condition, opinion.upper),
-            score=opinion.score if detector.is_ready else None,
-            is_recovered=not is_open and not opinion.is_anomalous,
-            confidence=self._confidence(opinion, detector.n_seen),
-            n_seen=detector.n_seen,
-            explanation=dict(opinion.terms),
+            observed=observed,
+            expected=expected,
+            lower=lower,
+            upper=upper,
+            score=opinion.score if is_ready else None,
+            is_recovered=not (is_held or is_anomalous),
+            confidence=min(0.999, (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._params.ready_windows / 4)),
+            n_seen=n_seen,
+            explanation=opinion.terms,
         )
-
-    def _in_unit(self, condition: str, value: float | None) -> float | None:
-        """Traffic is judged in requests a window, and told in requests a second."""
-        return value * 1000 / self.size_ms if value is not None and condition == "traffic" else value
-
-    def _confidence(self, opinion: Assessment, n_seen: int) -> float:
-        """Return how sure: the rarer, and the more was seen, the surer; in ``[0, 1)``."""
-        excess = abs(opinion.score) - opinion.terms.get("threshold", 3.0)
-        rarity = 1 - 0.5 * math.exp(-max(excess, 0.0)) if opinion.is_anomalous else 0.5
-        return min(0.999, rarity * n_seen / (n_seen + self._params.ready_windows / 4))
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
         return {
             "kind": "service_model",
-            "v": 1,
+            "v": 2,
             "size_ms": self.size_ms,
             "last_start_ms": self.last_start_ms,
             "detectors": self._detectors.to_state(),
@@ -211,11 +277,12 @@ class ServiceModel:
             If it is of another version, or incomplete.
 
         """
-        with reading(state, "service_model", 1):
+        with reading(state, "service_model", 2):
             self.last_start_ms = int(state["last_start_ms"])
             self._detectors.from_state(state["detectors"])
             self._spikes.from_state(state["spikes"])
             self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
+            self._n_open = sum(alarm.is_open for alarm in self._alarms.values())
         return self
 
 
@@ -226,10 +293,38 @@ _SIGNALS = {"silence": "traffic"}
 """Conditions that belong to a signal of another name."""
 
 
+def _rarity(opinion: Assessment) -> float:
+    """Return how sure an anomalous opinion is, by how improbable it is; in ``[0.5, 1)``."""
+    return 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
 @lru_cache(maxsize=1024)
 def _told_as(condition: str) -> tuple[str, str]:
     kind = condition.partition(":")[0]
     return _SIGNALS.get(kind, kind), _UNITS.get(kind, "")
+
+
+@lru_cache(maxsize=1024)
+def _resource_condition(resource: str) -> str:
+    return f"saturation:{resource}"
+
+
+def _any_anomalous(opinions: Mapping[str, Assessment]) -> bool:
+    for opinion in opinions.values():  # noqa: SIM110 - a generator costs more than the loop
+        if opinion.is_anomalous:
+            return True
+    return False
+
+
+def _one_for_all(log_latency: float | None, requests: float) -> Features:
+    """Return the features of one number that stands for all requests: what it wanders by is learned as variability."""
+    if log_latency is None:
+        return {"n": 0.0, "mean_log": 0.0, "var_log": 0.0, "load": requests}
+    return {"n": 1.0, "mean_log": log_latency, "var_log": 0.0, "load": requests}
 
 
 def _named(prefix: str, opinion: Assessment) -> dict[str, float]:

@@ -11,6 +11,7 @@ from pipeline.cli import dead_letters, schemas, topics
 from pipeline.cli.check_config import check_config
 from pipeline.cli.explain import explain
 from pipeline.cli.explain_mapping import explain_mapping
+from pipeline.cli.feedback import feedback
 from pipeline.cli.options import examples
 from pipeline.cli.output import tell
 from pipeline.cli.replay import replay
@@ -62,6 +63,12 @@ app.command(
     name="explain-mapping",
     epilog=examples("tocsin explain-mapping export.pb", "kcat -C -t otlp_metrics -c 1 | tocsin explain-mapping /dev/stdin --json"),
 )(explain_mapping)
+app.command(
+    epilog=examples(
+        "tocsin feedback prod/cart false_positive --condition latency --by jo",
+        "tocsin feedback prod/cart new_normal --note 'larger pages since Tuesday'",
+    ),
+)(feedback)
 app.command(name="check-config", epilog=examples("tocsin check-config --config /etc/tocsin"))(check_config)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schemas.app, name="schemas")

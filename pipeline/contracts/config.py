@@ -72,12 +72,17 @@ class IngestConfig:
     max_series
         Cumulative series per service and chunk and window; points of further ones are counted as over the limit.
     max_changes
-        Change notes kept per service and chunk and window; further changes are counted, their notes are not kept.
+        Change notes kept per service and chunk and window, and feedback likewise; further ones are counted, not kept.
 
     """
 
     decoders: dict[str, str] = field(
-        default_factory=lambda: {"telemetry.metrics": "native", "telemetry.logs": "native", "tocsin.changes": "changes"}
+        default_factory=lambda: {
+            "telemetry.metrics": "native",
+            "telemetry.logs": "native",
+            "tocsin.changes": "changes",
+            "tocsin.feedback": "feedback",
+        }
     )
     origins: dict[str, TopicOrigin] = field(default_factory=dict)
     plugins: dict[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.contracts.histogram import Histogram
+from pipeline.contracts.partials import FeedbackVerdict
 from pipeline.contracts.points import Point, SeriesMeaning
 
 Outcome = Literal["mixed", "ok", "failed"]
@@ -107,7 +108,21 @@ class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):
     note: str = ""
 
 
-Reading = RequestReading | SummaryReading | GaugeReading | UsageReading | PointsReading | LogReading | ChangeReading
+class FeedbackReading(msgspec.Struct, kw_only=True, frozen=True):
+    """What a person said of a service's alerts; belongs to the window in which its record was published."""
+
+    origin: Origin
+    time_ms: int
+    published_ms: int
+    verdict: FeedbackVerdict
+    condition: str = ""
+    by: str = ""
+    note: str = ""
+
+
+Reading = (
+    RequestReading | SummaryReading | GaugeReading | UsageReading | PointsReading | LogReading | ChangeReading | FeedbackReading
+)
 
 
 class RejectReason(StrEnum):

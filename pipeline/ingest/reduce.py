@@ -9,10 +9,11 @@ from typing import Protocol
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
-from pipeline.contracts.partials import OTHER, ChangeNote, GaugePartial, OperationPartial, Partial, Quantile
+from pipeline.contracts.partials import OTHER, ChangeNote, FeedbackNote, GaugePartial, OperationPartial, Partial, Quantile
 from pipeline.contracts.points import Series, summed
 from pipeline.contracts.readings import (
     ChangeReading,
+    FeedbackReading,
     GaugeReading,
     LogReading,
     PointsReading,
@@ -57,6 +58,8 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
             _add_points(partial, reading, config)
         case UsageReading():
             _add_usage(_gauge(partial, reading.resource, config), reading)
+        case FeedbackReading():
+            _add_feedback(partial, reading, config)
     return key
 
 
@@ -93,7 +96,7 @@ def _place(reading: Reading) -> tuple[int, int]:
     """Return the time (ms) whose window a reading belongs to, and that window's size (ms).
 
     A summary belongs whole to the window that holds its last millisecond; a gauge counts as measured at the end of
-    its interval, likewise; a change belongs where it was published.
+    its interval, likewise; a change, and feedback, belongs where it was published.
     """
     match reading:
         case SummaryReading():
@@ -102,7 +105,7 @@ def _place(reading: Reading) -> tuple[int, int]:
             return reading.time_ms - 1, BASE_SIZE_MS
         case PointsReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms) if reading.interval_ms else BASE_SIZE_MS
-        case ChangeReading():
+        case ChangeReading() | FeedbackReading():
             return reading.published_ms, BASE_SIZE_MS
         case _:
             return reading.time_ms, BASE_SIZE_MS
@@ -202,4 +205,11 @@ def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -
                 by=change.by,
                 note=change.note,
             )
+        )
+
+
+def _add_feedback(partial: Partial, said: FeedbackReading, config: IngestConfig) -> None:
+    if len(partial.feedback) < config.max_changes:
+        partial.feedback.append(
+            FeedbackNote(verdict=said.verdict, time_ms=said.time_ms, condition=said.condition, by=said.by, note=said.note)
         )

@@ -34,7 +34,7 @@ class Kind:
 
 
 def _latencies(draw: random.Random, ms: float) -> Features:
-    return {"n": 50.0, "mean_log": math.log(ms) + draw.gauss(0, 0.08), "var_log": 0.25 * draw.uniform(0.8, 1.2)}
+    return {"n": 50.0, "mean_log": math.log(ms) + draw.gauss(0, 0.08), "var_log": 0.25 * draw.uniform(0.8, 1.2), "load": 50.0}
 
 
 def _saturation(tuning: Tuning) -> Detector:
@@ -55,9 +55,9 @@ KINDS = {
         lambda draw, _: {"bad": float(draw.randint(30, 50)), "requests": 100.0},
     ),
     "tail": Kind(
-        lambda tuning: TailDetector(tuning, RATIO),
-        lambda draw, _: {"bad": float(draw.randint(0, 3)), "requests": 100.0, "sd_log": 0.5},
-        lambda draw, _: {"bad": float(draw.randint(20, 30)), "requests": 100.0, "sd_log": 0.5},
+        lambda tuning: TailDetector(tuning, times=2),
+        lambda draw, _: {"bad": float(draw.randint(0, 3)), "requests": 100.0},
+        lambda draw, _: {"bad": float(draw.randint(20, 30)), "requests": 100.0},
     ),
     "traffic": Kind(
         lambda tuning: TrafficDetector(tuning, TrafficEffects(drop=1.6, page_drop=2.0, rise=3.0)),
@@ -66,8 +66,8 @@ KINDS = {
     ),
     "saturation": Kind(
         _saturation,
-        lambda draw, _: {"utilization": draw.uniform(0.3, 0.5)},
-        lambda draw, _: {"utilization": draw.uniform(0.97, 1.2)},
+        lambda draw, time_s: {"utilization": draw.uniform(0.3, 0.5), "time_s": time_s},
+        lambda draw, time_s: {"utilization": draw.uniform(0.97, 1.2), "time_s": time_s},
     ),
     "silence": Kind(
         lambda tuning: SilenceDetector(tuning, least_run=2, longest_run=360),
@@ -157,6 +157,20 @@ def test_scoring_then_taking_is_the_same_as_learning(kind: Kind, tuning: Tuning)
             assert dict(assessment.terms) == other.explain_one(x)
         one.take_one(x, assessment, is_normal=True)
         other.learn_one(x)
+
+    assert plain(one) == plain(other)
+
+
+@every_kind
+@every_size
+def test_a_step_is_the_three_calls_in_turn(kind: Kind, tuning: Tuning) -> None:
+    one, other = kind.make(tuning), kind.make(tuning)
+
+    for trouble, n in ((False, 300), (True, 20), (False, 50)):
+        for x in windows(kind, tuning, n, start=n, trouble=trouble):
+            score, explanation = other.score_one(x), other.explain_one(x)
+            other.learn_one(x)
+            assert one.step_one(x) == (score, explanation)
 
     assert plain(one) == plain(other)
 

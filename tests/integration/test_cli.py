@@ -13,8 +13,12 @@ import pytest
 from benchmarks.own_config import REPOSITORY, write_config
 from pipeline.adapters.brokers import LocalBroker
 from pipeline.adapters.clock import now_ms
+from pipeline.adapters.kafka import producer
 from pipeline.cli.main import run
+from pipeline.contracts.codec import encode
+from pipeline.settings import load_settings
 from tests.scenarios.running import Sent, running
+from tests.unit.cli.test_lines import event
 
 EXAMPLE = REPOSITORY / "config" / "examples" / "telemetry.ndjson"
 TELEMETRY = ("telemetry.metrics", "telemetry.logs", "changes")
@@ -64,7 +68,7 @@ def config(broker: LocalBroker, tmp_path: Path) -> Path:
 async def test_topics_are_missing_then_created_then_as_configured(tocsin: Tocsin, config: Path) -> None:
     missing = await tocsin("topics", "check", config=config)
     assert missing.code == 1
-    assert missing.out.count("does not exist") == 12
+    assert missing.out.count("does not exist") == 14
 
     created = await tocsin("topics", "create", "--json", config=config)
     assert created.code == 0, created.err
@@ -74,6 +78,38 @@ async def test_topics_are_missing_then_created_then_as_configured(tocsin: Tocsin
     assert (checked.code, [record["ok"] for record in checked.records]) == (0, [True])
     again = await tocsin("topics", "create", "--json", config=config)
     assert {record["outcome"] for record in again.records} == {"exists"}
+
+
+async def test_feedback_is_published_under_the_service_s_key(tocsin: Tocsin, config: Path) -> None:
+    await tocsin("topics", "create", config=config)
+
+    said = await tocsin("feedback", "prod/cart", "false_positive", "--condition", "latency", "--by", "jo", config=config)
+    read = await tocsin("tail", "feedback", "--from-beginning", "--json", config=config)
+
+    assert said.code == 0, said.err
+    assert "it takes more to be told of this again" in said.err
+    (record,) = read.records
+    assert record["service"] == "prod/cart"
+    assert (record["record"]["verdict"], record["record"]["condition"], record["record"]["by"]) == (
+        "false_positive",
+        "latency",
+        "jo",
+    )
+
+
+async def test_feedback_on_an_alert_is_of_its_service_and_condition(tocsin: Tocsin, config: Path) -> None:
+    await tocsin("topics", "create", config=config)
+    settings = load_settings(config)
+    async with producer(settings.connection) as sender:
+        await sender.send_and_wait(settings.topics.names()["alert-events"], value=encode(event()), key=b"prod/cart")
+
+    by_key = await tocsin("feedback", "prod/cart/latency", "expected", "--json", config=config)
+    by_id = await tocsin("feedback", "a1", "expected", "--json", config=config)
+    by_nothing = await tocsin("feedback", "a2", "expected", config=config)
+
+    assert [answer.records[0]["service"] for answer in (by_key, by_id)] == ["cart", "cart"]
+    assert [answer.records[0]["condition"] for answer in (by_key, by_id)] == ["latency", "latency"]
+    assert by_nothing.code == 2
 
 
 async def test_a_recording_is_replayed_and_can_be_read_again(tocsin: Tocsin, config: Path) -> None:

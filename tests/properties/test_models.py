@@ -16,9 +16,11 @@ SEEN: dict[str, tuple[Callable[[], Any], Any]] = {
     "traffic": (traffic, st.builds(lambda n, t: {"requests": n, "time_s": t * 10}, counts, st.integers(0, 20_000))),
     "latency": (
         latency,
-        st.builds(lambda n, mean, var: {"n": n, "mean_log": mean, "var_log": var}, counts, st.floats(-2, 9), st.floats(0, 4)),
+        st.builds(
+            lambda n, mean, var: {"n": n, "mean_log": mean, "var_log": var, "load": n}, counts, st.floats(-2, 9), st.floats(0, 4)
+        ),
     ),
-    "saturation": (memory, st.builds(lambda u: {"utilization": u}, st.floats(0, 1.5))),
+    "saturation": (memory, st.builds(lambda u, t: {"utilization": u, "time_s": t * 10}, st.floats(0, 1.5), st.integers(0, 60_000))),
     "silence": (silence, st.builds(lambda s: {"is_silent": s}, st.integers(0, 1))),
 }
 

@@ -10,7 +10,7 @@ from pipeline.ingest.decoders.detect import format_of
 from pipeline.ingest.decoders.harvest import refused_message
 from pipeline.ingest.decoders.json_logs import decode_json_logs
 from pipeline.ingest.decoders.lines import decode_lines
-from pipeline.ingest.decoders.native import decode_changes, decode_native
+from pipeline.ingest.decoders.native import decode_changes, decode_feedback, decode_native
 from pipeline.ingest.decoders.otlp_logs import decode_otlp_logs
 from pipeline.ingest.decoders.otlp_metrics import decode_otlp_metrics
 from pipeline.ingest.decoders.otlp_spans import decode_otlp_spans
@@ -28,6 +28,7 @@ def _whatever_topic(decode: Callable[[IngestConfig, InRecord], Decoded]) -> Deco
 DECODERS: dict[str, Decoder] = {
     "native": _whatever_topic(decode_native),
     "changes": _whatever_topic(decode_changes),
+    "feedback": _whatever_topic(decode_feedback),
     "otlp_metrics": decode_otlp_metrics,
     "otlp_logs": decode_otlp_logs,
     "otlp_spans": decode_otlp_spans,

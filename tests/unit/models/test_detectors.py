@@ -46,13 +46,13 @@ def silence() -> SilenceDetector:
 def window(draw: random.Random, ms: float, n: int = 50) -> dict[str, float]:
     logs = [draw.gauss(math.log(ms), 0.5) for _ in range(n)]
     mean = sum(logs) / n
-    return {"n": n, "mean_log": mean, "var_log": sum((x - mean) ** 2 for x in logs) / n}
+    return {"n": n, "mean_log": mean, "var_log": sum((x - mean) ** 2 for x in logs) / n, "load": n}
 
 
 def test_no_detector_has_a_score_before_it_is_ready() -> None:
     assert errors().score_one({"bad": 50, "requests": 50}) is None
     assert traffic().score_one({"requests": 0, "time_s": 0}) is None
-    assert latency().score_one({"n": 5, "mean_log": 9, "var_log": 0}) is None
+    assert latency().score_one({"n": 5, "mean_log": 9, "var_log": 0, "load": 5}) is None
     assert silence().score_one({"is_silent": 1}) is None
 
 
@@ -63,7 +63,22 @@ def test_a_few_errors_of_few_requests_are_no_alarm_and_many_of_many_are() -> Non
 
     assert not detector.assess({"bad": 1, "requests": 2}).is_anomalous
     assert detector.assess({"bad": 8, "requests": 20}).is_anomalous
+    first = detector.assess({"bad": 8, "requests": 20})
+    detector.take_one({"bad": 8, "requests": 20}, first, is_normal=False)
     assert detector.assess({"bad": 8, "requests": 20}).is_page
+
+
+def test_one_burst_of_errors_is_no_alarm_of_a_longer_scale() -> None:
+    detector, alarms = errors(), []
+    for i in range(9000):
+        detector.learn_one({"bad": float(i % 5 == 0), "requests": 250})
+    for i in range(60):
+        x = {"bad": 27.0 if i == 0 else float(i % 5 == 0), "requests": 250}
+        assessment = detector.assess(x)
+        alarms += [i] if assessment.is_anomalous else []
+        detector.take_one(x, assessment, is_normal=False)
+
+    assert alarms == [0]
 
 
 def test_an_improbable_but_tiny_error_ratio_is_no_alarm() -> None:
@@ -79,10 +94,13 @@ def test_requests_that_stop_are_an_alarm_at_once() -> None:
     for i in range(400):
         detector.learn_one({"requests": 50 + i % 7, "time_s": i * 10})
 
-    assessment = detector.assess({"requests": 0, "time_s": 4000})
+    first = detector.assess({"requests": 0, "time_s": 4000})
+    detector.take_one({"requests": 0, "time_s": 4000}, first, is_normal=False)
+    second = detector.assess({"requests": 0, "time_s": 4010})
 
-    assert assessment.is_page
-    assert assessment.score < 0
+    assert first.is_anomalous
+    assert first.score < 0
+    assert (first.is_page, second.is_page) == (False, True)
 
 
 def test_the_daily_rhythm_is_no_alarm_on_the_second_day() -> None:
@@ -123,7 +141,7 @@ def test_a_ramp_that_no_single_window_shows_is_found_by_a_long_scale() -> None:
 
 
 def test_a_slow_tail_is_found_while_the_typical_request_is_as_fast_as_ever() -> None:
-    detector, draw = TailDetector(TUNING, RatioEffects(times=2, plus=0, page_times=math.inf, page_plus=0)), random.Random(6)
+    detector, draw = TailDetector(TUNING, times=2), random.Random(6)
     for _ in range(3000):
         bad = sum(draw.random() < 0.015 for _ in range(40))
         detector.learn_one({"bad": bad, "requests": 40})
@@ -140,22 +158,23 @@ def test_a_slow_tail_is_found_while_the_typical_request_is_as_fast_as_ever() -> 
 def test_a_nightly_job_at_ninety_percent_is_no_alarm_and_ninety_seven_is() -> None:
     detector = memory()
     for i in range(500):
-        detector.learn_one({"utilization": 0.5 + 0.01 * (i % 3)})
+        detector.learn_one({"utilization": 0.5 + 0.01 * (i % 3), "time_s": i * 10})
 
-    assert not detector.assess({"utilization": 0.92}).is_anomalous
-    assert detector.assess({"utilization": 0.97}).is_page
+    assert not detector.assess({"utilization": 0.92, "time_s": 5000}).is_anomalous
+    assert detector.assess({"utilization": 0.97, "time_s": 5000}).is_page
 
 
 def test_a_leak_is_found_hours_before_the_resource_is_full() -> None:
     detector = memory()
-    for _ in range(2000):
-        detector.learn_one({"utilization": 0.5})
+    for i in range(2000):
+        detector.learn_one({"utilization": 0.5, "time_s": i * 10})
     value, found_at = 0.5, None
-    for _ in range(1500):
+    for i in range(1500):
         value += 0.4 / 2160
-        assessment = detector.assess({"utilization": value})
+        x = {"utilization": value, "time_s": 20_000 + i * 10}
+        assessment = detector.assess(x)
         found_at = value if assessment.is_anomalous and found_at is None else found_at
-        detector.take_one({"utilization": value}, assessment, is_normal=found_at is None)
+        detector.take_one(x, assessment, is_normal=found_at is None)
 
     assert found_at is not None
     assert found_at < 0.8

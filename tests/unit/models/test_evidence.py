@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from models.averages import FadingMean
+from models.averages import FadingMean, FadingRatio
 from models.budget import TailThreshold, normal_threshold
 from models.deviance import count_score
-from models.evidence import CountScorer, Evidence
+from models.evidence import CountScorer, Evidence, MeanScorer
 from models.tuning import Tuning
 from models.variability import Variability
 
@@ -34,6 +34,18 @@ def test_poisson_counts_score_like_standard_normals() -> None:
 
 def test_a_fresh_threshold_is_at_least_the_normal_quantile() -> None:
     assert TailThreshold([1e-5], memory=1000).thresholds[0] >= normal_threshold(1e-5)
+
+
+def test_a_longer_scale_takes_what_it_has_not_seen_from_the_shorter_one() -> None:
+    shorter = TailThreshold([1e-5], memory=10_000)
+    longer, alone = TailThreshold([1e-5], memory=10_000, shorter=shorter), TailThreshold([1e-5], memory=10_000)
+    for _ in range(200):
+        shorter.learn(6.0, 1.0)
+
+    for tail in (longer, alone):
+        tail.learn(3.0, 0.01)
+
+    assert longer.thresholds[0] > alone.thresholds[0] + 1
 
 
 def test_a_heavy_tail_raises_the_threshold() -> None:
@@ -68,32 +80,58 @@ def test_a_fading_mean_goes_on_equally_after_a_restart() -> None:
     assert again.value == mean.value
 
 
+def test_a_ratio_leaves_its_prior_as_it_sees_more_and_survives_a_restart() -> None:
+    ratio = FadingRatio(100, prior=0.5, prior_weight=10)
+    seen = [ratio.value]
+    for _ in range(300):
+        ratio.update(1.0, 100.0)
+        seen.append(ratio.value)
+    again = FadingRatio(100, prior=0.5, prior_weight=10).from_state(ratio.to_state())
+
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] == pytest.approx(0.01, rel=0.06)
+    assert again.value == ratio.value
+
+
 def make_evidence() -> Evidence:
     tuning = Tuning(window_s=10)
-    return Evidence(CountScorer(+1), tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3), width=2, needs_two=True)
+    return Evidence(CountScorer(+1), tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3), needs_two=True)
 
 
 def push(evidence: Evidence, count: float, expected: float, times: int) -> None:
     for _ in range(times):
-        evidence.push((count, expected), evidence.scores((count, expected)), is_normal=True)
+        evidence.push((count, expected, 1), evidence.scores((count, expected, 1)), is_normal=True)
 
 
 def test_one_spike_does_not_move_the_sum_of_six() -> None:
     evidence = make_evidence()
     push(evidence, 10, 10, 300)
 
-    by_k = {score.k: score for score in evidence.scores((200, 10))}
+    by_k = {score.k: score for score in evidence.scores((200, 10, 1))}
 
     assert by_k[1].z > 5
     assert by_k[6].effect == pytest.approx(1.0)
+
+
+def test_a_window_can_count_as_less_in_sums_than_it_shows_by_itself() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 2400)
+    for _ in range(30):
+        evidence.push((12, 10, 1), evidence.scores((12, 10, 1), (400, 10, 1)), is_normal=False)
+
+    by_k = {score.k: score for score in evidence.scores((12, 10, 1), (400, 10, 1))}
+
+    assert by_k[1].effect == 40
+    assert by_k[6].effect == pytest.approx(1.2)
+    assert by_k[30].effect == pytest.approx(1.2)
 
 
 def test_a_small_lasting_excess_shows_on_the_long_scale_first() -> None:
     evidence = make_evidence()
     push(evidence, 10, 10, 2400)
     for _ in range(60):
-        scores = evidence.scores((14, 10))
-        evidence.push((14, 10), scores, is_normal=False)
+        scores = evidence.scores((14, 10, 1))
+        evidence.push((14, 10, 1), scores, is_normal=False)
 
     by_k = {score.k: score for score in scores}
 
@@ -105,7 +143,7 @@ def test_a_scale_is_out_of_reach_until_enough_of_its_sums_were_learned() -> None
     evidence = make_evidence()
     push(evidence, 10, 10, 60)
 
-    by_k = {score.k: score for score in evidence.scores((500, 10))}
+    by_k = {score.k: score for score in evidence.scores((500, 10, 1))}
 
     assert by_k[1].z > by_k[1].threshold
     assert by_k[6].threshold > 1000
@@ -116,12 +154,26 @@ def test_scoring_changes_nothing() -> None:
     push(evidence, 10, 10, 50)
     before = evidence.to_state()
 
-    evidence.scores((math.pi * 100, 10))
+    evidence.scores((math.pi * 100, 10, 1))
 
     assert evidence.to_state() == before
 
 
-@pytest.mark.parametrize("bad", [{"window_s": 0}, {"window_s": 10, "scales": (6, 1)}, {"window_s": 10, "scales": (1, 7)}])
+@pytest.mark.parametrize(
+    "bad",
+    [{"window_s": 0}, {"window_s": 10, "scales": (6, 1)}, {"window_s": 10, "scales": (1, 7)}, {"window_s": 10, "scales": (1, 126)}],
+)
 def test_a_tuning_that_cannot_work_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must"):
         Tuning(**bad)  # type: ignore[arg-type]
+
+
+def test_windows_of_very_different_weight_leave_no_rest_behind() -> None:
+    tuning, draw = Tuning(window_s=10), random.Random(8)
+    evidence = Evidence(MeanScorer(), tuning.make_scales((1, 6), prior=0.01, floor=1e-4), needs_two=True)
+    for i in range(3000):
+        weight = draw.choice((0.0, 0.0, 0.0, 1e-3, 1e4)) if i % 50 < 40 else 0.0
+        item = (weight * draw.gauss(0, 0.1), weight, weight * weight * 0.01)
+        scores = evidence.scores(item)
+        assert all(score.sampling >= 0 for score in scores)
+        evidence.push(item, scores, is_normal=True)

@@ -1,0 +1,52 @@
+"""When an alarm is open, and when its condition has recovered."""
+
+from pipeline.analyse.alarm import Alarm
+
+
+def take(alarm: Alarm, *, bad: bool, slow: bool = False) -> bool:
+    return alarm.take(is_anomalous=bad, is_slow=slow, is_quiet=not bad, quiet_least=3, quiet_most=30, n_watched=150)
+
+
+def test_two_bad_windows_open_it_and_as_many_quiet_ones_as_it_lasted_close_it() -> None:
+    alarm = Alarm()
+    opened = [(take(alarm, bad=True), alarm.is_open)[1] for _ in range(8)]
+    closed = [take(alarm, bad=False) for _ in range(7)]
+
+    assert opened == [False, *[True] * 7]
+    assert closed == [*[False] * 5, True, False]
+    assert alarm.is_over
+
+
+def test_what_only_a_long_scale_saw_is_held_until_the_longest_can_see_it_again() -> None:
+    alarm = Alarm()
+    take(alarm, bad=True, slow=True)
+    take(alarm, bad=True, slow=True)
+    while not take(alarm, bad=False):
+        pass
+    held = 0
+    while alarm.holds:
+        take(alarm, bad=False)
+        held += 1
+
+    assert held == 150
+    assert alarm.is_over
+
+
+def test_trouble_that_comes_back_while_it_is_held_opens_it_again() -> None:
+    alarm = Alarm()
+    for _ in range(2):
+        take(alarm, bad=True, slow=True)
+    while not take(alarm, bad=False):
+        pass
+    for _ in range(2):
+        take(alarm, bad=True, slow=True)
+
+    assert alarm.is_open
+
+
+def test_a_restored_alarm_is_the_same() -> None:
+    alarm = Alarm()
+    for _ in range(5):
+        take(alarm, bad=True, slow=True)
+
+    assert Alarm.from_state(alarm.to_state()) == alarm
