@@ -120,8 +120,8 @@ class ServiceModel:
         latency = opinions.get("latency")
         if latency is None:
             return opinions
-        if slow is not None and slow.is_anomalous and not latency.is_anomalous:
-            opinions["latency"] = replace(slow, is_page=False, terms=_named("p95", slow))
+        if slow is not None and (latency.is_anomalous or slow.is_anomalous):
+            opinions["latency"] = _of_two(latency, slow)
         elif tail is not None and tail.is_anomalous and not latency.is_anomalous:
             opinions["latency"] = replace(
                 latency, is_anomalous=True, is_slow=True, score=tail.score, lower=None, upper=None, terms=_named("tail", tail)
@@ -292,6 +292,20 @@ def _one_for_all(log_latency: float | None, requests: float) -> Features:
     if log_latency is None:
         return {"n": 0.0, "mean_log": 0.0, "var_log": 0.0, "load": requests}
     return {"n": 1.0, "mean_log": log_latency, "var_log": 0.0, "load": requests}
+
+
+def _of_two(mean: Assessment, slow: Assessment) -> Assessment:
+    """Return the opinion on latency of a mean and a 95th percentile that arrived ready-made, at least one of them anomalous.
+
+    Together they are worth what the further one of them is. A mean that is high where the p95 is usual is a few requests: its
+    opinion names no threshold, so that one wide window of it is no proof.
+    """
+    if not slow.is_anomalous:
+        terms = {("mean_threshold" if name == "threshold" else name): value for name, value in mean.terms.items()}
+        return replace(mean, is_page=False, terms=terms)
+    if mean.is_anomalous and mean.score / mean.terms["threshold"] >= slow.score / slow.terms["threshold"]:
+        return mean
+    return replace(slow, is_page=mean.is_page, terms=_named("p95", slow))
 
 
 def _named(prefix: str, opinion: Assessment) -> dict[str, float]:
