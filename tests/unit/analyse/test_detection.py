@@ -320,7 +320,7 @@ def test_a_utilization_beyond_all_measure_is_refused_as_a_record() -> None:
 
 
 @pytest.mark.parametrize(("p95", "is_proof"), [(1.0, False), (3.0, True)])
-def test_a_ready_made_mean_that_is_high_alone_is_no_proof_by_itself(p95: float, is_proof: bool) -> None:  # noqa: FBT001
+def test_a_ready_made_mean_that_is_high_alone_is_no_proof_by_itself(p95: float, is_proof: bool) -> None:
     feed = Feed(restore(PARAMS, 3, {}))
 
     def window(i: int, mean: float, slow: float) -> Signals:
