@@ -66,13 +66,15 @@ class ServiceModel:
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._confirmed(self._opinions(assessed))
-        is_normal = not self._n_open and not _any_anomalous(opinions)
+        is_anomalous = _any_anomalous(opinions)
+        is_normal = not (self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
             detectors[name].take_one(x, assessed[name], is_normal=is_normal)
-        for condition, opinion in opinions.items():
-            if opinion.is_anomalous or condition in self._alarms:
-                self._follow(condition, opinion)
+        if is_anomalous or self._alarms:
+            for condition, opinion in opinions.items():
+                if opinion.is_anomalous or condition in self._alarms:
+                    self._follow(condition, opinion)
         return [self._finding(condition, opinions.get(condition)) for condition in self._detectors.conditions]
 
     def _features(self, signals: Signals) -> dict[str, Features]:
