@@ -145,7 +145,7 @@ class Evidence:
     """
 
     __slots__ = (
-        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_needs_two", "_previous_z", "_recent", "_recent_sum",
+        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_needs_two", "_previous_z", "_recent",
         "_recent_z", "_scorer", "_single", "_six",
     )  # fmt: skip
 
