@@ -25,6 +25,7 @@ _SLOW_WHOLE_SD = 3.0
 _NORMAL, _ANOMALOUS, _NO_DATA, _NOT_READY = Judgement.NORMAL, Judgement.ANOMALOUS, Judgement.NO_DATA, Judgement.NOT_READY
 _PAGE, _TICKET = Severity.PAGE, Severity.TICKET
 """Members by name: asking an enumeration for one takes longer than making a finding."""
+_MOST_CONFIDENT = 0.999
 _MOST_WATCHED_MS = 3_600_000
 """So long at most an alert of a long scale stays open until the longest one could have seen the trouble again."""
 _SILENT: Features = {"is_silent": 1.0}
@@ -52,6 +53,8 @@ class ServiceModel:
         self._alarms: dict[str, Alarm] = {}
         """Of conditions that are anomalous, or open."""
         self._n_open = 0
+        self._half_sure = params.ready_windows / 4
+        """Windows seen at which confidence is half of what it can be."""
         self._n_watched = min(max(params.scales) + COARSE, _MOST_WATCHED_MS // size_ms)
         self._per_second = 1000 / size_ms
         """Windows a second."""
@@ -207,7 +210,14 @@ class ServiceModel:
         is_anomalous = opinion.is_anomalous
         observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
         if condition == "traffic":  # judged in requests a window, told in requests a second
-            observed, expected, lower, upper = (_times(value, self._per_second) for value in (observed, expected, lower, upper))
+            rate = self._per_second
+            observed, expected, lower, upper = (
+                _times(observed, rate),
+                _times(expected, rate),
+                _times(lower, rate),
+                _times(upper, rate),
+            )
+        confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._half_sure)
         return Finding(
             condition=condition,
             signal=signal,
@@ -220,7 +230,7 @@ class ServiceModel:
             upper=upper,
             score=opinion.score if is_ready else None,
             is_recovered=not (is_held or is_anomalous),
-            confidence=min(0.999, (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._params.ready_windows / 4)),
+            confidence=min(_MOST_CONFIDENT, confidence),
             n_seen=n_seen,
             explanation=opinion.terms,
         )
