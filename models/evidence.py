@@ -117,18 +117,19 @@ class Scale:
         self._least_learned = _LEAST_SUMS * k
         self.threshold = self.page_threshold = _OUT_OF_REACH
 
-    def learn(self, score: ScaleScore, z: float, weight: float) -> None:
-        """Take a score in, ``z`` as its tail sees it; ``weight`` is 1 for independent sums."""
-        deviation = score.deviation
+    def learn(self, score: ScaleScore, z: float, weight: float, n_learned: int) -> None:
+        """Take a score in, ``z`` as its tail sees it; ``weight`` is 1 for independent sums, ``n_learned`` counts windows."""
+        deviation, tail = score.deviation, self.tail
         self.variability.learn(deviation * deviation, score.sampling, weight)
-        self.tail.learn(z, weight)
-
-    def put_in_force(self, n_learned: int) -> None:
-        """Take the tail's thresholds over, once enough sums were learned from."""
+        tail.learn(z, weight)
         if n_learned >= self._least_learned:
-            self.threshold, self.page_threshold = self.tail.thresholds
-        else:
-            self.threshold = self.page_threshold = _OUT_OF_REACH
+            self.threshold, self.page_threshold = tail.thresholds
+
+    def restart(self) -> None:
+        """Start again."""
+        self.variability.restart()
+        self.tail.restart()
+        self.threshold = self.page_threshold = _OUT_OF_REACH
 
 
 class Evidence:
@@ -144,7 +145,7 @@ class Evidence:
     """
 
     __slots__ = (
-        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_needs_two", "_previous_z", "_recent", "_recent_sum",
+        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_needs_two", "_previous_z", "_recent",
         "_recent_z", "_scorer", "_single", "_six",
     )  # fmt: skip
 
@@ -169,7 +170,6 @@ class Evidence:
         self._recent: list[Item] = []
         self._recent_z: list[float] = []
         """The last five windows, and how fault-like each of them is by itself."""
-        self._recent_sum: Item = (0.0, 0.0, 0.0)
         self._previous_z = 0.0
         self._held: list[ScaleScore] = []
         """What the long scales said when their last block was full, by ascending scale."""
@@ -209,12 +209,16 @@ class Evidence:
 
     def _trimmed(self, item: Item, z: float) -> Item:
         """Return the sum of six windows but the most fault-like one."""
-        worst_z = max(self._recent_z)
-        if z >= worst_z:
-            return self._recent_sum
-        kept = self._recent.copy()
-        kept[self._recent_z.index(worst_z)] = item
-        return _sum_of(kept)
+        worst_z, kept = max(self._recent_z), self._recent
+        if z < worst_z:
+            kept = kept.copy()
+            kept[self._recent_z.index(worst_z)] = item
+        a = b = c = 0.0  # summed anew each time: a running difference would drift
+        for x, y, w in kept:
+            a += x
+            b += y
+            c += w
+        return a, b, c
 
     def _long_scores(self, item: Item) -> list[ScaleScore]:
         """Return what the long scales say at the end of a block; those whose block goes on say what they said."""
@@ -237,19 +241,13 @@ class Evidence:
             self._learn(scores)
         if self._single is not None:
             self._previous_z = scores[0].z
-            self._remember(item)
+            self._recent.append(item)
+            self._recent_z.append(self._previous_z)
+            if len(self._recent) == BLOCK:
+                del self._recent[0], self._recent_z[0]
         if self._blocks.is_fine_end:
             self._held = [score for score in scores if score.k > BLOCK]
         self._blocks.push(item)
-
-    def _remember(self, item: Item) -> None:
-        """Keep the window among the last five, and their sum, reckoned anew: a running difference would drift."""
-        recent = self._recent
-        recent.append(item)
-        self._recent_z.append(self._previous_z)
-        if len(recent) == BLOCK:
-            del recent[0], self._recent_z[0]
-        self._recent_sum = _sum_of(recent)
 
     def _learn(self, scores: Sequence[ScaleScore]) -> None:
         self._n_learned += 1
@@ -257,8 +255,8 @@ class Evidence:
         if single is not None:
             newest = scores[0]
             z = newest.z
-            single.learn(newest, self._previous_z if self._needs_two and self._previous_z < z else z, 1.0)
-            single.put_in_force(self._n_learned)
+            pair_z = self._previous_z if self._needs_two and self._previous_z < z else z
+            single.learn(newest, pair_z, 1.0, self._n_learned)
         if self._blocks.is_fine_end:
             self._learn_sums(scores)
 
@@ -267,17 +265,13 @@ class Evidence:
         for score in scores:
             k = score.k
             if k > 1 and (k < COARSE_FROM or self._blocks.is_coarse_end):
-                self._by_k[k].learn(score, score.z, (COARSE if k >= COARSE_FROM else BLOCK) / k)
-        for scale in self._by_k.values():
-            scale.put_in_force(self._n_learned)
+                self._by_k[k].learn(score, score.z, (COARSE if k >= COARSE_FROM else BLOCK) / k, self._n_learned)
 
     def forget_learning(self) -> None:
         """Start the learned variabilities and tails again; what was seen lately stays."""
         self._n_learned = 0
         for scale in self._by_k.values():
-            scale.variability.restart()
-            scale.tail.restart()
-            scale.put_in_force(0)
+            scale.restart()
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data."""
@@ -307,7 +301,6 @@ class Evidence:
                 a, b, c, z = numbers(values)
                 self._recent.append((a, b, c))
                 self._recent_z.append(z)
-            self._recent_sum = _sum_of(self._recent)
             self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])
             for values in state["held"]:
                 k, z, effect, deviation, sampling, a, b, c, threshold, page_threshold = numbers(values)
@@ -315,15 +308,6 @@ class Evidence:
                     self._held.append(ScaleScore(int(k), z, effect, deviation, sampling, (a, b, c), threshold, page_threshold))
             self._blocks.from_state(state["blocks"])
         return self
-
-
-def _sum_of(items: Sequence[Item]) -> Item:
-    a = b = c = 0.0
-    for x, y, z in items:
-        a += x
-        b += y
-        c += z
-    return a, b, c
 
 
 def _flat(score: ScaleScore) -> list[float]:

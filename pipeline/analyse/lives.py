@@ -39,7 +39,7 @@ class ConditionRule:
     match: str
     pending_windows: Windows = 2
     wide_from_ms: Ms = 60_000
-    sure_times: Annotated[float, Field(ge=1)] = 1.5
+    sure_times: Annotated[float, Field(ge=1)] = 1.3
     recovery_windows: Windows = 3
 
     def is_proof(self, finding: Finding, window_ms: int) -> bool:

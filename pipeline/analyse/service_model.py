@@ -26,6 +26,7 @@ _SLOW_WHOLE_SD = 3.0
 _NORMAL, _ANOMALOUS, _NO_DATA, _NOT_READY = Judgement.NORMAL, Judgement.ANOMALOUS, Judgement.NO_DATA, Judgement.NOT_READY
 _PAGE, _TICKET = Severity.PAGE, Severity.TICKET
 """Members by name: asking an enumeration for one takes longer than making a finding."""
+_MOST_CONFIDENT = 0.999
 _MOST_WATCHED_MS = 3_600_000
 """So long at most an alert of a long scale stays open until the longest one could have seen the trouble again."""
 _SILENT: Features = {"is_silent": 1.0}
@@ -53,6 +54,8 @@ class ServiceModel:
         self._alarms: dict[str, Alarm] = {}
         """Of conditions that are anomalous, or open."""
         self._n_open = 0
+        self._half_sure = params.ready_windows / 4
+        """Windows seen at which confidence is half of what it can be."""
         self._n_watched = min(max(params.scales) + COARSE, _MOST_WATCHED_MS // size_ms)
         self._per_second = 1000 / size_ms
         """Windows a second."""
@@ -69,13 +72,15 @@ class ServiceModel:
         opinions = self._confirmed(self._opinions(assessed))
         if restraint.raised:
             opinions = restraint.applied(opinions)
-        is_normal = not (restraint.is_frozen or self._n_open or _any_anomalous(opinions))
+        is_anomalous = _any_anomalous(opinions)
+        is_normal = not (restraint.is_frozen or self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
             detectors[name].take_one(x, assessed[name], is_normal=is_normal)
-        for condition, opinion in opinions.items():
-            if opinion.is_anomalous or condition in self._alarms:
-                self._follow(condition, opinion)
+        if is_anomalous or self._alarms:
+            for condition, opinion in opinions.items():
+                if opinion.is_anomalous or condition in self._alarms:
+                    self._follow(condition, opinion)
         return [self._finding(condition, opinions.get(condition)) for condition in self._detectors.conditions]
 
     def conditions(self) -> tuple[str, ...]:
@@ -160,8 +165,8 @@ class ServiceModel:
         latency = opinions.get("latency")
         if latency is None:
             return opinions
-        if slow is not None and slow.is_anomalous and not latency.is_anomalous:
-            opinions["latency"] = replace(slow, is_page=False, terms=_named("p95", slow))
+        if slow is not None and (latency.is_anomalous or slow.is_anomalous):
+            opinions["latency"] = _of_two(latency, slow)
         elif tail is not None and tail.is_anomalous and not latency.is_anomalous:
             opinions["latency"] = replace(
                 latency, is_anomalous=True, is_slow=True, score=tail.score, lower=None, upper=None, terms=_named("tail", tail)
@@ -238,7 +243,14 @@ class ServiceModel:
         is_anomalous = opinion.is_anomalous
         observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
         if condition == "traffic":  # judged in requests a window, told in requests a second
-            observed, expected, lower, upper = (_times(value, self._per_second) for value in (observed, expected, lower, upper))
+            rate = self._per_second
+            observed, expected, lower, upper = (
+                _times(observed, rate),
+                _times(expected, rate),
+                _times(lower, rate),
+                _times(upper, rate),
+            )
+        confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._half_sure)
         return Finding(
             condition=condition,
             signal=signal,
@@ -251,7 +263,7 @@ class ServiceModel:
             upper=upper,
             score=opinion.score if is_ready else None,
             is_recovered=not (is_held or is_anomalous),
-            confidence=min(0.999, (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._params.ready_windows / 4)),
+            confidence=min(_MOST_CONFIDENT, confidence),
             n_seen=n_seen,
             explanation=opinion.terms,
         )
@@ -325,6 +337,20 @@ def _one_for_all(log_latency: float | None, requests: float) -> Features:
     if log_latency is None:
         return {"n": 0.0, "mean_log": 0.0, "var_log": 0.0, "load": requests}
     return {"n": 1.0, "mean_log": log_latency, "var_log": 0.0, "load": requests}
+
+
+def _of_two(mean: Assessment, slow: Assessment) -> Assessment:
+    """Return the opinion on latency of a mean and a 95th percentile that arrived ready-made, at least one of them anomalous.
+
+    Together they are worth what the further one of them is. A mean that is high where the p95 is usual is a few requests: its
+    opinion names no threshold, so that one wide window of it is no proof.
+    """
+    if not slow.is_anomalous:
+        terms = {("mean_threshold" if name == "threshold" else name): value for name, value in mean.terms.items()}
+        return replace(mean, is_page=False, terms=terms)
+    if mean.is_anomalous and mean.score / mean.terms["threshold"] >= slow.score / slow.terms["threshold"]:
+        return mean
+    return replace(slow, is_page=mean.is_page, terms=_named("p95", slow))
 
 
 def _named(prefix: str, opinion: Assessment) -> dict[str, float]:

@@ -324,6 +324,25 @@ def test_a_utilization_beyond_all_measure_is_refused_as_a_record() -> None:
         feed(signals(3, cpu=1e200))
 
 
+@pytest.mark.parametrize(("p95", "is_proof"), [(1.0, False), (3.0, True)])
+def test_a_ready_made_mean_that_is_high_alone_is_no_proof_by_itself(p95: float, is_proof: bool) -> None:
+    feed = Feed(restore(PARAMS, 3, {}))
+
+    def window(i: int, mean: float, slow: float) -> Signals:
+        record = signals(i, size_ms=300_000, histogram=False)
+        assert record.latency is not None
+        ready_made = Latency(count=50, mean_ms=(record.latency.mean_ms or 0) * mean, p95_ms=(record.latency.p95_ms or 0) * slow)
+        return msgspec.structs.replace(record, latency=ready_made)
+
+    for i in range(300):
+        feed(window(i, 1.0, 1.0))
+
+    found = finding(feed(window(300, 3.0, p95)), "latency")
+
+    assert found.judgement is Judgement.ANOMALOUS
+    assert ("threshold" in found.explanation) is is_proof
+
+
 def test_a_wide_window_that_is_not_quiet_again_confirms_the_one_before_and_a_quiet_one_does_not() -> None:
     judged = {}
     for name, second in (("still high", 115.0), ("quiet", 100.0)):

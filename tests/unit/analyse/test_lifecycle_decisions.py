@@ -48,7 +48,7 @@ def test_a_pending_condition_fires_when_confirmed_and_is_cancelled_otherwise(let
     [
         (300_000, 6.0, 4.0, Decision.FIRE),
         (60_000, -6.0, 4.0, Decision.FIRE),  # a drop
-        (300_000, 5.9, 4.0, Decision.WAIT),
+        (300_000, 5.1, 4.0, Decision.WAIT),
         (300_000, 60.0, None, Decision.WAIT),  # silence and saturation have no threshold in their terms
         (300_000, None, 4.0, Decision.WAIT),
         (10_000, 60.0, 4.0, Decision.WAIT),
