@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import typer
 
 from pipeline.cli import dead_letters, schemas, topics
+from pipeline.cli.backtest import backtest
 from pipeline.cli.check_config import check_config
 from pipeline.cli.explain import explain
 from pipeline.cli.options import examples
@@ -57,6 +58,12 @@ app.command(
 app.command(
     epilog=examples("tocsin explain demo/payments", "tocsin explain demo/payments/latency --json"),
 )(explain)
+app.command(
+    epilog=examples(
+        "tocsin backtest telemetry.ndjson --labels faults.json --report report.html",
+        "tocsin backtest --topic telemetry.metrics --from 2026-01-05T00:00:00Z --json",
+    ),
+)(backtest)
 app.command(name="check-config", epilog=examples("tocsin check-config --config /etc/tocsin"))(check_config)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schemas.app, name="schemas")
