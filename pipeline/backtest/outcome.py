@@ -103,11 +103,11 @@ class Outcome:
     def figures(self) -> dict[str, object]:
         """Return the figures as plain data."""
         n_alerts = sum(sum(counts.values()) for counts in self.alerts.values())
-        n_pages = sum(
-            fired.severity is Severity.PAGE
+        pages = [
+            fired
             for fired in self.record.fired
-            if self.record.scored_from_ms is None or fired.at_ms > self.record.scored_from_ms
-        )
+            if fired.severity is Severity.PAGE and (self.record.scored_from_ms is None or fired.at_ms > self.record.scored_from_ms)
+        ]
         days = self.record.service_days
         figures: dict[str, object] = {
             "services": len(self.record.services),
@@ -117,8 +117,9 @@ class Outcome:
             "scored_from_ms": self.record.scored_from_ms,
             "alerts": n_alerts,
             "alerts_per_service_day": share(n_alerts, days),
-            "pages": n_pages,
-            "pages_per_service_day": share(n_pages, days),
+            "pages": len(pages),
+            "pages_after_tickets": sum(fired.is_escalation for fired in pages),
+            "pages_per_service_day": share(len(pages), days),
             "by_condition": {condition: dict(counts) for condition, counts in self.alerts.items()},
             "remediation_requests": self.record.published["remediation.requests"],
             "rejected_messages": self.record.published["dead-letters"],

@@ -160,7 +160,8 @@ def _show(outcome: "Outcome") -> None:
         Text(f"{safe(outcome.source)}: {len(outcome.record.services):,} services, {period}", style="bold"),
         Text(
             f"{figures['alerts']} alerts, {amount(_number(figures['alerts_per_service_day']))} per service-day; "
-            f"{figures['pages']} pages, {amount(_number(figures['pages_per_service_day']))} per service-day"
+            f"{figures['pages']} pages, {amount(_number(figures['pages_per_service_day']))} per service-day, "
+            f"{figures['pages_after_tickets']} of them tickets first"
         ),
     ]
     if outcome.alerts:

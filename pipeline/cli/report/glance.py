@@ -35,7 +35,8 @@ def _axis(times: Scale, layout: Layout, bottom: float) -> str:
     for at_ms, shown in time_ticks(layout.whole.start_ms, layout.whole.end_ms, 9):
         x = times.at(at_ms)
         parts.append(element("line", x1=x, x2=x, y1=TOP, y2=bottom))
-        parts.append(element("text", shown, x=x, y=bottom + 13, text_anchor="middle"))
+        anchor = "end" if x > WIDTH - RIGHT - 14 else "middle"
+        parts.append(element("text", shown, x=x, y=bottom + 13, text_anchor=anchor))
     return element("g", "".join(parts), class_="grid")
 
 

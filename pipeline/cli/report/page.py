@@ -114,9 +114,11 @@ def _entry(outcome: Outcome, service: ShownService) -> str:
 def _lists(outcome: Outcome, layout: Layout) -> Iterator[str]:
     key = legend((*LEGEND, *(LABEL_LEGEND if outcome.marks is not None else ())))
     yield f'<section id="glance"><h2>At a glance</h2>{glance(outcome, layout)}{key}</section>'
-    yield f'<section id="conditions"><h2>By condition</h2>{by_condition(outcome)}</section>'
+    yield f'<div class="pair"><section id="conditions"><h2>By condition</h2>{by_condition(outcome)}</section>'
     if outcome.marks is not None and outcome.page_marks is not None:
         yield f'<section id="kinds"><h2>By kind of label</h2>{by_kind(outcome.marks, outcome.page_marks)}</section>'
+    yield "</div>"
+    if outcome.marks is not None:
         yield _folded("labels", f"Labels ({len(outcome.marks.labels):,})", label_rows(outcome, layout))
     yield _folded("alerts", f"Alerts ({len(outcome.record.lives):,})", alert_rows(outcome, layout))
 

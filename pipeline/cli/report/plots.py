@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, AXIS = 62.0, 8.0, 6.0, 16.0
 SCORE_HEIGHT, GAP = 26.0, 6.0
 LEAST_SCORE, MOST_SCORE = 6.0, 40.0
 """Half the height of the score strip is the largest score, within these."""
-MAX_CARETS = 80
+MAX_CARETS, CARET_HEIGHT = 80, 4.0
 Flags = NDArray[np.bool_]
 
 
@@ -120,7 +120,8 @@ def plot(buckets: Buckets, span: Span, events: Sequence[Event], *, unit: str, to
 
 
 def _middles(buckets: Buckets, times: Scale) -> Floats:
-    return _drawn(buckets.span.start_ms + (np.arange(len(buckets.low)) + 0.5) * buckets.width_ms, times)
+    middles: Floats = buckets.span.start_ms + (np.arange(len(buckets.low), dtype=np.float64) + 0.5) * buckets.width_ms
+    return _drawn(middles, times)
 
 
 def _drawn(values: Floats, scale: Scale, missing: float = np.nan) -> Floats:
@@ -203,7 +204,9 @@ def _score_limit(scores: Floats) -> float:
 def _carets(xs: Floats, buckets: Buckets, values: Scale) -> str:
     """Return a small mark at the top where a value is higher than what is shown."""
     cut = np.flatnonzero(np.nan_to_num(buckets.high, nan=-np.inf) > values.high)[:MAX_CARETS]
-    drawn = "".join(f"M{number(float(xs[i]) - 2.5)},{number(TOP)}l2.5,-4 2.5,4Z" for i in cut)
+    drawn = "".join(
+        f"M{number(float(xs[i]) - 2.5)},{number(TOP)}l2.5,-{number(CARET_HEIGHT)} 2.5,{number(CARET_HEIGHT)}Z" for i in cut
+    )
     return element("path", class_="over", d=drawn) if drawn else ""
 
 

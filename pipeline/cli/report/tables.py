@@ -2,7 +2,7 @@
 
 import html
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pipeline.backtest.marks import Judged, Marks, Worth
 from pipeline.backtest.outcome import Outcome
@@ -22,7 +22,7 @@ def cards(outcome: Outcome) -> str:
     figures = outcome.figures()
     shown = [
         ("alerts per service-day", _figure(figures["alerts_per_service_day"]), f"{figures['alerts']} alerts", ""),
-        ("pages per service-day", _figure(figures["pages_per_service_day"]), f"{figures['pages']} pages", ""),
+        ("pages per service-day", _figure(figures["pages_per_service_day"]), _pages(figures), ""),
     ]
     if outcome.marks is not None:
         marked = outcome.marks.figures()
@@ -58,7 +58,7 @@ def by_condition(outcome: Outcome) -> str:
         worths[judged.fired.condition][judged.worth] += 1
     headings = [("condition", ""), ("pages", "n"), ("tickets", "n"), ("per service-day", "n")]
     if outcome.marks is not None:
-        headings += [("right", "n"), ("on affected services", "n"), ("false", "n")]
+        headings += [("right", "n"), ("affected", "n"), ("false", "n")]
     rows = []
     for condition, counts in outcome.alerts.items():
         total = sum(counts.values())
@@ -160,6 +160,11 @@ def _filter(*words: str) -> str:
 
 def _more(n: int) -> str:
     return element("p", f"{n - MAX_ROWS:,} more are not listed.", class_="none") if n > MAX_ROWS else ""
+
+
+def _pages(figures: Mapping[str, object]) -> str:
+    later = figures["pages_after_tickets"]
+    return f"{figures['pages']} pages" + (f", {later} of them tickets first" if later else "")
 
 
 def _count(n: int) -> str:
