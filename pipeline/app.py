@@ -23,12 +23,14 @@ from pipeline.adapters.observer import MetricsObserver
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.reports import Reporter, probe
 from pipeline.adapters.stage_shell import StageShell, run_stage
-from pipeline.adapters.tables import RowTable, TableRows, make_table
+from pipeline.adapters.tables import RowTable, SnapshottedRows, TableRows, make_snapshot_table, make_table
 from pipeline.adapters.transport import bulk_topic
 from pipeline.adapters.transport_view import TransportView
 from pipeline.adapters.web import start_web
+from pipeline.analyse.detection import DetectionStage, Surroundings
 from pipeline.analyse.windows import WindowStage
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.stage import Stage
 from pipeline.settings import VERSION, Settings
 
 Role = Literal["ingest", "analyse", "act"]
@@ -48,6 +50,7 @@ class House:
     configs: Mapping[str, IngestConfig]
     reporters: list[Reporter] = field(default_factory=list)
     tables: list[RowTable] = field(default_factory=list)
+    shells: list[StageShell] = field(default_factory=list)
 
     @property
     def names(self) -> dict[str, str]:
@@ -143,18 +146,44 @@ def analyse_app(house: House) -> TocsinApp:
     agents = analyse_agents.agents(
         window_params=settings.windows,
         detection_params=settings.detection,
+        around=surroundings(settings),
         alerting=settings.alerting,
         directory=settings.directory,
     )
     app, ledger = house.app("analyse", [house.names[agent.topic] for agent in agents])
+    n_tables = len(house.tables)
     shells = [
-        stage_shell(house, app, ledger, agent.topic, agent.table, agent.restore, settings.topics.service_partitions)
+        stage_shell(
+            house,
+            app,
+            ledger,
+            agent.topic,
+            agent.table,
+            agent.restore,
+            settings.topics.service_partitions,
+            snapshots=agent.snapshots,
+        )
         for agent in agents
     ]
-    tables = house.tables[-len(agents) :]
-    gauges: list[Callable[[], None]] = [partial(report_windows, house.telemetry, shells[0]), *state_gauges(house, tables)]
+    tables = house.tables[n_tables:]
+    gauges: list[Callable[[], None]] = [
+        partial(report_windows, house.telemetry, shells[0]),
+        DetectionReport(house.telemetry, shells[1]),
+        *state_gauges(house, tables),
+    ]
     house.watch(app, "analyse", ledger, shells, gauges, tables)
     return app
+
+
+def surroundings(settings: Settings) -> Surroundings:
+    """Return what the detection stage goes by besides its own tuning."""
+    return Surroundings(
+        learning=settings.learning,
+        calendar=settings.calendar,
+        memory=settings.memory,
+        app=settings.app_id,
+        version=VERSION,
+    )
 
 
 def act_app(house: House) -> TocsinApp:
@@ -179,15 +208,28 @@ def act_app(house: House) -> TocsinApp:
 
 
 def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
-    house: House, app: TocsinApp, ledger: Ledger, topic: str, table_name: str, restore: Callable[..., Any], partitions: int
+    house: House,
+    app: TocsinApp,
+    ledger: Ledger,
+    topic: str,
+    table_name: str,
+    restore: Callable[..., Any],
+    partitions: int,
+    *,
+    snapshots: str = "",
 ) -> StageShell:
-    """Return the shell of one stage, with its table and its agent declared."""
+    """Return the shell of one stage, with its tables and its agent declared."""
     table = make_table(app, table_name, partitions)
     house.tables.append(table)
+    checkpoints = TableRows(table)
+    if snapshots:
+        models = make_snapshot_table(app, snapshots, partitions, topic_name=house.names[snapshots], owner=house.settings.app_id)
+        house.tables.append(models)
+        checkpoints = SnapshottedRows(table, models)
     shell = StageShell(
         topic=house.names[topic],
         ledger=ledger,
-        checkpoints=TableRows(table),
+        checkpoints=checkpoints,
         restore=restore,
         outbox=lambda: Outbox(lambda: app.producer, house.names),
         seek=TransportView(app).seek,
@@ -196,6 +238,8 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
         checkpoint_ms=house.settings.worker.checkpoint_ms,
         observer=MetricsObserver(house.telemetry, clock.now_ms),
     )
+
+    house.shells.append(shell)
 
     @app.agent(bulk_topic(app, house.names[topic]), name=table_name)
     async def agent(stream: Any) -> None:
@@ -211,6 +255,37 @@ def report_windows(telemetry: Telemetry, shell: StageShell) -> None:
             telemetry.windows(partition, n_open=stage.n_open_windows, n_services=stage.n_services)
             if stage.low_ms is not None:
                 telemetry.watermark(partition, stage.low_ms, clock.now_ms())
+
+
+class DetectionReport:
+    """Tells how alarms were marked, by kind of condition, and which memories started cold: logged once for each take-over."""
+
+    def __init__(self, telemetry: Telemetry, shell: StageShell) -> None:
+        self._telemetry = telemetry
+        self._shell = shell
+        self._marks: dict[int, set[tuple[str, str]]] = {}
+        self._cold: dict[int, Stage] = {}
+
+    def __call__(self) -> None:
+        """Look at every owned partition."""
+        stages = self._shell.stages()
+        for partition in self._marks.keys() - stages.keys():
+            self._telemetry.models_revoked(partition, self._marks.pop(partition))
+            self._cold.pop(partition, None)
+        for partition, stage in stages.items():
+            if isinstance(stage, DetectionStage):
+                self._tell(partition, stage)
+
+    def _tell(self, partition: int, stage: DetectionStage) -> None:
+        told = self._marks.setdefault(partition, set())
+        self._telemetry.models_cold(partition, stage.n_cold)
+        for condition, count in stage.counts().items():
+            for mark, n in count.marks().items():
+                self._telemetry.alarm_mark(partition, condition, mark, n)
+                told.add((condition, mark))
+        if stage.n_cold and self._cold.get(partition) is not stage:
+            self._cold[partition] = stage
+            log.warning("models start cold", partition=partition, models=stage.n_cold, last=stage.cold_reason)
 
 
 def state_gauges(house: House, tables: Sequence[RowTable]) -> list[Callable[[], None]]:
@@ -272,13 +347,19 @@ async def run_worker(settings: Settings, role: Literal["ingest", "analyse", "act
     watch = asyncio.create_task(_watch_broker(house))
     watch.add_done_callback(lambda _watch: stop.set())
     try:
-        await run_apps(apps, stop=stop, on_ready=ready)
+        await run_apps(apps, stop=stop, on_ready=ready, on_stop=partial(_hand_over, house))
         if watch.done():
             watch.result()
     finally:
         watch.cancel()
         await server.stop()
         log.info("worker stopped", role=role)
+
+
+async def _hand_over(house: House) -> None:
+    """Checkpoint everything before the apps stop, models too, so that whoever comes next has nothing to fold in again."""
+    for shell in house.shells:
+        await shell.hand_over()
 
 
 async def _configs(settings: Settings) -> dict[str, IngestConfig]:

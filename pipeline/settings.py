@@ -16,8 +16,11 @@ from pipeline.act.alerts import ActParams
 from pipeline.act.remediation import RemediationParams
 from pipeline.adapters.faust_timeouts import TIMEOUTS
 from pipeline.adapters.kafka import Connection
+from pipeline.analyse.calendar import CalendarParams
 from pipeline.analyse.detection import DetectionParams
+from pipeline.analyse.learning import LearningParams
 from pipeline.analyse.lifecycle import AlertingParams
+from pipeline.analyse.memory import MemoryParams
 from pipeline.analyse.windows import WindowParams
 from pipeline.contracts.config import PARAMS, AtLeastZero, IngestConfig
 from pipeline.contracts.directory import Directory
@@ -77,6 +80,9 @@ class Settings:
     source: SourceParams
     windows: WindowParams
     detection: DetectionParams
+    learning: LearningParams
+    memory: MemoryParams
+    calendar: CalendarParams
     alerting: AlertingParams
     directory: Directory
     act: ActParams
@@ -108,6 +114,9 @@ SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     "topics": ("topics.yaml", None, Topics),
     "directory": ("services.yaml", None, Directory),
     "detection": ("detection.yaml", None, DetectionParams),
+    "learning": ("learning.yaml", "learning", LearningParams),
+    "memory": ("learning.yaml", "memory", MemoryParams),
+    "calendar": ("calendar.yaml", None, CalendarParams),
     "alerting": ("alerting.yaml", None, AlertingParams),
     "act": ("remediation.yaml", "act", ActParams),
     "remediation": ("remediation.yaml", "remediation", RemediationParams),

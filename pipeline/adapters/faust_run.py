@@ -13,6 +13,8 @@ from pipeline.errors import BrokerError, PipelineError
 POLL_S = 0.1
 """A crash may be set from the consumer's thread, whose events do not wake ours: so it is looked for."""
 STOP_LIMIT_S = 10.0
+LAST_WORDS_S = 3.0
+"""What is left to do when a worker is told to stop: a broker that is away does not hold it up for longer."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -25,6 +27,7 @@ async def run_apps(
     *,
     stop: asyncio.Event,
     on_ready: Callable[[], Awaitable[None]] | None = None,
+    on_stop: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Run apps until ``stop`` is set, SIGTERM or SIGINT comes, or one of them crashes; then stop all, the last first.
 
@@ -36,6 +39,8 @@ async def run_apps(
         Set by the caller, or by a signal, to end the run.
     on_ready
         Awaited once all apps have their partitions and have recovered their tables.
+    on_stop
+        Awaited, for 3 s at most, before the first app is stopped; not after a crash.
 
     Raises
     ------
@@ -55,6 +60,9 @@ async def run_apps(
             if on_ready is not None:
                 await on_ready()
             await watch
+            if on_stop is not None:
+                with suppress(TimeoutError, BrokerError):
+                    await asyncio.wait_for(on_stop(), LAST_WORDS_S)
         else:
             start.cancel()
             with suppress(asyncio.CancelledError):

@@ -1,5 +1,6 @@
 """What Tocsin measures of itself: the vocabulary of its metrics, and the typed methods that speak it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -32,6 +33,8 @@ MetricName = Literal[
     "tocsin_services_known",
     "tocsin_state_rows",
     "tocsin_state_bytes",
+    "tocsin_models_cold",
+    "tocsin_alarm_marks",
     "tocsin_alert_events_total",
     "tocsin_remediation_requests_total",
     "tocsin_remediation_results_total",
@@ -100,6 +103,13 @@ METRICS: tuple[Metric, ...] = (
     _gauge("tocsin_services_known", "services", ("partition",), "Services for which windows are published."),
     _gauge("tocsin_state_rows", "rows", ("table", "partition"), "Rows of a table."),
     _gauge("tocsin_state_bytes", "bytes", ("table", "partition"), "Bytes of a table's rows."),
+    _gauge("tocsin_models_cold", "models", ("partition",), "Models that could not be read back and started cold."),
+    _gauge(
+        "tocsin_alarm_marks",
+        "alarms",
+        ("partition", "condition", "mark"),
+        "Alarms of detectors by kind of condition: opened, and what people said of them.",
+    ),
     _counter("tocsin_alert_events_total", "events", ("transition", "severity"), "Steps in the lives of alerts."),
     _counter("tocsin_remediation_requests_total", "events", ("action", "dry_run"), "Remediation events published."),
     _counter("tocsin_remediation_results_total", "events", ("status",), "What bots reported of them."),
@@ -200,6 +210,20 @@ class Telemetry:
         """Set the size of a table's partition."""
         self._sink.set("tocsin_state_rows", (table, str(partition)), n_rows)
         self._sink.set("tocsin_state_bytes", (table, str(partition)), n_bytes)
+
+    def models_cold(self, partition: int, n: int) -> None:
+        """Set how many models of a partition started cold though something was stored."""
+        self._sink.set("tocsin_models_cold", (str(partition),), n)
+
+    def alarm_mark(self, partition: int, condition: str, mark: str, n: int) -> None:
+        """Set how many alarms of a kind of condition opened, or were marked so by people."""
+        self._sink.set("tocsin_alarm_marks", (str(partition), condition, mark), n)
+
+    def models_revoked(self, partition: int, marks: Iterable[tuple[str, str]]) -> None:
+        """Drop the gauges of a partition's models, of these conditions and marks."""
+        self._sink.forget("tocsin_models_cold", (str(partition),))
+        for condition, mark in marks:
+            self._sink.forget("tocsin_alarm_marks", (str(partition), condition, mark))
 
     def alert_event(self, transition: Transition, severity: Severity) -> None:
         """Count one step in the life of an alert."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
@@ -47,6 +47,15 @@ class Observer(Protocol):
 
     def discontinued(self, topic: str, partition: int, expected: int, got: int) -> None:
         """A batch did not go on from where the stage stands, and is read again."""
+        ...
+
+
+@runtime_checkable
+class Hastening(Protocol):
+    """A stage whose next checkpoint can be made to hold all that a successor needs."""
+
+    def hasten(self) -> None:
+        """Have the next checkpoint take snapshots."""
         ...
 
 
@@ -132,6 +141,14 @@ class StageShell:
             if owned.finished < owned.position and self._is_due(owned) and not owned.lock.locked():
                 async with owned.lock:
                     await self._checkpoint(partition, owned)
+
+    async def hand_over(self) -> None:
+        """Checkpoint every partition before the worker stops; a stage that takes snapshots takes them now."""
+        for partition, owned in list(self._owned.items()):
+            async with owned.lock:
+                if isinstance(owned.stage, Hastening):
+                    owned.stage.hasten()
+                await self._checkpoint(partition, owned)
 
     def _take_over(self, batch: Batch) -> _Owned:
         tp = (batch.topic, batch.partition)

@@ -11,7 +11,8 @@ from faust.stores import memory
 from faust.tables.table import Table
 from faust.types import TP, EventT, StoreT
 
-from pipeline.contracts.rows import HEAD, applied_of
+from pipeline.contracts.models import rank_of
+from pipeline.contracts.rows import HEAD, SNAPSHOTS, applied_of
 from pipeline.errors import BrokerError, StateError
 
 SEGMENT_MS = 600_000
@@ -44,9 +45,13 @@ class RowStore(memory.Store[bytes, bytes]):
             if key is None or row is None:
                 continue
             known = self.data.get(key)
-            if known is None or _rank(row) >= _rank(known):
+            if known is None or self.rank(row) >= self.rank(known):
                 self.data[key] = row
                 self._key_partition[key] = event.message.partition
+
+    def rank(self, row: bytes) -> tuple[float, float]:
+        """Return how good a row is: the best of a key's is kept."""
+        return _rank(row), 0.0
 
     async def on_rebalance(
         self,
@@ -90,6 +95,17 @@ class RowStore(memory.Store[bytes, bytes]):
         return {key: self.data[key] for key, owner in self._key_partition.items() if owner == partition}
 
 
+class SnapshotStore(RowStore):
+    """Snapshots of models: this app's before another's, the highest applied, and one that can be read before one that cannot.
+
+    Its keys are the services' own, because others read the topic too.
+    """
+
+    def rank(self, row: bytes) -> tuple[float, float]:
+        """Return how good a snapshot is."""
+        return rank_of(row, cast(SnapshotTable, self.table).owner)
+
+
 class RowTable(Table[bytes, bytes]):
     """A Faust table over a :class:`RowStore`, written row by row outside of Faust's dictionary protocol."""
 
@@ -100,6 +116,36 @@ class RowTable(Table[bytes, bytes]):
     def rows(self) -> RowStore:
         """The store, by its own type."""
         return cast(RowStore, self.data)
+
+
+class SnapshotTable(RowTable):
+    """A table whose changelog is a topic of its own name, ``tocsin.models``: made and compacted as config/topics.yaml says."""
+
+    topic_name: str
+    owner: str
+    """``app_id`` whose snapshots count before all others."""
+
+    def _new_store(self) -> StoreT[bytes, bytes]:
+        return SnapshotStore("memory://", self.app, self, table_name=self.name, loop=self.loop)
+
+    def _changelog_topic_name(self) -> str:
+        return self.topic_name
+
+
+def make_snapshot_table(app: faust.App, name: str, partitions: int, *, topic_name: str, owner: str) -> SnapshotTable:
+    """Declare a table of snapshots over a topic that exists."""
+    table = SnapshotTable(
+        app,
+        name=name,
+        partitions=partitions,
+        key_type=bytes,
+        value_type=bytes,
+        recovery_buffer_size=1_000,
+        beacon=app.tables.beacon,
+    )
+    table.topic_name, table.owner = topic_name, owner
+    app.tables.add(table)
+    return table
 
 
 def make_table(app: faust.App, name: str, partitions: int) -> RowTable:
@@ -125,7 +171,7 @@ def changelog_name(table: RowTable) -> str:
 
 def rows_of(table: RowTable, partition: int) -> dict[str, bytes]:
     """Return the rows of one partition, by name."""
-    prefix = f"{partition}|"
+    prefix = "" if isinstance(table, SnapshotTable) else f"{partition}|"
     return {key.decode().removeprefix(prefix): row for key, row in table.rows.of_partition(partition).items()}
 
 
@@ -156,7 +202,7 @@ async def write_rows(table: RowTable, event: EventT[Any] | None, partition: int,
     if event is not None:
         table._verify_source_topic_partitions(event.message.topic)  # noqa: SLF001 - what partition_for_key does
     for name, row in changes.items():
-        key = _key(partition, name)
+        key = _key(table, partition, name)
         if row is None:
             table.rows.drop(key)
         else:
@@ -183,15 +229,38 @@ class TableRows:
         await write_rows(self._table, event, partition, changes)
 
 
+class SnapshottedRows(TableRows):
+    """A table whose stage keeps snapshots on a topic beside it: what its row names begin with says where a row goes.
+
+    Snapshots are acknowledged before any other row is sent: the rows that follow may rest on them.
+    """
+
+    def __init__(self, table: RowTable, snapshots: SnapshotTable) -> None:
+        super().__init__(table)
+        self._snapshots = snapshots
+
+    def rows_of(self, partition: int) -> dict[str, bytes]:
+        """Return the recovered rows of one partition, by name, snapshots among them."""
+        snapshots = {SNAPSHOTS + name: row for name, row in rows_of(self._snapshots, partition).items()}
+        return super().rows_of(partition) | snapshots
+
+    async def write(self, event: EventT[Any] | None, partition: int, changes: Mapping[str, bytes | None]) -> None:
+        """Write snapshots, and then the other rows; see :func:`write_rows`."""
+        snapshots = {name.removeprefix(SNAPSHOTS): row for name, row in changes.items() if name.startswith(SNAPSHOTS)}
+        if snapshots:
+            await write_rows(self._snapshots, event, partition, snapshots)
+        await super().write(event, partition, {name: row for name, row in changes.items() if not name.startswith(SNAPSHOTS)})
+
+
 async def _send(table: RowTable, partition: int, changes: Mapping[str, bytes | None]) -> None:
     producer, topic = table.app.producer, changelog_name(table)
-    sent = [await producer.send(topic, _key(partition, name), row, partition, None, None) for name, row in changes.items()]
+    sent = [await producer.send(topic, _key(table, partition, name), row, partition, None, None) for name, row in changes.items()]
     if sent:
         await asyncio.gather(*sent)
 
 
-def _key(partition: int, name: str) -> bytes:
-    return f"{partition}|{name}".encode()
+def _key(table: RowTable, partition: int, name: str) -> bytes:
+    return name.encode() if isinstance(table, SnapshotTable) else f"{partition}|{name}".encode()
 
 
 def _rank(row: bytes) -> float:

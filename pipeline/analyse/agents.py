@@ -12,17 +12,22 @@ Restore = Callable[[int, Mapping[str, bytes]], Stage]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageAgent:
-    """One agent: reads ``topic`` (a logical name), keeps its rows in ``table``, and is restored by ``restore``."""
+    """One agent: reads ``topic`` (a logical name), keeps its rows in ``table``, and is restored by ``restore``.
+
+    ``snapshots`` is the topic (a logical name) of its snapshots; empty: it has none.
+    """
 
     topic: str
     table: str
     restore: Restore
+    snapshots: str = ""
 
 
 def agents(
     *,
     window_params: windows.WindowParams,
     detection_params: detection.DetectionParams,
+    around: detection.Surroundings,
     alerting: lifecycle.AlertingParams,
     directory: Directory,
 ) -> list[StageAgent]:
@@ -34,7 +39,10 @@ def agents(
             restore=lambda partition, rows: windows.restore(window_params, directory, partition, rows),
         ),
         StageAgent(
-            topic="signals", table="detectors", restore=lambda partition, rows: detection.restore(detection_params, partition, rows)
+            topic="signals",
+            table="detectors",
+            snapshots="models",
+            restore=lambda partition, rows: detection.restore(detection_params, partition, rows, around),
         ),
         StageAgent(
             topic="anomalies",

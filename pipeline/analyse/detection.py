@@ -1,23 +1,30 @@
 """Judges every closed window of every service: signals in, one verdict each out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
 
-from models.errors import ModelStateError
+from pipeline.analyse.calendar import CalendarParams
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.service_model import ServiceModel
+from pipeline.analyse.learning import Count, LearningParams
+from pipeline.analyse.memory import Memory, MemoryParams, phase_ms
+from pipeline.analyse.memory_rows import Stored, grouped, point_row, snapshot_row
+from pipeline.analyse.points import WindowPoint
+from pipeline.analyse.recall import Recall
+from pipeline.analyse.service_watch import Judged, ServiceWatch
 from pipeline.contracts.anomalies import Verdict
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.ids import content_id
-from pipeline.contracts.keys import service_key
+from pipeline.contracts.keys import service_key, split_service_key
+from pipeline.contracts.models import MemoryPart, ModelSnapshot, write_snapshot
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.contracts.signals import Notice, NoticeKind, Signals, SignalsRecord
 from pipeline.errors import RecordInvalid, StateError
 
-__all__ = ["DetectionParams", "DetectionStage", "restore"]
+__all__ = ["DetectionParams", "DetectionStage", "Surroundings", "restore"]
 TOPIC = "anomalies"
 T = TypeVar("T")
 _MAX_UTILIZATION = 1e100
@@ -26,9 +33,24 @@ _MAX_GONE = 1000
 """Deleted rows that the head row remembers, so that an old copy of one does not come back."""
 
 
-class _Row(msgspec.Struct, kw_only=True):
-    schema: int = 1
-    model: dict[str, Any]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the stage goes by besides its own tuning.
+
+    Attributes
+    ----------
+    learning, calendar, memory
+        When learning stops, what people know in advance, when snapshots are taken.
+    app, version
+        Who writes snapshots: ``app_id``, and the version of this Tocsin.
+
+    """
+
+    learning: LearningParams = field(default_factory=LearningParams)
+    calendar: CalendarParams = field(default_factory=CalendarParams)
+    memory: MemoryParams = field(default_factory=MemoryParams)
+    app: str = ""
+    version: str = ""
 
 
 class _Head(msgspec.Struct, kw_only=True):
@@ -38,33 +60,56 @@ class _Head(msgspec.Struct, kw_only=True):
 
 
 class _Service:
-    __slots__ = ("applied", "model")
+    """What is known of a service: what lies in its rows, and of what was touched since, the living memory."""
 
-    def __init__(self, model: ServiceModel, applied: int) -> None:
-        self.model = model
-        self.applied = applied
+    __slots__ = ("detectors", "slots", "stored")
+
+    def __init__(self, stored: Mapping[MemoryPart, Stored] | None = None) -> None:
+        self.stored = dict(stored or {})
+        self.detectors: Memory[WindowPoint, Judged | None] | None = None
+        self.slots = {part: max(one.points, default=-1) + 1 for part, one in self.stored.items()}
+
+    def memories(self) -> Iterator[tuple[MemoryPart, Memory[Any, Any]]]:
+        """Yield the living parts."""
+        if self.detectors is not None:
+            yield MemoryPart.DETECTORS, self.detectors
 
 
 class DetectionStage:
-    """One partition's detectors; see docs/architecture.md, "Stages".
+    """One partition's detectors; see docs/architecture.md, "Stages", and docs/adr/0007 for what it keeps.
 
-    First publications are judged, revisions skipped; a rollup gets no verdict.
+    First publications are judged; a revision brings only what people did and said meanwhile; a rollup gets no verdict.
+
+    Attributes
+    ----------
+    applied
+        Offset of the last record folded in.
+    n_evicted
+        Services given up for want of room.
+    n_cold, cold_reason
+        Memories that could not be read back and started cold; why the last one did.
 
     Notes
     -----
-    State: at most ``max_services`` services, about 13 KB each; past it the least recently heard of goes, counted in
-    ``n_evicted``.
+    State: at most ``max_services`` services; past it the least recently heard of goes, counted in ``n_evicted``.
 
     """
 
-    def __init__(self, params: DetectionParams, partition: int) -> None:
+    def __init__(self, params: DetectionParams, partition: int, around: Surroundings) -> None:
         self.applied = -1
         self.n_evicted = 0
+        self.n_cold = 0
+        self.cold_reason = ""
         self._params = params
+        self._around = around
         self._partition = partition
+        self._vouched = -1
+        """Offset that the head row vouched for when this stage was restored."""
         self._services: dict[str, _Service] = {}
         """By service key, least recently heard of first."""
         self._changed: dict[str, None] = {}
+        self._deleted: dict[str, None] = {}
+        """Names of rows that go."""
         self._gone: dict[str, int] = {}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the stage protocol has a clock
@@ -86,22 +131,42 @@ class DetectionStage:
             return self._retire(signals, record.offset)
         return []
 
+    def hasten(self) -> None:
+        """Have the next checkpoint take a snapshot of all that has points: the partition is about to be given up."""
+        for key, service in self._services.items():
+            for _, memory in service.memories():
+                memory.hasten()
+                self._changed[key] = None
+
+    def counts(self) -> dict[str, Count]:
+        """Return alarms and feedback by kind of condition, of the services heard of since the stage was restored."""
+        total: dict[str, Count] = {}
+        for service in self._services.values():
+            if service.detectors is None:
+                continue
+            watch: Any = service.detectors.model
+            for condition, count in watch.discipline.counts.items():
+                sums = total.setdefault(condition.partition(":")[0], Count())
+                for name in Count.__struct_fields__:
+                    setattr(sums, name, getattr(sums, name) + getattr(count, name))
+        return total
+
     def _judge(self, signals: Signals, offset: int) -> list[OutRecord]:
-        if signals.rollup or signals.revision > 1:
-            return []
         key = service_key(signals.environment, signals.service)
-        service = self._services.pop(key, None)
-        if service is not None and service.applied >= offset:
-            self._services[key] = service
+        if signals.rollup or (signals.revision > 1 and (key not in self._services or not (signals.changes or signals.feedback))):
             return []
-        if service is None or self._is_widened(service, signals):
-            service = _Service(ServiceModel(self._params, signals.size_ms), -1)
+        point = WindowPoint.of(signals)
+        service = self._services.pop(key, None) or _Service()
         self._services[key] = service
-        service.applied = offset
+        memory = service.detectors or self._recalled(key, service, point)
+        watch: Any = memory.model
+        if memory.applied >= offset or not watch.wants(point):
+            return []
+        judged = memory.fold(offset, point, point.end_ms)
         self._changed[key] = None
         self._gone.pop(key, None)
         self._evict(offset)
-        if signals.size_ms != service.model.size_ms or signals.window_start_ms <= service.model.last_start_ms:
+        if judged is None:
             return []
         verdict = Verdict(
             id=content_id("verdict", signals.environment, signals.service, signals.window_start_ms, signals.window_end_ms),
@@ -110,23 +175,47 @@ class DetectionStage:
             version=signals.version,
             window_start_ms=signals.window_start_ms,
             window_end_ms=signals.window_end_ms,
-            findings=service.model.judge(signals),
+            findings=judged.findings,
             changes=signals.changes,
+            not_learned=judged.not_learned,
         )
         return [self._published(key, verdict)]
 
-    @staticmethod
-    def _is_widened(service: _Service, signals: Signals) -> bool:
-        """A service that went over to wider windows starts again; a narrow straggler does not bring the old ones back."""
-        return signals.size_ms > service.model.size_ms
+    def _recalled(self, key: str, service: _Service, point: WindowPoint) -> Memory[WindowPoint, Judged | None]:
+        """Bring a service's detectors back from what is stored; what cannot be read starts cold, counted."""
+        around, calendar = self._around, self._around.calendar.of(key)
+
+        def fresh() -> ServiceWatch:
+            return ServiceWatch(self._params, around.learning, calendar, point.size_ms)
+
+        interval_ms = round(around.memory.snapshot_s * 1000)
+        recall = Recall(
+            fresh=fresh,
+            load=lambda state: fresh().from_state(state),
+            interval_ms=interval_ms,
+            phase_ms=phase_ms(key, interval_ms),
+            point_type=WindowPoint,
+            app=around.app,
+            head=self._vouched,
+            before_ms=point.start_ms,
+        )
+        stored = service.stored.pop(MemoryPart.DETECTORS, Stored())
+        memory, problem = recall(stored)
+        if problem:
+            self.n_cold += 1
+            self.cold_reason = f"{key}: {problem}"
+        if stored.whole is not None:
+            self._deleted[key] = None
+        service.detectors = memory
+        return memory
 
     def _retire(self, notice: Notice, offset: int) -> list[OutRecord]:
         key = service_key(notice.environment, notice.service)
-        service = self._services.pop(key, None)
-        if service is not None and service.applied >= offset:
-            self._services[key] = service
+        service = self._services.get(key)
+        if service is not None and self._heard(service) >= offset:
             return []
-        self._forget(key, offset)
+        self._services.pop(key, None)
+        self._forget(key, service, offset)
         verdict = Verdict(
             id=content_id("verdict", notice.environment, notice.service, notice.at_ms, notice.at_ms),
             environment=notice.environment,
@@ -138,67 +227,96 @@ class DetectionStage:
         )
         return [self._published(key, verdict)]
 
+    def _heard(self, service: _Service) -> int:
+        """Return the highest offset folded into any part of a service's memory."""
+        offsets = [memory.applied for _, memory in service.memories()]
+        return max([-1, *offsets, *(stored.heard(self._around.app) for stored in service.stored.values())])
+
     def _published(self, key: str, verdict: Verdict) -> OutRecord:
         return OutRecord(topic=TOPIC, key=key, value=encode(verdict), partition=self._partition, timestamp_ms=verdict.window_end_ms)
 
     def _evict(self, offset: int) -> None:
         while len(self._services) > self._params.max_services:
             oldest = next(iter(self._services))
-            del self._services[oldest]
             self.n_evicted += 1
-            self._forget(oldest, offset)
+            self._forget(oldest, self._services.pop(oldest), offset)
 
-    def _forget(self, key: str, offset: int) -> None:
-        self._changed[key] = None
+    def _forget(self, key: str, service: _Service | None, offset: int) -> None:
+        self._changed.pop(key, None)
+        if service is not None:
+            for part in MemoryPart:
+                self._deleted[snapshot_row(key, part)] = None
+                self._deleted |= {point_row(key, part, slot): None for slot in range(service.slots.get(part, 0))}
+            self._deleted[key] = None
         self._gone.pop(key, None)
         self._gone[key] = offset
         while len(self._gone) > _MAX_GONE:
             del self._gone[next(iter(self._gone))]
 
     def take_changes(self) -> dict[str, bytes | None]:
-        """Return the rows changed since the last call, the head row last."""
-        rows: dict[str, bytes | None] = {}
+        """Return the rows changed since the last call: snapshots first, then points, then what goes, the head row last."""
+        snapshots: dict[str, bytes | None] = {}
+        points: dict[str, bytes | None] = {}
         for key in self._changed:
-            service = self._services.get(key)
-            rows[key] = None if service is None else pack(service.applied, encode(_Row(model=service.model.to_state())))
+            service = self._services[key]
+            for part, memory in service.memories():
+                kept = memory.take()
+                if kept.state is not None:
+                    snapshots[snapshot_row(key, part)] = self._snapshot(key, part, memory, kept.state)
+                points |= {point_row(key, part, slot): row for slot, row in kept.points.items()}
+                service.slots[part] = max(service.slots.get(part, 0), memory.n_points)
+        written = snapshots | points
+        rows = written | {name: None for name in self._deleted if name not in written}
         self._changed.clear()
+        self._deleted.clear()
         rows[HEAD] = pack(self.applied, encode(_Head(gone=self._gone, n_evicted=self.n_evicted)))
         return rows
 
+    def _snapshot(self, key: str, part: MemoryPart, memory: Memory[Any, Any], state: dict[str, Any]) -> bytes:
+        environment, service = split_service_key(key)
+        return write_snapshot(
+            ModelSnapshot(
+                app=self._around.app,
+                version=self._around.version,
+                part=part,
+                environment=environment,
+                service=service,
+                applied=memory.applied,
+                n=memory.n,
+                at_ms=memory.at_ms,
+                state=state,
+            )
+        )
+
     def take_rows(self, rows: Mapping[str, bytes]) -> None:
-        """Take stored rows over; those that the head row calls gone are left out."""
+        """Take stored rows over; those that the head row calls gone are left out. Models are made when they are needed."""
         if HEAD in rows:
             self.applied, body = unpack(rows[HEAD])
             head = _decoded(body, _Head, HEAD)
             self._gone, self.n_evicted = dict(head.gone), head.n_evicted
-        restored = []
-        for key, row in rows.items():
-            if key == HEAD:
-                continue
-            applied, body = unpack(row)
-            if applied > self._gone.get(key, -1):
-                restored.append((applied, key, self._model(key, body)))
-        for applied, key, model in sorted(restored, key=lambda one: one[:2]):
-            self._services[key] = _Service(model, applied)
-
-    def _model(self, key: str, body: bytes) -> ServiceModel:
-        state = _decoded(body, _Row, key).model
-        try:
-            return ServiceModel(self._params, state["size_ms"]).from_state(state)
-        except (ModelStateError, KeyError, TypeError, ValueError) as problem:
-            raise StateError(f"the detectors of {key} cannot be restored: {problem!r}") from problem
+        self._vouched = self.applied
+        app = self._around.app
+        services = {
+            key: _Service(
+                {part: one.without_gone(self._gone[key], app) if key in self._gone else one for part, one in stored.items()}
+            )
+            for key, stored in grouped(rows).items()
+        }
+        self._services = dict(sorted(services.items(), key=lambda one: (self._heard(one[1]), one[0])))
 
 
-def restore(params: DetectionParams, partition: int, rows: Mapping[str, bytes]) -> DetectionStage:
+def restore(
+    params: DetectionParams, partition: int, rows: Mapping[str, bytes], around: Surroundings | None = None
+) -> DetectionStage:
     """Return the stage of one partition, from its own rows.
 
     Raises
     ------
     StateError
-        If a row cannot be read.
+        If the head row cannot be read.
 
     """
-    stage = DetectionStage(params, partition)
+    stage = DetectionStage(params, partition, around or Surroundings())
     stage.take_rows(rows)
     return stage
 

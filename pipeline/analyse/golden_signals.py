@@ -66,6 +66,7 @@ def golden_signals(
         logs={} if value is None else value.logs,
         versions=versions,
         changes=[] if value is None else value.changes,
+        feedback=[] if value is None else value.feedback,
         histogram=overall,
     )
 

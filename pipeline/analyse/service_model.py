@@ -13,6 +13,7 @@ from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.detector_kit import DetectorKit, tuning_for
 from pipeline.analyse.features import latency_features, n_slower, slow_features
+from pipeline.analyse.restraint import FREE, Restraint
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.signals import Signals
 
@@ -43,22 +44,47 @@ class ServiceModel:
         self._alarms: dict[str, Alarm] = {}
         self.last_start_ms = -1
 
-    def judge(self, signals: Signals) -> list[Finding]:
+    def judge(self, signals: Signals, restraint: Restraint = FREE) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""
         self.last_start_ms = signals.window_start_ms
         features = self._features(signals)
         assessed = {name: self._detectors[name].assess(x) for name, x in features.items()}
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
-        opinions = self._confirmed(self._opinions(assessed))
+        opinions = restraint.applied(self._confirmed(self._opinions(assessed)))
         is_anomalous = any(opinion.is_anomalous for opinion in opinions.values())
-        is_normal = not is_anomalous and not any(alarm.is_open for alarm in self._alarms.values())
+        is_normal = not (restraint.is_frozen or is_anomalous or any(alarm.is_open for alarm in self._alarms.values()))
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
             self._detectors[name].take_one(x, assessed[name], is_normal=is_normal)
         for condition, opinion in opinions.items():
             self._follow(condition, opinion)
         return [self._finding(condition, opinions.get(condition)) for condition in self._conditions()]
+
+    def conditions(self) -> list[str]:
+        """Return the conditions that are judged."""
+        return self._conditions()
+
+    def open_conditions(self) -> set[str]:
+        """Return the conditions whose alarm is open, so that nothing is learned."""
+        return {condition for condition, alarm in self._alarms.items() if alarm.is_open}
+
+    def dismiss(self, condition: str) -> None:
+        """Take a condition's alarm back: a person says that nothing is wrong."""
+        self._forget_evidence(condition)
+        self._alarms.setdefault(condition, Alarm()).reset()
+
+    def accept(self, condition: str) -> None:
+        """Take what a condition shows now for the new normal: its detectors start again."""
+        for name in _detectors_of(condition):
+            self._detectors.renew(name)
+        self._alarms.setdefault(condition, Alarm()).reset()
+
+    def _forget_evidence(self, condition: str) -> None:
+        for name in _detectors_of(condition):
+            self._detectors[name].clear()
+        if condition == "latency":
+            self._spikes.clear()
 
     def _features(self, signals: Signals) -> dict[str, Features]:
         """Return what each detector sees; a silent window is shown to silence alone."""
@@ -138,16 +164,10 @@ class ServiceModel:
             quiet_least=params.quiet_windows,
             quiet_most=params.quiet_windows_max,
         )
-        names = _LATENCY if condition == "latency" else (condition,)
         if closed:
-            for name in names:
-                self._detectors[name].clear()
-            if condition == "latency":
-                self._spikes.clear()
+            self._forget_evidence(condition)
         elif alarm.n_open * self.size_ms >= params.max_alarm_s * 1000:
-            for name in names:
-                self._detectors.renew(name)
-            alarm.reset()
+            self.accept(condition)
 
     def _conditions(self) -> list[str]:
         return [name for name in self._detectors if name not in ("tail", "slow")]
@@ -217,6 +237,10 @@ class ServiceModel:
             self._spikes.from_state(state["spikes"])
             self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
         return self
+
+
+def _detectors_of(condition: str) -> tuple[str, ...]:
+    return _LATENCY if condition == "latency" else (condition,)
 
 
 _UNITS = {"latency": "ms", "traffic": "requests/s", "errors": "ratio", "saturation": "utilization", "silence": "windows"}

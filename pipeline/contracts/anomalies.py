@@ -76,6 +76,8 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """All findings about a service in one closed window; first publications only, empty windows included.
 
     ``retired`` says that the service's silence is over for good: by a change event, or after the stated time.
+    ``not_learned`` says why the detectors did not learn from the window: a type of change that is open, ``calendar``, or
+    ``alarm``; empty: they did.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -89,3 +91,4 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     findings: list[Finding] = []
     changes: list[ChangeNote] = []
     retired: bool = False
+    not_learned: str = ""

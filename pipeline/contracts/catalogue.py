@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.contracts import alerts, anomalies, dead_letters, partials, remediation, signals, telemetry
+from pipeline.contracts import alerts, anomalies, dead_letters, models, partials, remediation, signals, telemetry
 from pipeline.contracts import config as configs
 from pipeline.contracts.topics import LogicalName
 
@@ -91,8 +91,10 @@ TELEMETRY = Family(
     is_batchable=True,
 )
 CHANGE = Family(name="changes", title="A change to a service", version=1, record=telemetry.Change, is_batchable=True)
+FEEDBACK = Family(name="feedback", title="What a person says of alerts", version=1, record=telemetry.Feedback, is_batchable=True)
 BUNDLE = Family(name="partials", title="A bundle of partial sums", version=partials.SCHEMA, record=partials.Bundle)
 SIGNALS = Family(name="signals", title="Golden signals, late counts, notices", version=signals.SCHEMA, record=signals.SignalsRecord)
+MODEL = Family(name="models", title="A snapshot of a service's models", version=models.SCHEMA, record=models.ModelSnapshot)
 VERDICT = Family(name="anomalies", title="A verdict on a window", version=anomalies.SCHEMA, record=anomalies.Verdict)
 ALERT_EVENT = Family(name="alert-events", title="A step in an alert's life", version=alerts.SCHEMA, record=alerts.AlertEvent)
 ALERT = Family(name="alerts", title="An alert's current state", version=alerts.SCHEMA, record=alerts.Alert)
@@ -119,8 +121,10 @@ CONFIG = Family(name="config", title="An ingest configuration in use", version=c
 FAMILIES: tuple[Family, ...] = (
     TELEMETRY,
     CHANGE,
+    FEEDBACK,
     BUNDLE,
     SIGNALS,
+    MODEL,
     VERDICT,
     ALERT_EVENT,
     ALERT,
@@ -159,6 +163,15 @@ CATALOGUE: Mapping[LogicalName, Entry] = {
         written_by=("services", "people"),
         read_by=("ingest",),
     ),
+    "feedback": Entry(
+        title="Feedback",
+        description="What people say of a service's alerts: false positive, expected, new normal.",
+        family=FEEDBACK,
+        headers=REPLAYABLE,
+        is_keyed=False,
+        written_by=("people",),
+        read_by=("ingest",),
+    ),
     "partials": Entry(
         title="Partials",
         description="What a chunk of one telemetry partition adds to the windows of each service, cumulative within the chunk.",
@@ -174,6 +187,15 @@ CATALOGUE: Mapping[LogicalName, Entry] = {
         headers=NO_HEADERS,
         written_by=("analyse",),
         read_by=("analyse", "people"),
+    ),
+    "models": Entry(
+        title="Models",
+        description="What was learned of each service, as it was at its newest snapshot; MessagePack of the schema's object.",
+        family=MODEL,
+        headers=NO_HEADERS,
+        content_type=models.CONTENT_TYPE,
+        written_by=("analyse",),
+        read_by=("analyse",),
     ),
     "anomalies": Entry(
         title="Verdicts",

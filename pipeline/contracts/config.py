@@ -42,12 +42,17 @@ class IngestConfig:
     max_resources, max_versions
         Likewise of resources (gauges) and of versions.
     max_changes
-        Change notes kept per service and chunk and window; further changes are counted, their notes are not kept.
+        Change notes kept per service and chunk and window, and feedback likewise; further ones are counted, not kept.
 
     """
 
-    decoders: dict[str, Literal["native", "changes"]] = field(
-        default_factory=lambda: {"telemetry.metrics": "native", "telemetry.logs": "native", "tocsin.changes": "changes"}
+    decoders: dict[str, Literal["native", "changes", "feedback"]] = field(
+        default_factory=lambda: {
+            "telemetry.metrics": "native",
+            "telemetry.logs": "native",
+            "tocsin.changes": "changes",
+            "tocsin.feedback": "feedback",
+        }
     )
     chunk_records: AtLeastOne = 65_536
     chunk_ms: AtLeastOne = 30_000

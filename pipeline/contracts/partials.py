@@ -3,6 +3,7 @@
 The records of `tocsin.partials`. Partials merge in any order to the same numbers; see docs/adr/0001-window-protocol.md.
 """
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -54,11 +55,35 @@ class ChangeNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     note: str = ""
 
 
+class FeedbackVerdict(StrEnum):
+    """What a person says of an alert."""
+
+    FALSE_POSITIVE = "false_positive"
+    """Nothing was wrong: it takes more to be told of this again, for a while."""
+    EXPECTED = "expected"
+    """It is real, and known of: a sale, a test. Not learned; told by day, not by night, until it is over."""
+    NEW_NORMAL = "new_normal"
+    """It stays like this: learn it anew."""
+
+
+class FeedbackNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What a person said of a service's alerts, as it travels with the window in which it was published.
+
+    ``condition`` is whose alert it was; empty: of every condition that is in alarm.
+    """
+
+    verdict: FeedbackVerdict
+    time_ms: int
+    condition: str = ""
+    by: str = ""
+    note: str = ""
+
+
 class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a chunk holds so far for one service and window ``[start_ms, start_ms + size_ms)``.
 
     ``operations`` has ``""`` for what names none. ``versions`` counts readings by the service's version.
-    ``readings`` counts every reading: requests, summaries, gauges, logs, changes.
+    ``readings`` counts every reading: requests, summaries, gauges, logs, changes, feedback.
     """
 
     environment: str
@@ -71,6 +96,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     logs: dict[str, Count] = {}
     versions: dict[str, Count] = {}
     changes: list[ChangeNote] = []
+    feedback: list[FeedbackNote] = []
 
 
 class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -142,6 +168,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
     logs: dict[str, int] = {}
     versions: dict[str, int] = {}
     changes: list[ChangeNote] = []
+    feedback: list[FeedbackNote] = []
     for part in parts:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
@@ -155,6 +182,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         for version, n in part.versions.items():
             versions[version] = versions.get(version, 0) + n
         changes.extend(part.changes)
+        feedback.extend(part.feedback)
     return Partial(
         environment=first.environment,
         service=first.service,
@@ -166,6 +194,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         logs=logs,
         versions=versions,
         changes=sorted(changes, key=lambda change: (change.time_ms, change.type, change.version, change.by, change.note)),
+        feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
     )
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from pipeline.contracts.histogram import Histogram
+from pipeline.contracts.partials import FeedbackVerdict
 
 
 class Origin(msgspec.Struct, kw_only=True, frozen=True):
@@ -73,7 +74,19 @@ class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):
     note: str = ""
 
 
-Reading = RequestReading | SummaryReading | GaugeReading | LogReading | ChangeReading
+class FeedbackReading(msgspec.Struct, kw_only=True, frozen=True):
+    """What a person said of a service's alerts; belongs to the window in which its record was published."""
+
+    origin: Origin
+    time_ms: int
+    published_ms: int
+    verdict: FeedbackVerdict
+    condition: str = ""
+    by: str = ""
+    note: str = ""
+
+
+Reading = RequestReading | SummaryReading | GaugeReading | LogReading | ChangeReading | FeedbackReading
 
 
 class RejectReason(StrEnum):

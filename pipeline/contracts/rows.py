@@ -5,6 +5,8 @@ import struct
 from pipeline.errors import StateError
 
 _APPLIED = struct.Struct(">q")
+SNAPSHOTS = "models\t"
+"""Begins the names of rows that are kept on ``tocsin.models``, under the rest of the name, and written before all others."""
 HEAD = "head"
 """Name of a partition's own row: written last at a checkpoint, it vouches for the others."""
 

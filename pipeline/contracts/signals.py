@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pipeline.contracts.histogram import Histogram
-from pipeline.contracts.partials import ChangeNote
+from pipeline.contracts.partials import ChangeNote, FeedbackNote
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
@@ -105,6 +105,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
     logs: dict[str, Count] = {}
     versions: dict[str, Count] = {}
     changes: list[ChangeNote] = []
+    feedback: list[FeedbackNote] = []
     histogram: Histogram | None = None
 
     @property
@@ -114,8 +115,8 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
 
     @property
     def is_silent(self) -> bool:
-        """Nothing at all was heard of the service in this window."""
-        return self.completeness.readings == 0
+        """Nothing was heard of the service itself in this window; what people said of it is not its own word."""
+        return self.completeness.readings <= len(self.changes) + len(self.feedback)
 
 
 class LateCount(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind", tag="late"):

@@ -109,4 +109,13 @@ class Change(Common, kw_only=True, frozen=True, omit_defaults=True, tag_field="k
     note: str = ""
 
 
+class Feedback(Common, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind", tag="feedback"):
+    """What a person says of a service's alerts, on ``tocsin.feedback``; without a ``condition``, of all that are in alarm."""
+
+    verdict: Literal["false_positive", "expected", "new_normal"]
+    condition: str = ""
+    by: str = ""
+    note: str = ""
+
+
 Telemetry = Request | Summary | Gauge | Log | Change

@@ -13,8 +13,10 @@ LogicalName = Literal[
     "telemetry.metrics",
     "telemetry.logs",
     "changes",
+    "feedback",
     "partials",
     "signals",
+    "models",
     "anomalies",
     "alert-events",
     "alerts",
@@ -60,9 +62,9 @@ class TopicSpec:
         Largest record batch, bytes, headers included.
     timestamp_type
         ``create``: the producer's (replays need it); ``append``: the broker's clock (live telemetry of many hosts).
-    segment_ms, min_cleanable_dirty_ratio, delete_retention_ms
+    segment_ms, min_cleanable_dirty_ratio, delete_retention_ms, min_compaction_lag_ms
         Of compacted topics: how soon a segment is closed (ms), how much of the log may be stale before it is compacted
-        (share, in ``[0, 1]``), how long tombstones stay (ms). ``None``: the broker's default.
+        (share, in ``[0, 1]``), how long tombstones stay (ms), how long every record stays (ms). ``None``: the broker's default.
 
     """
 
@@ -79,6 +81,7 @@ class TopicSpec:
     segment_ms: Positive | None = None
     min_cleanable_dirty_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
     delete_retention_ms: Annotated[int, Field(ge=0)] | None = None
+    min_compaction_lag_ms: Annotated[int, Field(ge=0)] | None = None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -87,6 +90,7 @@ class TopicSpec:
             "segment.ms": self.segment_ms,
             "min.cleanable.dirty.ratio": self.min_cleanable_dirty_ratio,
             "delete.retention.ms": self.delete_retention_ms,
+            "min.compaction.lag.ms": self.min_compaction_lag_ms,
         }
         return {
             "cleanup.policy": self.cleanup,

@@ -9,8 +9,16 @@ from typing import Protocol
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
-from pipeline.contracts.partials import OTHER, ChangeNote, GaugePartial, OperationPartial, Partial, Quantile
-from pipeline.contracts.readings import ChangeReading, GaugeReading, LogReading, Reading, RequestReading, SummaryReading
+from pipeline.contracts.partials import OTHER, ChangeNote, FeedbackNote, GaugePartial, OperationPartial, Partial, Quantile
+from pipeline.contracts.readings import (
+    ChangeReading,
+    FeedbackReading,
+    GaugeReading,
+    LogReading,
+    Reading,
+    RequestReading,
+    SummaryReading,
+)
 from pipeline.contracts.window_times import BASE_SIZE_MS, size_for_interval, window_start
 
 PartialKey = tuple[str, int, int]
@@ -47,6 +55,8 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
                 _add_request(_operation(partial, origin.operation, config), reading.is_error, reading.duration_ms)
         case ChangeReading():
             _add_change(partial, reading, config)
+        case FeedbackReading():
+            _add_feedback(partial, reading, config)
     return key
 
 
@@ -54,14 +64,14 @@ def _place(reading: Reading) -> tuple[int, int]:
     """Return the time (ms) whose window a reading belongs to, and that window's size (ms).
 
     A summary belongs whole to the window that holds its last millisecond; a gauge counts as measured at the end of
-    its interval, likewise; a change belongs where it was published.
+    its interval, likewise; a change, and feedback, belongs where it was published.
     """
     match reading:
         case SummaryReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms)
         case GaugeReading():
             return reading.time_ms - 1, BASE_SIZE_MS
-        case ChangeReading():
+        case ChangeReading() | FeedbackReading():
             return reading.published_ms, BASE_SIZE_MS
         case _:
             return reading.time_ms, BASE_SIZE_MS
@@ -140,4 +150,11 @@ def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -
                 by=change.by,
                 note=change.note,
             )
+        )
+
+
+def _add_feedback(partial: Partial, said: FeedbackReading, config: IngestConfig) -> None:
+    if len(partial.feedback) < config.max_changes:
+        partial.feedback.append(
+            FeedbackNote(verdict=said.verdict, time_ms=said.time_ms, condition=said.condition, by=said.by, note=said.note)
         )

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, Rejection, RejectReason
 from pipeline.contracts.records import InRecord
-from pipeline.ingest.decoders.native import decode_changes, decode_native
+from pipeline.ingest.decoders.native import decode_changes, decode_feedback, decode_native
 
 Decoder = Callable[[IngestConfig, InRecord], Decoded]
 """Reads a message whose value is there, not blank, and not oversize."""
 
-DECODERS: Mapping[str, Decoder] = {"native": decode_native, "changes": decode_changes}
+DECODERS: Mapping[str, Decoder] = {"native": decode_native, "changes": decode_changes, "feedback": decode_feedback}
 """By the names that ``IngestConfig.decoders`` may use."""
 
 

@@ -6,8 +6,10 @@ Of a key that occurs twice the last counts; fields that are not named here are i
 import math
 
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.partials import FeedbackVerdict
 from pipeline.contracts.readings import (
     ChangeReading,
+    FeedbackReading,
     GaugeReading,
     LogReading,
     RejectReason,
@@ -46,6 +48,7 @@ _WORDS_BY_SEVERITY = {
     "error": ("error", "error2", "error3", "error4", "err", "severe"),
     "fatal": ("fatal", "fatal2", "fatal3", "fatal4", "critical", "crit", "alert", "emergency", "emerg", "panic"),
 }
+_VERDICTS = tuple(verdict.value for verdict in FeedbackVerdict)
 _SEVERITIES = tuple(_WORDS_BY_SEVERITY)
 """In OpenTelemetry's order: four numbers each, from 1."""
 _SEVERITY_BY_WORD = {word: severity for severity, words in _WORDS_BY_SEVERITY.items() for word in words}
@@ -175,9 +178,7 @@ def read_change(config: IngestConfig, published_ms: int, fields: Fields) -> Chan
 
     """
     get = fields.get
-    if published_ms < config.earliest_time_ms:
-        rule = f"must come in a record whose Kafka timestamp is not before {rfc3339(config.earliest_time_ms)}"
-        raise refused(RejectReason.ABSURD_TIME, "time", rule, published_ms)
+    _check_publication(config, published_ms)
     about = origin(fields, config.max_text_length)
     latest_ms = published_ms + CHANGE_AHEAD_MS
     time_ms = event_time(config, get("time"), "time", latest_ms)
@@ -194,6 +195,39 @@ def read_change(config: IngestConfig, published_ms: int, fields: Fields) -> Chan
         by=optional_text(get("by"), "by", config.max_text_length),
         note=prose(get("note"), "note", MAX_NOTE_LENGTH),
     )
+
+
+def read_feedback(config: IngestConfig, published_ms: int, fields: Fields) -> FeedbackReading:
+    """Return what a person says of a service's alerts.
+
+    Raises
+    ------
+    FieldRefused
+        If a field breaks its rule, or its record's own timestamp is absurd: that decides its window.
+
+    """
+    get = fields.get
+    _check_publication(config, published_ms)
+    about = origin(fields, config.max_text_length)
+    verdict = name(get("verdict"), "verdict", config.max_text_length)
+    if verdict not in _VERDICTS:
+        raise refused(RejectReason.INVALID_TEXT, "verdict", f"must be one of {', '.join(_VERDICTS)}", verdict)
+    return FeedbackReading(
+        origin=about,
+        time_ms=_time(config, published_ms, fields),
+        published_ms=published_ms,
+        verdict=FeedbackVerdict(verdict),
+        condition=optional_text(get("condition"), "condition", config.max_text_length),
+        by=optional_text(get("by"), "by", config.max_text_length),
+        note=prose(get("note"), "note", MAX_NOTE_LENGTH),
+    )
+
+
+def _check_publication(config: IngestConfig, published_ms: int) -> None:
+    """Refuse a record whose own timestamp, which decides its window, is absurd."""
+    if published_ms < config.earliest_time_ms:
+        rule = f"must come in a record whose Kafka timestamp is not before {rfc3339(config.earliest_time_ms)}"
+        raise refused(RejectReason.ABSURD_TIME, "time", rule, published_ms)
 
 
 def _time(config: IngestConfig, published_ms: int, fields: Fields) -> int:

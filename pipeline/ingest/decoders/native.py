@@ -1,13 +1,14 @@
 """Tocsin's own JSON format: each record of a message becomes a reading or a rejection, whatever the others are."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.json_message import is_array, json_records
-from pipeline.ingest.decoders.kinds import read_change, read_gauge, read_log, read_request, read_summary
+from pipeline.ingest.decoders.kinds import read_change, read_feedback, read_gauge, read_log, read_request, read_summary
 from pipeline.ingest.validation import Fields, missing, refused, shown
 
 KindReader = Callable[[IngestConfig, int, Fields], Reading]
@@ -29,7 +30,12 @@ def decode_native(config: IngestConfig, record: InRecord) -> Decoded:
 
 def decode_changes(config: IngestConfig, record: InRecord) -> Decoded:
     """Return what a message on the topic of changes holds: changes, whether or not they say that they are."""
-    return _decode(config, record, _read_change_only)
+    return _decode(config, record, partial(_read_only, "change", read_change))
+
+
+def decode_feedback(config: IngestConfig, record: InRecord) -> Decoded:
+    """Return what a message on the topic of feedback holds: feedback, whether or not it says that it is."""
+    return _decode(config, record, partial(_read_only, "feedback", read_feedback))
 
 
 def _decode(config: IngestConfig, record: InRecord, read: KindReader) -> Decoded:
@@ -66,11 +72,11 @@ def _read_by_kind(config: IngestConfig, published_ms: int, fields: Fields) -> Re
     return reader(config, published_ms, fields)
 
 
-def _read_change_only(config: IngestConfig, published_ms: int, fields: Fields) -> Reading:
-    kind = fields.get("kind")
-    if kind is not None and kind != "change":
-        raise _kind_refused(kind, "change")
-    return read_change(config, published_ms, fields)
+def _read_only(kind: str, read: KindReader, config: IngestConfig, published_ms: int, fields: Fields) -> Reading:
+    given = fields.get("kind")
+    if given is not None and given != kind:
+        raise _kind_refused(given, kind)
+    return read(config, published_ms, fields)
 
 
 def _kind_refused(kind: object, known: str) -> FieldRefused:

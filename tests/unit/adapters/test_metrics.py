@@ -33,6 +33,8 @@ EVERYTHING: list[Callable[[Telemetry], None]] = [
     lambda t: t.watermark(3, 9_000, 13_000),
     lambda t: t.windows(3, n_open=7, n_services=20),
     lambda t: t.state("windows", 3, n_rows=40, n_bytes=9_000),
+    lambda t: t.models_cold(3, 1),
+    lambda t: t.alarm_mark(3, "latency", "opened", 2),
     lambda t: t.alert_event(Transition.FIRED, Severity.PAGE),
     lambda t: t.remediation_requested(Action.RESTART, dry_run=True),
     lambda t: t.remediation_result(ResultStatus.SUCCEEDED),
