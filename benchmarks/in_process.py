@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.backtest.chain import Chain, Fired
+from pipeline.backtest.chain import Chain
+from pipeline.backtest.fired import Fired
 
 __all__ = ["Chain", "Fired", "message"]
 

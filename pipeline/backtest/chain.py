@@ -1,13 +1,14 @@
 """The live stages without Kafka, at full speed: telemetry in, everything that a worker would publish out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.act import alerts
-from pipeline.analyse import detection, lifecycle, windows
+from pipeline.analyse import lifecycle, windows
 from pipeline.analyse.detection import DetectionStage
-from pipeline.contracts.alerts import AlertEvent, Transition
-from pipeline.contracts.anomalies import Severity
+from pipeline.backtest.fired import Fired, News
+from pipeline.backtest.memories import warm_stage
+from pipeline.contracts.alerts import AlertEvent
 from pipeline.contracts.codec import decode
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import InRecord, OutRecord
@@ -19,24 +20,6 @@ FILES = "files"
 """Topic that recorded files are read as; its format is Tocsin's own."""
 Source = tuple[str, int]
 """A telemetry topic and a partition of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fired:
-    """One moment at which people are told: an alert fires, or a firing ticket becomes a page.
-
-    ``at_ms`` is the end of the window that caused it, ``since_ms`` the start of the first bad one.
-    """
-
-    environment: str
-    service: str
-    condition: str
-    severity: Severity
-    at_ms: int
-    since_ms: int
-    alert_id: str
-    is_escalation: bool
-    sentence: str
 
 
 class Chain:
@@ -76,7 +59,7 @@ class Chain:
         for topic, _ in self._inputs:
             self._partitions[topic] = self._partitions.get(topic, 0) + 1
         self._only = next(iter(self._inputs))
-        self._severity: dict[str, Severity] = {}
+        self._news = News()
         self._ticked_ms = 0
         self._began_ms: int | None = None
         self.n_rejected = 0
@@ -146,7 +129,7 @@ class Chain:
             if self._on_output is not None:
                 self._on_output(output)
             if output.topic == "alert-events" and output.value is not None:
-                fired += self._told(decode(output.value, AlertEvent))
+                fired += self._news.told(decode(output.value, AlertEvent))
             self.n_rejected += output.topic == "dead-letters"
             stage = self._stages.get(output.topic)
             if stage is None:
@@ -162,27 +145,6 @@ class Chain:
             )
             fired += self._route(stage.step(record, self.now_ms))
         return fired
-
-    def _told(self, event: AlertEvent) -> Iterator[Fired]:
-        """Yield an alert that fires, and one that becomes a page while it is firing."""
-        before = self._severity.get(event.alert_id)
-        if event.transition is Transition.FIRED or (
-            event.transition is Transition.STILL_FIRING and before is Severity.TICKET and event.severity is Severity.PAGE
-        ):
-            yield Fired(
-                environment=event.environment,
-                service=event.service,
-                condition=event.condition,
-                severity=event.severity,
-                at_ms=event.at_ms,
-                since_ms=event.since_ms,
-                alert_id=event.alert_id,
-                is_escalation=event.transition is not Transition.FIRED,
-                sentence=event.sentence,
-            )
-            self._severity[event.alert_id] = event.severity
-        elif event.transition is Transition.RESOLVED:
-            self._severity.pop(event.alert_id, None)
 
 
 @dataclass(slots=True)
@@ -206,7 +168,7 @@ def learning_stages(settings: Settings, detectors: DetectionStage | None = None)
     """Return the stages up to the detectors: they learn, and nobody is told."""
     return {
         "partials": windows.restore(settings.windows, settings.directory, 0, {}),
-        "signals": detectors or detection.restore(settings.detection, 0, {}),
+        "signals": detectors or warm_stage(settings, ()),
     }
 
 

@@ -7,7 +7,8 @@ from typing import IO
 
 import msgspec
 
-from pipeline.backtest.chain import FILES, Chain, Fired, Source
+from pipeline.backtest.chain import FILES, Chain, Source
+from pipeline.backtest.fired import Fired
 from pipeline.errors import UsageError
 from pipeline.simulation.messages import Message
 from pipeline.simulation.replay import messages
@@ -64,7 +65,7 @@ def of_partitions(partitions: Iterable[tuple[Source, IO[bytes]]]) -> Iterator[Fe
 
 
 def run(chain: Chain, history: Iterable[Fed]) -> Iterator[tuple[Fed, list[Fired]]]:
-    """Yield each message of a history with what people were told when it was taken in; the rest with the last one.
+    """Yield each message of a history with what people were told when it was taken in; the last windows stay open.
 
     Raises
     ------
@@ -72,16 +73,12 @@ def run(chain: Chain, history: Iterable[Fed]) -> Iterator[tuple[Fed, list[Fired]
         If the history is empty.
 
     """
-    last: Fed | None = None
-    told: list[Fired] = []
+    is_empty = True
     for fed in history:
-        if last is not None:
-            yield last, told
-        told = chain.feed(fed.value, fed.timestamp_ms, fed.source)
-        last = fed
-    if last is None:
+        is_empty = False
+        yield fed, chain.feed(fed.value, fed.timestamp_ms, fed.source)
+    if is_empty:
         raise UsageError("the history holds no telemetry of the time asked for")
-    yield last, told + chain.drain()
 
 
 def spool(file: IO[bytes], timestamp_ms: int, value: bytes | None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median, quantiles
 
-from pipeline.backtest.chain import Fired
+from pipeline.backtest.fired import Fired
 from pipeline.backtest.labels import Label, Labels
 
 OWN_MS = 120_000

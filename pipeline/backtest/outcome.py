@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.backtest.chain import Fired
+from pipeline.backtest.fired import Fired
 from pipeline.backtest.labels import Label, Labels
 from pipeline.backtest.marks import Judged, Marks, Worth, mark, share
 from pipeline.backtest.record import Life, Record

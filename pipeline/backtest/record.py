@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipeline.backtest.chain import Fired
+from pipeline.backtest.fired import Fired
 from pipeline.backtest.series import SeriesLog
 from pipeline.contracts.alerts import AlertEvent, Transition
 from pipeline.contracts.anomalies import Severity, Verdict

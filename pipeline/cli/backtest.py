@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -28,12 +29,14 @@ from pipeline.cli.history import (
 from pipeline.cli.options import AsJson, Broker, ConfigDir, settings_of
 from pipeline.cli.output import say_json, show, tell
 from pipeline.cli.replay import Format
+from pipeline.cli.train import loaded
 from pipeline.cli.wording import amount, duration, moment, safe
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.backtest.outcome import Outcome
     from pipeline.backtest.series import SeriesLog
+    from pipeline.contracts.models import ModelSnapshot
     from pipeline.settings import Settings
 
 
@@ -46,6 +49,9 @@ def backtest(
     to: ToTime = None,
     from_offset: FromOffset = None,
     to_offset: ToOffset = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", metavar="FILE", help="Start warm, from what `tocsin train --out` wrote.")
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", metavar="FILE", help="Known problems, JSON or CSV: service, start, end.")
     ] = None,
@@ -79,7 +85,7 @@ def backtest(
     with contextlib.ExitStack() as stack:
         page = None if report is None else stack.enter_context(report.open("w", encoding="utf-8"))
         spool = None if report is None else stack.enter_context(tempfile.TemporaryFile())
-        outcome, log = _run(settings, wanted, known, spool)
+        outcome, log = _run(settings, wanted, known, spool, {} if models is None else loaded(models))
         if alerts is not None:
             _write_alerts(alerts, outcome)
         if page is not None and log is not None:
@@ -108,10 +114,13 @@ class _Known:
         return replace(labels, scored_from_ms=self.scored_from_ms)
 
 
-def _run(settings: "Settings", wanted: Range, known: _Known, spool: IO[bytes] | None) -> "tuple[Outcome, SeriesLog | None]":
+def _run(
+    settings: "Settings", wanted: Range, known: _Known, spool: IO[bytes] | None, snapshots: "Mapping[str, ModelSnapshot]"
+) -> "tuple[Outcome, SeriesLog | None]":
     """Return the outcome, and its findings where somebody wants plots."""
-    from pipeline.backtest.chain import Chain  # noqa: PLC0415 - what --help need not wait for
+    from pipeline.backtest.chain import Chain, every_stage  # noqa: PLC0415 - what --help need not wait for
     from pipeline.backtest.histories import run  # noqa: PLC0415
+    from pipeline.backtest.memories import cold_starts, warm_stage  # noqa: PLC0415
     from pipeline.backtest.outcome import judged  # noqa: PLC0415
     from pipeline.backtest.record import Record  # noqa: PLC0415
     from pipeline.backtest.series import SeriesLog  # noqa: PLC0415
@@ -121,14 +130,18 @@ def _run(settings: "Settings", wanted: Range, known: _Known, spool: IO[bytes] | 
         labels = known.over(history.labels)
         log = None if spool is None else SeriesLog(spool)
         record = Record(scored_from_ms=known.scored_from_ms if labels is None else labels.scored_from_ms, series=log)
-        chain = Chain(settings, record.heard, sources=history.sources)
+        detectors = warm_stage(settings, snapshots.values())
+        chain = Chain(settings, record.heard, stages=every_stage(settings, detectors), sources=history.sources)
         progress = Progress(history.n_bytes)
         for fed, fired in run(chain, history.fed):
             record.fired += fired
             progress.passed(fed)
+        record.fired += chain.drain()
         progress.done()
     if not record.services:
         raise UsageError(f"no window of any service came out of {wanted.in_words()}: {chain.n_rejected} messages were refused")
+    for remark in cold_starts(detectors, snapshots.values(), record):
+        tell(remark)
     if chain.n_rejected:
         tell(f"{chain.n_rejected:,} messages held something that was refused; `tocsin replay` and `tocsin dead-letters` show what")
     return judged(record, labels, source=wanted.in_words(), version=VERSION, config=settings.ingest.hash[:8]), log

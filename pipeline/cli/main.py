@@ -16,6 +16,7 @@ from pipeline.cli.output import tell
 from pipeline.cli.replay import replay
 from pipeline.cli.simulate import simulate
 from pipeline.cli.tail import tail
+from pipeline.cli.train import train
 from pipeline.cli.up import up
 from pipeline.cli.version import version
 from pipeline.cli.worker import worker
@@ -64,6 +65,13 @@ app.command(
         "tocsin backtest --topic telemetry.metrics --from 2026-01-05T00:00:00Z --json",
     ),
 )(backtest)
+app.command(
+    epilog=examples(
+        "tocsin train --topic telemetry.metrics",
+        "tocsin train telemetry.ndjson --out models.ndjson",
+        "tocsin train --load models.ndjson --broker kafka:9092",
+    ),
+)(train)
 app.command(name="check-config", epilog=examples("tocsin check-config --config /etc/tocsin"))(check_config)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schemas.app, name="schemas")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.shop import load_module
-from pipeline.backtest.chain import Fired
+from pipeline.backtest.fired import Fired
 from pipeline.backtest.labels import Label, Labels
 from pipeline.backtest.marks import Worth, mark
 from pipeline.contracts.anomalies import Severity

@@ -19,6 +19,7 @@ COMMANDS = [
     ["tail"],
     ["explain"],
     ["backtest"],
+    ["train"],
     ["check-config"],
     ["dead-letters", "list"],
     ["dead-letters", "show"],
@@ -71,6 +72,10 @@ def test_version_is_readable_and_json(capsys: Captured) -> None:
         (["backtest", "/nowhere", "--score-from", "soon"], "--score-from is RFC 3339"),
         (["backtest", "/nowhere", "--labels", "/nowhere.json"], "/nowhere.json: no such file"),
         (["backtest", "--topic", "signals"], "is no telemetry topic of this configuration"),
+        (["backtest", "/nowhere", "--models", "/nowhere.models"], "/nowhere.models: no such file"),
+        (["train"], "name a file or folder, or --topic"),
+        (["train", "x.ndjson", "--load", "models.ndjson"], "neither a history nor --out"),
+        (["train", "--load", "/nowhere"], "/nowhere: no such file"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_would_do(arguments: list[str], why: str, capsys: Captured) -> None:

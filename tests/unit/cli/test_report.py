@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline.backtest.chain import Fired
+from pipeline.backtest.fired import Fired
 from pipeline.backtest.labels import Label, Labels
 from pipeline.backtest.outcome import Outcome, judged
 from pipeline.backtest.record import Life, Record, Watched
