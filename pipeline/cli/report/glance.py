@@ -63,7 +63,7 @@ class _Lane:
         for label in self._outcome.labels_by_service[key]:
             anchor = self._layout.anchors.get((key, label))
             if anchor is not None:
-                parts.append(self._hit(anchor, label.start_ms, label.end_ms, f"{label.name} {label.kind}"))
+                parts.append(self._hit(anchor, label.start_ms, label.end_ms))
         for alert_id, life in self._outcome.lives_by_service.get(key, ())[: max(0, n_alerts)]:
             parts.append(self._alert(alert_id, life))
         return "".join(parts)
@@ -75,12 +75,11 @@ class _Lane:
         title = element("title", text(told))
         return element("rect", title, class_=mark.value, x=x, y=self._y + inset, width=width, height=LANE - 2 * inset)
 
-    def _hit(self, anchor: str, start_ms: int, end_ms: int, told: str) -> str:
+    def _hit(self, anchor: str, start_ms: int, end_ms: int) -> str:
         """Return an invisible field over a label that leads to its close-up."""
         x = self._times.at(start_ms)
         width = max(self._times.at(end_ms) - x, 6.0)
-        field = element("rect", element("title", text(told)), class_="hit", x=x, y=self._y, width=width, height=LANE)
-        return element("a", field, href=f"#{anchor}")
+        return element("a", element("rect", class_="hit", x=x, y=self._y, width=width, height=LANE), href=f"#{anchor}")
 
     def _alert(self, alert_id: str, life: Life) -> str:
         event = alert_event(self._outcome, alert_id, life)

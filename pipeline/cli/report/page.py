@@ -14,7 +14,7 @@ from pipeline.cli.report.layout import Layout, ShownEpisode, ShownService, event
 from pipeline.cli.report.markup import element, name, text
 from pipeline.cli.report.plots import Frame, plot
 from pipeline.cli.report.tables import alert_rows, by_condition, by_kind, cards, label_rows, legend
-from pipeline.cli.wording import duration, moment, safe
+from pipeline.cli.wording import counted, duration, moment, safe
 
 OVERVIEW = Frame(width=1000.0, height=150.0)
 CLOSE = Frame(width=520.0, height=168.0)
@@ -141,7 +141,7 @@ class _Services:
         whole = "".join(self._overview(series) for series in service.series)
         alerts = sum(len(one.episode.lives) for one in service.episodes)
         labels = len(self.outcome.labels_by_service[key])
-        sub = f"{alerts} alerts" + (f", {labels} labels" if self.outcome.marks is not None else "")
+        sub = counted(alerts, "alert") + (f", {counted(labels, 'label')}" if self.outcome.marks is not None else "")
         return (
             f'<section class="service" id="{service.anchor}"><h2>{name(key)} <small>{sub}</small></h2>'
             + (f'<div class="episodes">{close}</div>' if close else "")
