@@ -11,6 +11,7 @@ import pytest
 from benchmarks.own_config import write_config
 from pipeline.adapters.brokers import LocalBroker
 from pipeline.cli.main import run
+from tests.scenarios.running import Sent, running
 
 START_S = 1_767_571_200
 
@@ -53,3 +54,32 @@ async def test_a_topic_gives_what_the_file_gives(config: Path, tmp_path: Path, c
     assert first_half["end_ms"] == (START_S + 1500) * 1000
     assert first_half["alerts"] == 0
     assert tail["start_ms"] > from_file["start_ms"]
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_that_starts_after_a_training_is_warm(
+    broker: LocalBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, models = tmp_path / "shop.ndjson", tmp_path / "models.ndjson"
+    await call(capsys, "simulate", "--as-fast-as-possible", "--duration", 3000, "--start", START_S, "--out", shop)
+    learned = await call(capsys, "train", shop, "--to", START_S + 2400, "--out", models)
+    async with running(broker, tmp_path / "own", is_started=False) as tocsin:
+        own = ("--config", tocsin.folder / "config")
+        assert await call(capsys, "train", "--load", models, *own) == {"snapshots": learned["snapshots"], "kept": 0}
+        await tocsin.start()
+        lines = [line for line in shop.read_bytes().splitlines() if json.loads(line)["time"] >= (START_S + 2400) * 1000]
+        sent: list[Sent] = [("telemetry.metrics", None, line, int(json.loads(line)["time"]), ()) for line in lines]
+        await tocsin.send(sent)
+        last_ms = (START_S + 2900) * 1000
+        read = await tocsin.until(
+            "anomalies", lambda one: json.loads(one.record.value or b"")["window_end_ms"] >= last_ms, "the last verdicts"
+        )
+        again = await call(capsys, "train", "--load", models, *own)
+
+    first = min((json.loads(one.record.value or b"") for one in read), key=lambda verdict: verdict["window_end_ms"])
+    traffic = next(finding for finding in first["findings"] if finding["condition"] == "traffic")
+    assert first["window_start_ms"] >= (START_S + 2380) * 1000
+    assert traffic["n_seen"] > 200
+    assert traffic["judgement"] != "not_ready"
+    assert again["kept"] > 0
+    assert again["snapshots"] + again["kept"] == learned["snapshots"]
