@@ -8,6 +8,8 @@ Every verdict must be that of the uninterrupted run, each number within 1e-9.
 """
 
 import argparse
+import asyncio
+import dataclasses
 import json
 import math
 import random
@@ -32,7 +34,8 @@ from pipeline.settings import load_settings
 TOLERANCE = 1e-9
 START_MS = 1_767_571_200_000
 SIZE_MS = 10_000
-ROLLUP_MS = 300_000
+ROLLUP_MS = 60_000
+"""More often than live, so that the novelty detectors are ready in a run of a few hours."""
 CRASHES = 6
 """In each run."""
 
@@ -40,7 +43,8 @@ CRASHES = 6
 class Shop:
     """Signals of a few services on one partition: a day's rhythm, trouble now and then, changes, feedback."""
 
-    def __init__(self, seed: int, n_services: int, n_windows: int) -> None:
+    def __init__(self, seed: int, n_services: int, n_windows: int, rollup_ms: int = ROLLUP_MS) -> None:
+        self._rollup_ms = rollup_ms
         self._draw = random.Random(seed)
         self._services = [f"service-{i}" for i in range(n_services)]
         self._n_windows = n_windows
@@ -61,8 +65,8 @@ class Shop:
             note = ChangeNote(type="deployment", time_ms=signals.window_start_ms)
             late = self._draw.random() < 0.3
             yield msgspec.structs.replace(signals, revision=2, changes=[note] if late else signals.changes)
-        if (window + 1) * SIZE_MS % ROLLUP_MS == 0:
-            start_ms = signals.window_end_ms - ROLLUP_MS
+        if (window + 1) * SIZE_MS % self._rollup_ms == 0:
+            start_ms = signals.window_end_ms - self._rollup_ms
             yield msgspec.structs.replace(signals, id=f"{service}{window}r", window_start_ms=start_ms, rollup=True)
 
     def _signals(self, service: str, number: int, window: int) -> Signals:
@@ -198,7 +202,13 @@ def _difference(one: Any, other: Any) -> float:
 def one_run(seed: int, n_services: int, n_windows: int) -> dict[str, Any]:
     """Return what one seed shows."""
     settings = load_settings()
-    around = Surroundings(learning=settings.learning, memory=settings.memory, app="tocsin", version="bench")
+    around = Surroundings(
+        learning=settings.learning,
+        memory=dataclasses.replace(settings.memory, novelty_snapshot_s=3600),
+        novelty=dataclasses.replace(settings.novelty, mode="alert"),
+        app="tocsin",
+        version="bench",
+    )
     records = list(Shop(seed, n_services, n_windows).records())
     draw = random.Random(seed)
     whole = Run(settings.detection, around, set(), draw)
@@ -226,15 +236,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--services", type=int, default=4)
     parser.add_argument("--hours", type=float, default=4)
+    parser.add_argument("--broker", choices=("none", "kafka", "embedded"), default="none")
     args = parser.parse_args()
-    console = Console(stderr=True)
-    began, results = time.monotonic(), []
-    for i in range(args.runs):
-        results.append(one_run(args.seed + i, args.services, round(args.hours * 3600_000 / SIZE_MS)))
-        console.print(f"{i + 1} of {args.runs}: {results[-1]}")
+    began, n_windows = time.monotonic(), round(args.hours * 3600_000 / SIZE_MS)
+    seeds = range(args.seed, args.seed + args.runs)
+    if args.broker == "none":
+        results = [_told(one_run(seed, args.services, n_windows)) for seed in seeds]
+    else:
+        results = asyncio.run(_with_broker(args.broker, seeds, args.services, n_windows))
     _show(results, time.monotonic() - began)
     n_equal = sum(result["worst"] <= TOLERANCE and not result["cold"] for result in results)
     print(json.dumps({"bench": "restore", "runs": len(results), "equal": n_equal == len(results)}))
+
+
+async def _with_broker(name: str, seeds: range, n_services: int, n_windows: int) -> list[dict[str, Any]]:
+    from benchmarks.restore_broker import one_run as run  # noqa: PLC0415 - it imports this module
+    from pipeline.adapters.brokers.embedded import EmbeddedBroker  # noqa: PLC0415 - not needed without a broker
+    from pipeline.adapters.brokers.kafka import KafkaBroker  # noqa: PLC0415
+
+    broker = (KafkaBroker if name == "kafka" else EmbeddedBroker)()
+    with broker:
+        return [_told(await run(seed, broker, n_services, n_windows)) for seed in seeds]
+
+
+def _told(result: dict[str, Any]) -> dict[str, Any]:
+    Console(stderr=True).print({name: value for name, value in result.items() if name != "bytes_per_window"})
+    return result
 
 
 def _show(results: list[dict[str, Any]], elapsed_s: float) -> None:
@@ -242,6 +269,8 @@ def _show(results: list[dict[str, Any]], elapsed_s: float) -> None:
     for result in results:
         table.add_row(*(str(result[name]) for name in ("seed", "verdicts", "restored", "said_again", "cold", "worst")))
     Console().print(table)
+    if "bytes_per_window" not in results[0]:
+        return
     kinds = results[0]["bytes_per_window"]
     per_window = {name: sum(result["bytes_per_window"][name] for result in results) / len(results) for name in kinds}
     parts = ", ".join(f"{name} {n:,.0f}" for name, n in per_window.items())

@@ -27,7 +27,7 @@ from pipeline.adapters.tables import RowTable, SnapshottedRows, TableRows, make_
 from pipeline.adapters.transport import bulk_topic
 from pipeline.adapters.transport_view import TransportView
 from pipeline.adapters.web import start_web
-from pipeline.analyse.detection import DetectionStage, Surroundings
+from pipeline.analyse.detection import DetectionStage
 from pipeline.analyse.windows import WindowStage
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.stage import Stage
@@ -146,7 +146,7 @@ def analyse_app(house: House) -> TocsinApp:
     agents = analyse_agents.agents(
         window_params=settings.windows,
         detection_params=settings.detection,
-        around=surroundings(settings),
+        around=settings.surroundings,
         alerting=settings.alerting,
         directory=settings.directory,
     )
@@ -173,17 +173,6 @@ def analyse_app(house: House) -> TocsinApp:
     ]
     house.watch(app, "analyse", ledger, shells, gauges, tables)
     return app
-
-
-def surroundings(settings: Settings) -> Surroundings:
-    """Return what the detection stage goes by besides its own tuning."""
-    return Surroundings(
-        learning=settings.learning,
-        calendar=settings.calendar,
-        memory=settings.memory,
-        app=settings.app_id,
-        version=VERSION,
-    )
 
 
 def act_app(house: House) -> TocsinApp:

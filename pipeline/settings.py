@@ -17,10 +17,11 @@ from pipeline.act.remediation import RemediationParams
 from pipeline.adapters.faust_timeouts import TIMEOUTS
 from pipeline.adapters.kafka import Connection
 from pipeline.analyse.calendar import CalendarParams
-from pipeline.analyse.detection import DetectionParams
+from pipeline.analyse.detection import DetectionParams, Surroundings
 from pipeline.analyse.learning import LearningParams
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.memory import MemoryParams
+from pipeline.analyse.novelty_params import NoveltyParams
 from pipeline.analyse.windows import WindowParams
 from pipeline.contracts.config import PARAMS, AtLeastZero, IngestConfig
 from pipeline.contracts.directory import Directory
@@ -82,6 +83,7 @@ class Settings:
     detection: DetectionParams
     learning: LearningParams
     memory: MemoryParams
+    novelty: NoveltyParams
     calendar: CalendarParams
     alerting: AlertingParams
     directory: Directory
@@ -97,6 +99,18 @@ class Settings:
     def environment(self) -> str:
         """Environment of this Tocsin itself."""
         return self.worker.environment
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the detection stage goes by besides its own tuning."""
+        return Surroundings(
+            learning=self.learning,
+            calendar=self.calendar,
+            memory=self.memory,
+            novelty=self.novelty,
+            app=self.app_id,
+            version=VERSION,
+        )
 
     @property
     def profile(self) -> Profile:
@@ -116,6 +130,7 @@ SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     "detection": ("detection.yaml", None, DetectionParams),
     "learning": ("learning.yaml", "learning", LearningParams),
     "memory": ("learning.yaml", "memory", MemoryParams),
+    "novelty": ("learning.yaml", "novelty", NoveltyParams),
     "calendar": ("calendar.yaml", None, CalendarParams),
     "alerting": ("alerting.yaml", None, AlertingParams),
     "act": ("remediation.yaml", "act", ActParams),

@@ -1,6 +1,6 @@
 """Judges every closed window of every service: signals in, one verdict each out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -9,12 +9,15 @@ import msgspec
 from pipeline.analyse.calendar import CalendarParams
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.learning import Count, LearningParams
-from pipeline.analyse.memory import Memory, MemoryParams, phase_ms
+from pipeline.analyse.memory import Foldable, Memory, MemoryParams, phase_ms
 from pipeline.analyse.memory_rows import Stored, grouped, point_row, snapshot_row
+from pipeline.analyse.novelty_params import NoveltyParams
 from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.recall import Recall
+from pipeline.analyse.rollup_points import RollupPoint
+from pipeline.analyse.rollup_watch import PREFIX, RollupWatch
 from pipeline.analyse.service_watch import Judged, ServiceWatch
-from pipeline.contracts.anomalies import Verdict
+from pipeline.contracts.anomalies import Finding, Verdict
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key, split_service_key
@@ -22,6 +25,7 @@ from pipeline.contracts.models import MemoryPart, ModelSnapshot, write_snapshot
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.contracts.signals import Notice, NoticeKind, Signals, SignalsRecord
+from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
 from pipeline.errors import RecordInvalid, StateError
 
 __all__ = ["DetectionParams", "DetectionStage", "Surroundings", "restore"]
@@ -39,8 +43,8 @@ class Surroundings:
 
     Attributes
     ----------
-    learning, calendar, memory
-        When learning stops, what people know in advance, when snapshots are taken.
+    learning, calendar, memory, novelty
+        When learning stops, what people know in advance, when snapshots are taken, what the novelty detectors are for.
     app, version
         Who writes snapshots: ``app_id``, and the version of this Tocsin.
 
@@ -49,6 +53,7 @@ class Surroundings:
     learning: LearningParams = field(default_factory=LearningParams)
     calendar: CalendarParams = field(default_factory=CalendarParams)
     memory: MemoryParams = field(default_factory=MemoryParams)
+    novelty: NoveltyParams = field(default_factory=lambda: NoveltyParams(mode="off"))
     app: str = ""
     version: str = ""
 
@@ -62,23 +67,32 @@ class _Head(msgspec.Struct, kw_only=True):
 class _Service:
     """What is known of a service: what lies in its rows, and of what was touched since, the living memory."""
 
-    __slots__ = ("detectors", "slots", "stored")
+    __slots__ = ("detectors", "novelty", "slots", "stored")
 
     def __init__(self, stored: Mapping[MemoryPart, Stored] | None = None) -> None:
         self.stored = dict(stored or {})
         self.detectors: Memory[WindowPoint, Judged | None] | None = None
+        self.novelty: Memory[RollupPoint, list[Finding]] | None = None
         self.slots = {part: max(one.points, default=-1) + 1 for part, one in self.stored.items()}
 
     def memories(self) -> Iterator[tuple[MemoryPart, Memory[Any, Any]]]:
         """Yield the living parts."""
         if self.detectors is not None:
             yield MemoryPart.DETECTORS, self.detectors
+        if self.novelty is not None:
+            yield MemoryPart.NOVELTY, self.novelty
+
+    @property
+    def has_novelty(self) -> bool:
+        """Whether its rollups are watched."""
+        return self.novelty is not None or MemoryPart.NOVELTY in self.stored
 
 
 class DetectionStage:
     """One partition's detectors; see docs/architecture.md, "Stages", and docs/adr/0007 for what it keeps.
 
-    First publications are judged; a revision brings only what people did and said meanwhile; a rollup gets no verdict.
+    First publications are judged; a revision brings only what people did and said meanwhile. A rollup, or a window that is
+    as long as one, is judged for novelty, in a verdict of its own.
 
     Attributes
     ----------
@@ -86,6 +100,8 @@ class DetectionStage:
         Offset of the last record folded in.
     n_evicted
         Services given up for want of room.
+    n_unwatched
+        Rollups that were not judged for novelty, because too many services are.
     n_cold, cold_reason
         Memories that could not be read back and started cold; why the last one did.
 
@@ -98,6 +114,8 @@ class DetectionStage:
     def __init__(self, params: DetectionParams, partition: int, around: Surroundings) -> None:
         self.applied = -1
         self.n_evicted = 0
+        self.n_unwatched = 0
+        self._n_novelty = 0
         self.n_cold = 0
         self.cold_reason = ""
         self._params = params
@@ -126,7 +144,9 @@ class DetectionStage:
             return []
         signals = decode_signals(record.value)
         if isinstance(signals, Signals):
-            return self._judge(signals, record.offset)
+            said = [] if signals.rollup else self._judge(signals, record.offset)
+            is_whole = signals.rollup or signals.size_ms >= ROLLUP_SIZE_MS
+            return said + self._judge_rollup(signals, record.offset) if is_whole and signals.revision == 1 else said
         if isinstance(signals, Notice) and signals.notice is NoticeKind.SERVICE_RETIRED:
             return self._retire(signals, record.offset)
         return []
@@ -142,30 +162,27 @@ class DetectionStage:
         """Return alarms and feedback by kind of condition, of the services heard of since the stage was restored."""
         total: dict[str, Count] = {}
         for service in self._services.values():
-            if service.detectors is None:
-                continue
-            watch: Any = service.detectors.model
-            for condition, count in watch.discipline.counts.items():
-                sums = total.setdefault(condition.partition(":")[0], Count())
-                for name in Count.__struct_fields__:
-                    setattr(sums, name, getattr(sums, name) + getattr(count, name))
+            for _, memory in service.memories():
+                watch: Any = memory.model
+                for condition, count in watch.discipline.counts.items():
+                    kind = condition if condition.startswith(PREFIX) else condition.partition(":")[0]
+                    sums = total.setdefault(kind, Count())
+                    for name in Count.__struct_fields__:
+                        setattr(sums, name, getattr(sums, name) + getattr(count, name))
         return total
 
     def _judge(self, signals: Signals, offset: int) -> list[OutRecord]:
         key = service_key(signals.environment, signals.service)
-        if signals.rollup or (signals.revision > 1 and (key not in self._services or not (signals.changes or signals.feedback))):
+        if signals.revision > 1 and (key not in self._services or not (signals.changes or signals.feedback)):
             return []
         point = WindowPoint.of(signals)
-        service = self._services.pop(key, None) or _Service()
-        self._services[key] = service
-        memory = service.detectors or self._recalled(key, service, point)
+        service = self._touched(key)
+        memory = service.detectors or self._recalled(key, service, point.size_ms, point.start_ms)
         watch: Any = memory.model
         if memory.applied >= offset or not watch.wants(point):
             return []
         judged = memory.fold(offset, point, point.end_ms)
-        self._changed[key] = None
-        self._gone.pop(key, None)
-        self._evict(offset)
+        self._wrote(key, offset)
         if judged is None:
             return []
         verdict = Verdict(
@@ -181,32 +198,110 @@ class DetectionStage:
         )
         return [self._published(key, verdict)]
 
-    def _recalled(self, key: str, service: _Service, point: WindowPoint) -> Memory[WindowPoint, Judged | None]:
-        """Bring a service's detectors back from what is stored; what cannot be read starts cold, counted."""
+    def _judge_rollup(self, signals: Signals, offset: int) -> list[OutRecord]:
+        key, params = service_key(signals.environment, signals.service), self._around.novelty
+        known = self._services.get(key)
+        if params.mode == "off":
+            return []
+        if (known is None or not known.has_novelty) and self._n_novelty >= params.max_services:
+            self.n_unwatched += 1
+            return []
+        service = self._touched(key)
+        trouble = self._trouble(key, service, signals.window_start_ms)
+        point = RollupPoint.of(signals, trouble=trouble, least_requests=params.least_requests)
+        memory = service.novelty or self._recalled_novelty(key, service, point.start_ms)
+        watch: Any = memory.model
+        if memory.applied >= offset or not watch.wants(point):
+            return []
+        findings = memory.fold(offset, point, point.end_ms)
+        self._wrote(key, offset)
+        times = signals.window_start_ms, signals.window_end_ms
+        verdict = Verdict(
+            id=content_id("verdict", signals.environment, signals.service, *times, "rollup"),
+            environment=signals.environment,
+            service=signals.service,
+            version=signals.version,
+            window_start_ms=signals.window_start_ms,
+            window_end_ms=signals.window_end_ms,
+            rollup=True,
+            findings=findings,
+            changes=signals.changes,
+            not_learned=trouble,
+            shadow=params.mode == "shadow",
+        )
+        return [self._published(key, verdict)]
+
+    def _trouble(self, key: str, service: _Service, start_ms: int) -> str:
+        """Return why the detectors did not learn from a window that ended after ``start_ms``; empty: they did."""
+        if service.detectors is None and MemoryPart.DETECTORS not in service.stored:
+            return ""
+        memory = service.detectors or self._recalled(key, service, BASE_SIZE_MS, start_ms)
+        watch: Any = memory.model
+        trouble: str = watch.trouble_since(start_ms)
+        return trouble
+
+    def _touched(self, key: str) -> _Service:
+        """Return a service, a new one if need be, as the one heard of last."""
+        service = self._services.pop(key, None) or _Service()
+        self._services[key] = service
+        return service
+
+    def _wrote(self, key: str, offset: int) -> None:
+        self._changed[key] = None
+        self._gone.pop(key, None)
+        self._evict(offset)
+
+    def _recalled(self, key: str, service: _Service, size_ms: int, start_ms: int) -> Memory[WindowPoint, Judged | None]:
         around, calendar = self._around, self._around.calendar.of(key)
 
         def fresh() -> ServiceWatch:
-            return ServiceWatch(self._params, around.learning, calendar, point.size_ms)
+            return ServiceWatch(self._params, around.learning, calendar, size_ms)
 
-        interval_ms = round(around.memory.snapshot_s * 1000)
-        recall = Recall(
+        recall = self._recall(key, lambda state: fresh().from_state(state), fresh, around.memory.snapshot_s, WindowPoint, start_ms)
+        service.detectors = self._brought_back(key, service, MemoryPart.DETECTORS, recall)
+        return service.detectors
+
+    def _recalled_novelty(self, key: str, service: _Service, start_ms: int) -> Memory[RollupPoint, list[Finding]]:
+        around, interval_s = self._around, self._around.memory.novelty_snapshot_s
+
+        def fresh() -> RollupWatch:
+            return RollupWatch(around.novelty, self._params, around.learning)
+
+        self._n_novelty += not service.has_novelty
+        recall = self._recall(key, lambda state: fresh().from_state(state), fresh, interval_s, RollupPoint, start_ms)
+        service.novelty = self._brought_back(key, service, MemoryPart.NOVELTY, recall)
+        return service.novelty
+
+    def _recall(  # noqa: PLR0917 - what differs between two parts
+        self,
+        key: str,
+        load: Callable[[Mapping[str, Any]], Foldable[Any, Any]],
+        fresh: Callable[[], Foldable[Any, Any]],
+        interval_s: float,
+        point_type: type,
+        start_ms: int,
+    ) -> Recall:
+        interval_ms = round(interval_s * 1000)
+        return Recall(
             fresh=fresh,
-            load=lambda state: fresh().from_state(state),
+            load=load,
             interval_ms=interval_ms,
             phase_ms=phase_ms(key, interval_ms),
-            point_type=WindowPoint,
-            app=around.app,
+            point_type=point_type,
+            app=self._around.app,
             head=self._vouched,
-            before_ms=point.start_ms,
+            before_ms=start_ms,
         )
-        stored = service.stored.pop(MemoryPart.DETECTORS, Stored())
+
+    def _brought_back(self, key: str, service: _Service, part: MemoryPart, recall: Recall) -> Memory[Any, Any]:
+        """Bring a part of a service's memory back from what is stored; what cannot be read starts cold, counted."""
+        stored = service.stored.pop(part, Stored())
         memory, problem = recall(stored)
         if problem:
             self.n_cold += 1
             self.cold_reason = f"{key}: {problem}"
         if stored.whole is not None:
             self._deleted[key] = None
-        service.detectors = memory
         return memory
 
     def _retire(self, notice: Notice, offset: int) -> list[OutRecord]:
@@ -244,6 +339,7 @@ class DetectionStage:
     def _forget(self, key: str, service: _Service | None, offset: int) -> None:
         self._changed.pop(key, None)
         if service is not None:
+            self._n_novelty -= service.has_novelty
             for part in MemoryPart:
                 self._deleted[snapshot_row(key, part)] = None
                 self._deleted |= {point_row(key, part, slot): None for slot in range(service.slots.get(part, 0))}
@@ -302,6 +398,7 @@ class DetectionStage:
             )
             for key, stored in grouped(rows).items()
         }
+        self._n_novelty = sum(service.has_novelty for service in services.values())
         self._services = dict(sorted(services.items(), key=lambda one: (self._heard(one[1]), one[0])))
 
 

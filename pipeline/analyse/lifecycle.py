@@ -148,6 +148,8 @@ class LifecycleStage:
         """Fold one verdict in; return the alert events that it causes, in the order of its findings."""
         self.applied = record.offset
         verdict = decode(record.value or b"", Verdict)
+        if verdict.shadow:
+            return []
         key = service_key(verdict.environment, verdict.service)
         before = self._rows.get(key) or _NEW
         if self._rows.applied(key) >= record.offset or _is_repeated(before, verdict) or _is_calm(before, verdict):

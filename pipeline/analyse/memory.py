@@ -5,6 +5,7 @@ docs/adr/0007 has the protocol.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -36,9 +37,13 @@ class MemoryParams:
         Event time between two snapshots of a service's detectors, seconds, at least 10. Shorter: less to fold in again
         after a restart; longer: fewer bytes. What came since is kept window by window.
 
+    novelty_snapshot_s
+        The same of its novelty detectors, which are larger and see a rollup of five minutes at a time.
+
     """
 
     snapshot_s: Seconds = 300.0
+    novelty_snapshot_s: Seconds = 21_600.0
 
 
 class Foldable(Protocol[P, R]):
@@ -80,7 +85,7 @@ class Memory(Generic[Point, Result]):
 
     """
 
-    def __init__(  # noqa: PLR0917 - one place in the log
+    def __init__(
         self,
         model: Foldable[Point, Result],
         interval_ms: int,
@@ -170,18 +175,16 @@ def points_after(rows: Mapping[int, bytes], *, n: int, applied: int, head: int, 
     Raises
     ------
     ModelStateError
-        If a point cannot be read, or one is missing that the head row vouches for.
+        If one is missing that the head row vouches for.
 
     """
     found: dict[int, tuple[int, Point]] = {}
-    for slot, row in rows.items():
-        try:
+    for row in rows.values():
+        with suppress(StateError, msgspec.DecodeError):  # one that cannot be read is as good as missing
             offset, body = unpack(row)
             if offset > applied:
                 at, point = msgspec.msgpack.decode(body, type=tuple[int, point_type])  # type: ignore[valid-type]
                 found[at] = (offset, point)  # two writers may have put the same point into two slots
-        except (StateError, msgspec.DecodeError) as problem:
-            raise ModelStateError(f"point {slot} cannot be read: {problem}") from problem
     points: list[tuple[int, Point]] = []
     for i, at in enumerate(sorted(found)):
         offset, point = found[at]

@@ -51,11 +51,18 @@ class ServiceWatch:
         self._discipline = Discipline(learning)
         self._expected: set[str] = set()
         """Conditions of which people said that what is seen is expected, until they calm down."""
+        self._trouble: tuple[int, str] = (-1, "")
+        """End of the newest window from which nothing was learned, and why."""
 
     @property
     def discipline(self) -> Discipline:
         """What is open, and what was said."""
         return self._discipline
+
+    def trouble_since(self, start_ms: int) -> str:
+        """Return why nothing was learned from a window that ends after ``start_ms``; empty: there is none."""
+        end_ms, why = self._trouble
+        return why if end_ms > start_ms else ""
 
     def wants(self, point: WindowPoint) -> bool:
         """Tell whether a publication changes anything: a new window, or news of people in one that was judged."""
@@ -83,7 +90,10 @@ class ServiceWatch:
             self._discipline.count_alarm(condition)
         self._expected &= after
         planned = frozenset() if entry is None else entry.expects
-        return Judged(findings=[self._told(finding, planned) for finding in findings], not_learned=why or (ALARM if after else ""))
+        not_learned = why or (ALARM if after else "")
+        if not_learned:
+            self._trouble = (point.end_ms, not_learned)
+        return Judged(findings=[self._told(finding, planned) for finding in findings], not_learned=not_learned)
 
     def _hear(self, notes: Iterable[FeedbackNote], at_ms: int) -> None:
         """Act on feedback: of the condition that it names, or of all that are in alarm."""
@@ -122,6 +132,7 @@ class ServiceWatch:
             "model": self._model.to_state(),
             "discipline": self._discipline.to_state(),
             "expected": sorted(self._expected),
+            "trouble": list(self._trouble),
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "ServiceWatch":
@@ -140,4 +151,6 @@ class ServiceWatch:
             self._model = ServiceModel(self._params, int(state["size_ms"])).from_state(state["model"])
             self._discipline.from_state(state["discipline"])
             self._expected = {str(condition) for condition in state["expected"]}
+            end_ms, why = state["trouble"]
+            self._trouble = (int(end_ms), str(why))
         return self

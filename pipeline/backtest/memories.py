@@ -3,11 +3,12 @@
 import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 
-from pipeline.analyse.detection import DetectionStage, Surroundings, restore
+from pipeline.analyse.detection import DetectionStage, restore
 from pipeline.backtest.record import Record
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.models import ModelSnapshot, read_snapshot, snapshot_key, write_snapshot
@@ -38,14 +39,13 @@ class _Line(msgspec.Struct, kw_only=True, frozen=True):
     snapshot: str
 
 
-def surroundings(settings: Settings, *, app: str) -> Surroundings:
-    """Return what detectors go by besides their own tuning; ``app`` signs their snapshots."""
-    return Surroundings(learning=settings.learning, calendar=settings.calendar, memory=settings.memory, app=app, version=VERSION)
+def new_stage(settings: Settings) -> DetectionStage:
+    """Return a stage that knows nothing; what it learns is signed ``APP_ID/train``.
 
-
-def trained_app(settings: Settings) -> str:
-    """Return who signs snapshots of a training: never an ``app_id``, so that their offsets mean nothing to a worker."""
-    return f"{settings.app_id}/train"
+    That is nobody's ``app_id``: offsets of a training mean nothing to a worker.
+    """
+    around = replace(settings.surroundings, app=f"{settings.app_id}/train")
+    return restore(settings.detection, 0, {}, around)
 
 
 def snapshots_of(stage: DetectionStage) -> dict[str, ModelSnapshot]:
@@ -59,7 +59,7 @@ def snapshots_of(stage: DetectionStage) -> dict[str, ModelSnapshot]:
 def warm_stage(settings: Settings, snapshots: Iterable[ModelSnapshot]) -> DetectionStage:
     """Return a detection stage that goes on from snapshots, as a live worker does that finds them on the topic."""
     rows = {SNAPSHOTS + key_of(one): write_snapshot(one) for one in snapshots}
-    return restore(settings.detection, 0, rows, surroundings(settings, app=settings.app_id))
+    return restore(settings.detection, 0, rows, settings.surroundings)
 
 
 def cold_starts(stage: DetectionStage, snapshots: Iterable[ModelSnapshot], record: Record) -> list[str]:

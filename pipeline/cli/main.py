@@ -11,6 +11,7 @@ from pipeline.cli import dead_letters, schemas, topics
 from pipeline.cli.backtest import backtest
 from pipeline.cli.check_config import check_config
 from pipeline.cli.explain import explain
+from pipeline.cli.feedback import feedback
 from pipeline.cli.options import examples
 from pipeline.cli.output import tell
 from pipeline.cli.replay import replay
@@ -72,6 +73,12 @@ app.command(
         "tocsin train --load models.ndjson --broker kafka:9092",
     ),
 )(train)
+app.command(
+    epilog=examples(
+        "tocsin feedback prod/cart false_positive --condition latency --by jo",
+        "tocsin feedback prod/cart new_normal --note 'larger pages since Tuesday'",
+    ),
+)(feedback)
 app.command(name="check-config", epilog=examples("tocsin check-config --config /etc/tocsin"))(check_config)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schemas.app, name="schemas")

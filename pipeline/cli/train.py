@@ -101,12 +101,11 @@ def loaded(path: Path) -> "dict[str, ModelSnapshot]":
 
 
 def _learned(settings: "Settings", wanted: Range) -> "dict[str, ModelSnapshot]":
-    from pipeline.analyse import detection  # noqa: PLC0415 - what --help need not wait for
-    from pipeline.backtest.chain import Chain, learning_stages  # noqa: PLC0415
+    from pipeline.backtest.chain import Chain, learning_stages  # noqa: PLC0415 - what --help need not wait for
     from pipeline.backtest.histories import run  # noqa: PLC0415
-    from pipeline.backtest.memories import snapshots_of, surroundings, trained_app  # noqa: PLC0415
+    from pipeline.backtest.memories import new_stage, snapshots_of  # noqa: PLC0415
 
-    detectors = detection.restore(settings.detection, 0, {}, surroundings(settings, app=trained_app(settings)))
+    detectors = new_stage(settings)
     with opened(wanted, settings) as history:
         chain = Chain(settings, stages=learning_stages(settings, detectors), sources=history.sources)
         progress = Progress(history.n_bytes)

@@ -103,14 +103,14 @@ def rank_of(value: bytes, app: str) -> tuple[bool, int]:
 
 
 def snapshot_key(service_key: str, part: MemoryPart) -> str:
-    """Return the key on the topic: the service's own for the detectors, with the part's name behind a tab for others.
+    r"""Return the key on the topic: the service's own for the detectors, with the part's name behind a tab for others.
 
     Names hold no control characters, so a tab separates.
 
     Examples
     --------
     >>> snapshot_key("prod/cart", MemoryPart.DETECTORS), snapshot_key("prod/cart", MemoryPart.NOVELTY)
-    ('prod/cart', 'prod/cart\\tnovelty')
+    ('prod/cart', 'prod/cart\tnovelty')
 
     """
     return service_key if part is MemoryPart.DETECTORS else f"{service_key}\t{part}"

@@ -9,7 +9,7 @@ import orjson
 from pipeline.contracts.keys import service_key
 from pipeline.simulation.records import Record, time_of
 
-METRICS, LOGS, CHANGES = "telemetry.metrics", "telemetry.logs", "changes"
+METRICS, LOGS, CHANGES, FEEDBACK = "telemetry.metrics", "telemetry.logs", "changes", "feedback"
 DEFAULT_ENVIRONMENT = "default"
 
 
@@ -33,7 +33,7 @@ def topic_of(kind: object) -> str:
     ('telemetry.metrics', 'telemetry.logs', 'changes')
 
     """
-    return {"log": LOGS, "change": CHANGES}.get(str(kind), METRICS)
+    return {"log": LOGS, "change": CHANGES, "feedback": FEEDBACK}.get(str(kind), METRICS)
 
 
 def key_of(record: Record) -> bytes | None:

@@ -10,9 +10,10 @@ import pytest
 from pipeline.adapters.brokers import LocalBroker
 from pipeline.adapters.faust_apps import FaustAppSettings, TocsinApp, make_app
 from pipeline.adapters.faust_run import AppCrashed, run_apps
-from pipeline.adapters.tables import make_table, rows_of, write_rows
+from pipeline.adapters.tables import SnapshottedRows, make_snapshot_table, make_table, rows_of, write_rows
 from pipeline.adapters.transport import bulk_topic
-from pipeline.contracts.rows import pack
+from pipeline.contracts.models import MemoryPart, ModelSnapshot, read_snapshot, write_snapshot
+from pipeline.contracts.rows import SNAPSHOTS, pack
 from pipeline.errors import BrokerError
 from tests.contracts.transport_harness import app_of, new_topic, noting_agent, produce, running, unique, until
 
@@ -44,6 +45,48 @@ async def test_a_restart_recovers_every_row_to_the_last(broker: LocalBroker) -> 
         recovered = rows_of(table, 0)
 
     assert recovered == ROWS
+
+
+async def test_snapshots_are_kept_on_their_own_topic_under_the_services_keys_and_come_back_beside_the_rows(
+    broker: LocalBroker,
+) -> None:
+    topic, models, app_id = await new_topic(broker, 2), await new_topic(broker, 2), unique("app")
+    await produce(broker, topic, 1)
+    first = app_of("bulk", broker, topic, app_id)
+    checkpoints = snapshotted(first, models)
+    written: list[int] = []
+
+    @first.agent(bulk_topic(first, topic))
+    async def write(stream: Any) -> None:
+        async for event in stream.noack().events():
+            partition = event.value.partition
+            for app, applied in (("tocsin", 5), ("tocsin", 3), ("other", 9)):
+                rows = {f"{SNAPSHOTS}prod/{partition}": snapshot(app, applied), "prod/x\tdetectors\t0": pack(7, b"p")}
+                await checkpoints.write(event, partition, {**rows, "head": pack(7, b"{}")})
+            written.append(partition)
+
+    async with running(first):
+        await until(lambda: len(written) == 2, "both partitions were written")
+
+    second = app_of("bulk", broker, topic, app_id)
+    recovered = snapshotted(second, models)
+    noting_agent(second, topic)
+    async with running(second):
+        rows = [recovered.rows_of(partition) for partition in range(2)]
+
+    assert [read_snapshot(rows[i].pop(f"{SNAPSHOTS}prod/{i}")).applied for i in range(2)] == [5, 5]
+    assert rows == [{"prod/x\tdetectors\t0": pack(7, b"p"), "head": pack(7, b"{}")}] * 2
+
+
+def snapshotted(app: TocsinApp, models: str) -> SnapshottedRows:
+    return SnapshottedRows(make_table(app, "rows", 2), make_snapshot_table(app, "models", 2, topic_name=models, owner="tocsin"))
+
+
+def snapshot(app: str, applied: int) -> bytes:
+    made = ModelSnapshot(
+        app=app, version="1", part=MemoryPart.DETECTORS, environment="prod", service="a", applied=applied, n=1, at_ms=1, state={}
+    )
+    return write_snapshot(made)
 
 
 async def test_apps_run_together_until_they_are_told_to_stop(broker: LocalBroker) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analyse.detection import restore
 from pipeline.backtest.chain import Chain, learning_stages
 from pipeline.backtest.histories import Period, of_recordings, run
-from pipeline.backtest.memories import file_lines, read_file, snapshots_of, surroundings, trained_app
+from pipeline.backtest.memories import file_lines, new_stage, read_file, snapshots_of
 from pipeline.cli.main import run as command
 from pipeline.contracts.models import ModelSnapshot
 from pipeline.errors import StateError, UsageError
@@ -33,7 +32,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def learned(recording: Path) -> dict[str, ModelSnapshot]:
     settings = load_settings(env={})
-    detectors = restore(settings.detection, 0, {}, surroundings(settings, app=trained_app(settings)))
+    detectors = new_stage(settings)
     chain = Chain(settings, stages=learning_stages(settings, detectors))
     for _ in run(chain, of_recordings([lines([recording])], Period(end_ms=HALF_S * 1000))):
         pass

@@ -20,6 +20,7 @@ COMMANDS = [
     ["explain"],
     ["backtest"],
     ["train"],
+    ["feedback"],
     ["check-config"],
     ["dead-letters", "list"],
     ["dead-letters", "show"],
@@ -51,6 +52,8 @@ def test_version_is_readable_and_json(capsys: Captured) -> None:
     ("arguments", "why"),
     [
         (["nonsense"], "No such command"),
+        (["feedback", "cart", "expected"], "environment/service"),
+        (["feedback", "prod/cart", "great"], "Invalid value"),
         (["worker", "--role", "everything"], "Invalid value"),
         (["worker", "--set", "delay"], "SETTING.KEY=VALUE"),
         (["simulate", "--as-fast-as-possible"], "needs --duration"),
