@@ -83,7 +83,7 @@ def backtest(
     )
     known = _Known(labels=None if labels is None else read_labels(labels), scored_from_ms=time_of(score_from, "--score-from"))
     with contextlib.ExitStack() as stack:
-        page = None if report is None else stack.enter_context(report.open("w", encoding="utf-8"))
+        page = None if report is None else stack.enter_context(report.open("a", encoding="utf-8"))  # fails now, if it must
         spool = None if report is None else stack.enter_context(tempfile.TemporaryFile())
         outcome, log = _run(settings, wanted, known, spool, {} if models is None else loaded(models))
         if alerts is not None:
@@ -91,6 +91,7 @@ def backtest(
         if page is not None and log is not None:
             from pipeline.cli.report.page import write_page  # noqa: PLC0415 - only a report needs it
 
+            page.truncate(0)
             page.writelines(write_page(outcome, log, everything=everything))
             tell(f"report: {report}")
     if as_json:

@@ -3,6 +3,7 @@
 import html
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from statistics import median
 
 from pipeline.backtest.marks import Judged, Marks, Worth
 from pipeline.backtest.outcome import Outcome
@@ -79,7 +80,7 @@ def by_kind(marks: Marks, page_marks: Marks) -> str:
         delays = sorted(marks.delay_ms_by_label[i] for i in own if i in marks.delay_ms_by_label)
         n_paged = sum(i in page_marks.delay_ms_by_label for i in own)
         attributes: dict[str, object] = {"class_": "missed" if len(delays) < len(own) else None}
-        middle = duration(delays[len(delays) // 2]) if delays else NOTHING
+        middle = duration(median(delays)) if delays else NOTHING
         slowest = duration(delays[-1]) if delays else NOTHING
         rows.append(
             (attributes, [name(kind or "not told"), _count(len(own)), _count(len(delays)), _count(n_paged), middle, slowest])

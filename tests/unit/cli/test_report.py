@@ -290,3 +290,14 @@ def test_markup_refuses_a_coordinate_that_is_none() -> None:
     with pytest.raises(ValueError, match="must be finite"):
         number(float("nan"))
     assert element("td", "", data_f='a"b') == '<td data-f="a&quot;b"></td>'
+
+
+def test_the_median_delay_of_a_kind_lies_between_its_two_delays() -> None:
+    outcome, log = outcome_of("cart")
+    found = Label(name="4", service="cart", start_ms=2_000_000, end_ms=2_300_000, kind="slow")
+    earlier = Label(name="5", service="cart", start_ms=1_990_000, end_ms=2_300_000, kind="slow")
+    marked = judged(outcome.record, Labels(labels=(found, earlier)), source="s", version="1", config="c")
+
+    page = "".join(write_page(marked, log, everything=False))
+
+    assert re.search(r"<td>slow</td>.*?15 s</td><td class=\"n\">20 s</td>", page)
