@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-shop bench-petshop
+        bench-exact bench-shop bench-petshop bench-restore
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ bench-exact: $(STAMP) ## exactness under kills: RUNS=n SEED=s BROKER=kafka|embed
 
 bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]
 	@$(RUN)/python -m benchmarks.shop --shared $(SHARED) --days $(or $(DAYS),1) --faults $(or $(FAULTS),20) --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD)) $(if $(POISONED),--poisoned)
+
+bench-restore: $(STAMP) ## models after kills equal those of a run without: RUNS=20 SEED=n BROKER=none|kafka|embedded
+	@$(RUN)/python -m benchmarks.restore --runs $(or $(RUNS),20) --seed $(or $(SEED),1) --broker $(or $(BROKER),none)
 
 bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
 	@$(RUN)/python -m benchmarks.petshop --data $(or $(DATA),$(SHARED)/data/petshop) --split $(or $(SPLIT),train)

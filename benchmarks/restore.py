@@ -138,6 +138,7 @@ class Run:
         self._draw = draw
         self.store = Store(around.app)
         self.said: dict[int, bytes] = {}
+        self.n_checkpoints = 0
         self.n_restored = 0
         self.n_again = 0
         self.n_cold = 0
@@ -146,20 +147,19 @@ class Run:
     def __call__(self, records: list[InRecord], truth: dict[int, bytes] | None) -> None:
         """Feed all records, checkpointing now and then; crash at the checkpoints chosen, between any two writes."""
         stage, committed, at = self._restored(), 0, 0
-        n_checkpoints = 0
         while at < len(records):
             until = min(len(records), at + self._draw.randint(1, 60))
             for record in records[at:until]:
                 if record.offset > stage.applied:
                     self._hear(record.offset, stage.step(record, 0), truth)
             at = until
-            if self._checkpoint(stage, is_cut=n_checkpoints in self._crashes):
+            if self._checkpoint(stage, is_cut=self.n_checkpoints in self._crashes):
                 committed = at
             else:
                 self.n_cold += stage.n_cold
                 stage, at = self._restored(), committed
                 self.n_restored += 1
-            n_checkpoints += 1
+            self.n_checkpoints += 1
         self.n_cold += stage.n_cold
 
     def _restored(self) -> DetectionStage:
@@ -213,8 +213,7 @@ def one_run(seed: int, n_services: int, n_windows: int) -> dict[str, Any]:
     draw = random.Random(seed)
     whole = Run(settings.detection, around, set(), draw)
     whole(records, None)
-    n_checkpoints = len(records) // 31
-    crashed = Run(settings.detection, around, set(draw.sample(range(n_checkpoints), CRASHES)), draw)
+    crashed = Run(settings.detection, around, set(draw.sample(range(whole.n_checkpoints * 9 // 10), CRASHES)), draw)
     crashed(records, whole.said)
     is_complete = crashed.said.keys() == whole.said.keys()
     n_windows_judged = n_services * n_windows

@@ -65,10 +65,13 @@ async def one_run(seed: int, broker: EmbeddedBroker | KafkaBroker, n_services: i
         truth = await _truth(settings, topics["signals"])
         said = await _settled(settings, topics["anomalies"], truth)
         await workers.stop("analyse")
-        logs = "".join(path.read_text(errors="replace") for path in folder.glob("*.log"))
-        return _compared(seed, truth, said) | {"restored": n_kills, "cold": logs.count("models start cold")}
+        return _compared(seed, truth, said) | {"restored": n_kills, "cold": _cold_starts(folder)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cold_starts(logs: Path) -> int:
+    return sum(path.read_text(errors="replace").count("models start cold") for path in logs.glob("*.log"))
 
 
 async def _create_topics(config: Path) -> None:

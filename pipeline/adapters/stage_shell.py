@@ -101,6 +101,7 @@ class StageShell:
         self._observer = observer
         self._owned: dict[int, _Owned] = {}
         self._refused: dict[int, int] = {}
+        self._is_stopping = False
 
     def stages(self) -> dict[int, Stage]:
         """Return the stage of each owned partition, for metrics."""
@@ -119,11 +120,11 @@ class StageShell:
 
     async def on_batch(self, event: Any, batch: Batch) -> None:
         """Fold a batch in, publish, and checkpoint when it is time."""
-        if not self._ledger.owns((batch.topic, batch.partition)):
-            return  # fetched before the partition was given up
+        if self._is_stopping or not self._ledger.owns((batch.topic, batch.partition)):
+            return  # whoever comes next reads it again; or it was fetched before the partition was given up
         owned = self._owned.get(batch.partition) or self._take_over(batch)
         async with owned.lock:
-            if not self._is_mine(batch.partition, owned):
+            if self._is_stopping or not self._is_mine(batch.partition, owned):
                 return
             if batch.begins_at != owned.position and not self._is_gap(owned, batch):
                 self._observer.discontinued(self.topic, batch.partition, owned.position, batch.begins_at)
@@ -138,12 +139,18 @@ class StageShell:
     async def tick(self) -> None:
         """Checkpoint partitions that have gone quiet with rows still unwritten."""
         for partition, owned in list(self._owned.items()):
+            if self._is_stopping:
+                return
             if owned.finished < owned.position and self._is_due(owned) and not owned.lock.locked():
                 async with owned.lock:
                     await self._checkpoint(partition, owned)
 
     async def hand_over(self) -> None:
-        """Checkpoint every partition before the worker stops; a stage that takes snapshots takes them now."""
+        """Checkpoint every partition before the worker stops; a stage that takes snapshots takes them now.
+
+        Nothing is folded or checkpointed afterwards: what this one had in hand when it was cut off may be half written.
+        """
+        self._is_stopping = True
         for partition, owned in list(self._owned.items()):
             async with owned.lock:
                 if isinstance(owned.stage, Hastening):

@@ -19,8 +19,8 @@ from pipeline.contracts.rows import pack, unpack
 from pipeline.errors import StateError
 
 Seconds = Annotated[float, Field(ge=10)]
-P = TypeVar("P", contravariant=True)
-R = TypeVar("R", covariant=True)
+P_contra = TypeVar("P_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 Point = TypeVar("Point")
 Result = TypeVar("Result")
 MAX_POINTS = 96
@@ -46,10 +46,10 @@ class MemoryParams:
     novelty_snapshot_s: Seconds = 21_600.0
 
 
-class Foldable(Protocol[P, R]):
+class Foldable(Protocol[P_contra, R_co]):
     """A deterministic model: its state and a point decide the next state and the result."""
 
-    def fold(self, point: P) -> R:
+    def fold(self, point: P_contra) -> R_co:
         """Take a point in, and return what is to be said."""
         ...
 

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.contracts.config import PARAMS
 
-Mode = Literal["off", "shadow", "alert"]
+Mode = Literal["disabled", "shadow", "alert"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
@@ -17,7 +17,7 @@ class NoveltyParams:
     Attributes
     ----------
     mode
-        ``off``; ``shadow``: its verdicts are published and alert nobody; ``alert``: they become alerts.
+        ``disabled``; ``shadow``: its verdicts are published and alert nobody; ``alert``: they become alerts.
     max_services
         Services per partition that are watched so, the first that were heard of; at least 1. About 300 kB each.
     least_requests

@@ -1,9 +1,12 @@
 """What was seen of a condition and how that compares, in words: decides which numbers may stand beside one another."""
 
 from pipeline.analyse.lives import Life
+from pipeline.analyse.rarity import rarity
 from pipeline.analyse.wording import band, clock, duration, plain, quantity
 from pipeline.contracts.anomalies import Finding, Judgement
 
+NOVELTY = "novelty:"
+"""Begins the conditions that are judged on five-minute series; the rest is the series' name."""
 SILENCE, WINDOWS = "silence", "windows"
 """The condition that nothing is heard, and the unit in which it is told how long."""
 MAX_WINDOWS = 1_000_000
@@ -14,7 +17,14 @@ SLOW_TAIL, SPIKES, SPIKES_PER_DAY = "tail_times_expected", "spikes_last_hour", "
 """Terms of a latency finding that was made by its slowest requests, or by its spikes: ``observed`` is not what is unusual."""
 UNREMARKABLE_TIMES = 1.5
 """A value up to so many times the expected one can be shown as normal again."""
-_SUBJECTS = {"latency": "latency", "traffic": "traffic", "errors": "error rate", "silence": "silence"}
+_SUBJECTS = {
+    "latency": "latency",
+    "latency_p95": "latency",
+    "traffic": "traffic",
+    "errors": "error rate",
+    "silence": "silence",
+    "saturation": "use of its fullest resource",
+}
 
 
 def observation(life: Life, at_ms: int) -> str:
@@ -40,7 +50,8 @@ def observation(life: Life, at_ms: int) -> str:
         return f"{subject(life.condition)}: {times} as many slow requests as are normal at this hour, {since}"
     if SPIKES in finding.explanation:
         return f"{subject(life.condition)}: {_spikes(finding)}, {since}"
-    return f"{_seen(life, finding.observed)}, {_comparison(finding)}{_proof(finding)}, {since}"
+    comparison = rarity(finding) or _comparison(finding)
+    return f"{_seen(life, finding.observed)}, {comparison}{_proof(finding)}, {since}"
 
 
 def value_now(life: Life) -> str:
@@ -58,11 +69,11 @@ def subject(condition: str) -> str:
 
     Examples
     --------
-    >>> subject("errors"), subject("saturation:cpu"), subject("latency:tail")
-    ('error rate', 'use of cpu', 'latency (tail)')
+    >>> subject("errors"), subject("saturation:cpu"), subject("latency:tail"), subject("novelty:errors")
+    ('error rate', 'use of cpu', 'latency (tail)', 'error rate')
 
     """
-    kind, _, detail = plain(condition).partition(":")
+    kind, _, detail = plain(condition).removeprefix(NOVELTY).partition(":")
     if kind == "saturation" and detail:
         return f"use of {detail}"
     name = _SUBJECTS.get(kind, kind)

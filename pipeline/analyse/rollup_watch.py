@@ -13,6 +13,7 @@ from models.novelty import Novelty, NoveltyDetector, Usual, one_in
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.learning import Discipline, LearningParams
 from pipeline.analyse.novelty_params import NoveltyParams
+from pipeline.analyse.rarity import ABOVE_ALL, BELOW_ALL, DAYS, ONE_IN
 from pipeline.analyse.rollup_points import SERIES, RollupPoint, Series
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.partials import FeedbackVerdict
@@ -22,13 +23,15 @@ PREFIX = "novelty:"
 _REMEMBERED = 4000
 """Rollups that a detector remembers."""
 _ROLLUPS_A_DAY = 288
+_CURVE = 24
+"""Rollups in the curve that a detector looks at: as long after trouble, the curve still holds it and is not learned."""
 _TICKET, _PAGE = PROFILES["ticket"], PROFILES["page"]
 
 
 class _Watched:
     """One series: its detector, what the two alert policies remember, and its alarm."""
 
-    __slots__ = ("detector", "n_calm", "opened_ms", "page", "ticket")
+    __slots__ = ("detector", "n_calm", "n_clean", "opened_ms", "page", "ticket")
 
     def __init__(self) -> None:
         self.detector = NoveltyDetector()
@@ -36,6 +39,20 @@ class _Watched:
         self.page = AlertMemory()
         self.opened_ms: int | None = None
         self.n_calm = 0
+        self.n_clean = _CURVE
+        """Rollups since the last trouble, up to the length of the curve."""
+
+    def close(self) -> None:
+        """End the alarm, and learn from what is seen now: it is no trouble, or has become the new normal."""
+        self.opened_ms, self.n_calm, self.n_clean = None, 0, _CURVE
+
+    def is_learning(self, *, is_troubled: bool) -> bool:
+        """Tell whether the newest rollup may be learned, and count it."""
+        if is_troubled or self.opened_ms is not None:
+            self.n_clean = 0
+            return False
+        self.n_clean = min(self.n_clean + 1, _CURVE)
+        return self.n_clean == _CURVE
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data."""
@@ -43,7 +60,7 @@ class _Watched:
             "detector": self.detector.to_state(),
             "ticket": asdict(self.ticket),
             "page": asdict(self.page),
-            "alarm": [self.opened_ms, self.n_calm],
+            "alarm": [self.opened_ms, self.n_calm, self.n_clean],
         }
 
     @classmethod
@@ -52,7 +69,7 @@ class _Watched:
         watched = cls()
         watched.detector.from_state(state["detector"])
         watched.ticket, watched.page = AlertMemory(**state["ticket"]), AlertMemory(**state["page"])
-        watched.opened_ms, watched.n_calm = state["alarm"]
+        watched.opened_ms, watched.n_calm, watched.n_clean = state["alarm"]
         return watched
 
 
@@ -104,7 +121,7 @@ class RollupWatch:
                 if note.verdict is FeedbackVerdict.FALSE_POSITIVE:
                     self._discipline.raise_threshold(condition, point.end_ms)
                 if note.verdict is not FeedbackVerdict.EXPECTED:
-                    watched.opened_ms, watched.n_calm = None, 0
+                    watched.close()
 
     def _judge(self, name: str, value: float, end_ms: int, *, may_learn: bool) -> Finding:
         series, time_s = SERIES[name], end_ms / 1000
@@ -117,7 +134,7 @@ class RollupWatch:
         threshold = _TICKET.threshold * (1 + watched.ticket.fatigue_at(_TICKET, time_s)) * raised
         counted = score if score is None else score / raised if self._is_enough(series, value, usual) else 0.0
         is_hot, is_page = self._follow(PREFIX + name, watched, counted, end_ms)
-        is_learned = may_learn and not is_hot and watched.opened_ms is None
+        is_learned = watched.is_learning(is_troubled=not may_learn)
         novelty = watched.detector.step_one(x) if is_learned else watched.detector.watch_one(x)
         return _finding(name, series, value, usual, novelty, watched, threshold, is_hot=is_hot, is_page=is_page)
 
@@ -135,9 +152,10 @@ class RollupWatch:
             self._discipline.count_alarm(condition)
         elif watched.opened_ms is not None:
             watched.n_calm = 0 if is_hot else watched.n_calm + 1
-            is_over = end_ms - watched.opened_ms >= self._params.max_alarm_s * 1000
-            if watched.n_calm >= self._params.calm_rollups or is_over:
+            if watched.n_calm >= self._params.calm_rollups:
                 watched.opened_ms = None
+            elif end_ms - watched.opened_ms >= self._params.max_alarm_s * 1000:
+                watched.close()
         is_open = watched.opened_ms is not None
         return is_hot and is_open, is_open and paged not in (Outcome.COLD, Outcome.NOT_READY)
 
@@ -216,11 +234,11 @@ def _explanation(value: float, usual: Usual, novelty: Novelty, threshold: float,
     rarest = max(novelty.terms.values(), default=0.0)
     terms = novelty.terms | {
         "threshold": threshold,
-        "one_in": float(one_in(min(rarest, 12.0))),
-        "days": min(n_seen, _REMEMBERED) / _ROLLUPS_A_DAY,
+        ONE_IN: float(one_in(min(rarest, 12.0))),
+        DAYS: min(n_seen, _REMEMBERED) / _ROLLUPS_A_DAY,
     }
     if value > usual.most:
-        terms["above_all"] = 1.0
+        terms[ABOVE_ALL] = 1.0
     elif value < usual.least:
-        terms["below_all"] = 1.0
+        terms[BELOW_ALL] = 1.0
     return terms

@@ -52,7 +52,7 @@ class ServiceWatch:
         self._expected: set[str] = set()
         """Conditions of which people said that what is seen is expected, until they calm down."""
         self._trouble: tuple[int, str] = (-1, "")
-        """End of the newest window from which nothing was learned, and why."""
+        """End of the newest window in which a change, a calendar entry or an alarm was open, and which."""
 
     @property
     def discipline(self) -> Discipline:
@@ -60,7 +60,7 @@ class ServiceWatch:
         return self._discipline
 
     def trouble_since(self, start_ms: int) -> str:
-        """Return why nothing was learned from a window that ends after ``start_ms``; empty: there is none."""
+        """Return what was open in a window that ends after ``start_ms``, so that nothing was learned; empty: nothing was."""
         end_ms, why = self._trouble
         return why if end_ms > start_ms else ""
 
@@ -90,9 +90,11 @@ class ServiceWatch:
             self._discipline.count_alarm(condition)
         self._expected &= after
         planned = frozenset() if entry is None else entry.expects
-        not_learned = why or (ALARM if after else "")
-        if not_learned:
-            self._trouble = (point.end_ms, not_learned)
+        trouble = why or (ALARM if before or after else "")
+        if trouble:
+            self._trouble = (point.end_ms, trouble)
+        is_bad = any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
+        not_learned = trouble or (ALARM if is_bad else "")
         return Judged(findings=[self._told(finding, planned) for finding in findings], not_learned=not_learned)
 
     def _hear(self, notes: Iterable[FeedbackNote], at_ms: int) -> None:

@@ -13,6 +13,7 @@ from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.codec import decode
 from pipeline.contracts.config import ConfigRecord
 from pipeline.contracts.dead_letters import HEADER, DeadLetter
+from pipeline.contracts.models import read_snapshot
 from pipeline.contracts.partials import Bundle
 from pipeline.contracts.remediation import CloudEvent, RemediationRequest, RemediationResult
 from pipeline.contracts.signals import LateCount, Signals, SignalsRecord
@@ -131,6 +132,7 @@ def signals_line(signals: Signals) -> str:
     if signals.completeness.late:
         parts.append(f"{signals.completeness.late} late so far")
     parts += [f"change: {safe(change.type)} {safe(change.version)}".rstrip() for change in signals.changes]
+    parts += [f"feedback: {said.verdict} {safe(said.condition)}".rstrip() for said in signals.feedback]
     return ", ".join(parts)
 
 
@@ -164,8 +166,9 @@ def verdict_line(verdict: Verdict) -> str:
     if verdict.retired and verdict.window_end_ms == verdict.window_start_ms:
         return f"{moment(verdict.window_start_ms)}; retired"
     when = f"{moment(verdict.window_start_ms)}+{(verdict.window_end_ms - verdict.window_start_ms) // 1000}s"
-    retired = ["retired"] if verdict.retired else []
-    return "; ".join([when, *unusual, *retired])
+    marks = {"retired": verdict.retired, "novelty": verdict.rollup, "in shadow": verdict.shadow}
+    not_learned = [f"not learned: {safe(verdict.not_learned)}"] if verdict.not_learned else []
+    return "; ".join([when, *unusual, *not_learned, *(mark for mark, holds in marks.items() if holds)])
 
 
 def event_line(event: AlertEvent) -> str:
@@ -251,6 +254,13 @@ def _result(value: bytes) -> tuple[object, str]:
     return result, result_line(result)
 
 
+def _model(value: bytes) -> tuple[object, str]:
+    """Show what a snapshot is of; the state itself is for machines that know its models."""
+    snapshot = read_snapshot(value)
+    told = f"{snapshot.part} after {snapshot.n:,} windows, as of {moment(snapshot.at_ms)}, {len(value):,} bytes"
+    return msgspec.structs.replace(snapshot, state={}), f"{told}, by {safe(snapshot.app)} {safe(snapshot.version)}"
+
+
 def _config(value: bytes) -> tuple[object, str]:
     config = decode(value, ConfigRecord)
     return config, f"ingest configuration {safe(config.hash)} of Tocsin {safe(config.version)}"
@@ -284,4 +294,5 @@ _READERS: Mapping[str, Callable[[bytes], tuple[object, str]]] = {
     "remediation.requests": _request,
     "remediation.results": _result,
     "config": _config,
+    "models": _model,
 }

@@ -77,7 +77,7 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     ``retired`` says that the service's silence is over for good: by a change event, or after the stated time.
     ``not_learned`` says why the detectors did not learn from the window: a type of change that is open, ``calendar``, or
-    ``alarm``; empty: they did. ``shadow`` says that it is for comparison only, and alerts nobody.
+    ``alarm`` (one is open, or begins perhaps); empty: they did. ``shadow`` says that it is for comparison only, and alerts nobody.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)

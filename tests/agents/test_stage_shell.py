@@ -18,6 +18,7 @@ class Adding:
     """A stage that adds up the lengths of values, and publishes each sum."""
 
     def __init__(self, rows: Mapping[str, bytes]) -> None:
+        self.is_hastened = False
         self.total, self.applied = (int(part) for part in rows.get("head", b"0,-1").split(b","))
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the contract's
@@ -28,7 +29,10 @@ class Adding:
         return [OutRecord(topic="sums", key="k", value=str(self.total).encode())]
 
     def take_changes(self) -> dict[str, bytes | None]:
-        return {"head": f"{self.total},{self.applied}".encode()}
+        return {"head": f"{self.total},{self.applied}".encode(), **({"snapshot": b"whole"} if self.is_hastened else {})}
+
+    def hasten(self) -> None:
+        self.is_hastened = True
 
 
 class Broker:
@@ -217,3 +221,39 @@ async def test_what_was_refused_once_is_refused_again_after_the_partition_was_re
 
     assert house.seeks == [("in", 0), ("in", 0)]
     assert house.broker.sent == [b"1", b"3", b"4"]
+
+
+async def test_before_the_worker_stops_everything_is_checkpointed_and_snapshots_are_taken(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a", b"bb"))
+
+    await house.shell.hand_over()
+
+    assert house.broker.rows == {"head": b"3,1", "snapshot": b"whole"}
+    assert house.broker.log == ["acknowledged", "acknowledged", "rows"]
+    assert house.ledger.standing(("in", 0)) == Standing(2, "")
+
+
+async def test_a_partition_that_was_revoked_is_not_handed_over(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.shell.revoked({("in", 0)})
+
+    await house.shell.hand_over()
+
+    assert house.broker.rows == {}
+
+
+async def test_after_a_hand_over_that_was_cut_off_nothing_is_folded_or_checkpointed_any_more(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.broker.may_acknowledge.clear()
+    await house.shell.on_batch("event", batch(1, b"bb"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(house.shell.hand_over(), 0.01)
+    house.broker.may_acknowledge.set()
+    house.clock_ms = 5000
+
+    await house.shell.on_batch("event", batch(2, b"ccc"))
+    await house.shell.tick()
+
+    assert house.broker.sent == [b"1", b"3"]
+    assert house.broker.rows == {}
+    assert house.ledger.standing(("in", 0)) == Standing(0, "")

@@ -203,8 +203,10 @@ def test_the_examples_of_the_documentation_are_valid() -> None:
     blocks = (ROOT / "docs" / "topics.md").read_text().split("```json\n")[1:]
 
     for block in blocks:
-        Draft202012Validator(SCHEMAS["telemetry"]).validate(msgspec.json.decode(block.partition("```")[0]))
-    assert len(blocks) == 2
+        example = msgspec.json.decode(block.partition("```")[0])
+        is_feedback = isinstance(example, dict) and example["kind"] == "feedback"
+        Draft202012Validator(SCHEMAS["feedback" if is_feedback else "telemetry"]).validate(example)
+    assert len(blocks) == 4
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "config" / "examples").glob("*.ndjson")), ids=lambda path: path.name)

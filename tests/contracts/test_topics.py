@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.contracts.topics import Topics, TopicSpec
 from tests.brokers_fixture import configured_topics
 
-SERVICE_KEYED = {"changes", "partials", "signals", "anomalies"}
+SERVICE_KEYED = {"changes", "feedback", "models", "partials", "signals", "anomalies"}
 
 
 def test_everything_keyed_by_service_has_the_same_partition_count() -> None:
@@ -26,7 +26,7 @@ def test_no_topic_is_deleted_by_age_because_replays_carry_old_event_times() -> N
 
 def test_the_largest_telemetry_message_fits_into_a_dead_letter_with_its_reason() -> None:
     specs = configured_topics().by_logical_name()
-    telemetry = max(specs[name].max_message_bytes for name in ("telemetry.metrics", "telemetry.logs", "changes"))
+    telemetry = max(specs[name].max_message_bytes for name in ("telemetry.metrics", "telemetry.logs", "changes", "feedback"))
 
     assert specs["dead-letters"].max_message_bytes >= telemetry + 1_048_576
 

@@ -74,6 +74,7 @@ async def test_a_worker_that_starts_after_a_training_is_warm(
         read = await tocsin.until(
             "anomalies", lambda one: json.loads(one.record.value or b"")["window_end_ms"] >= last_ms, "the last verdicts"
         )
+        assert await tocsin.stop() == 0  # it leaves snapshots of its own
         again = await call(capsys, "train", "--load", models, *own)
 
     first = min((json.loads(one.record.value or b"") for one in read), key=lambda verdict: verdict["window_end_ms"])

@@ -64,7 +64,7 @@ def config(broker: LocalBroker, tmp_path: Path) -> Path:
 async def test_topics_are_missing_then_created_then_as_configured(tocsin: Tocsin, config: Path) -> None:
     missing = await tocsin("topics", "check", config=config)
     assert missing.code == 1
-    assert missing.out.count("does not exist") == 12
+    assert missing.out.count("does not exist") == 14
 
     created = await tocsin("topics", "create", "--json", config=config)
     assert created.code == 0, created.err
@@ -74,6 +74,23 @@ async def test_topics_are_missing_then_created_then_as_configured(tocsin: Tocsin
     assert (checked.code, [record["ok"] for record in checked.records]) == (0, [True])
     again = await tocsin("topics", "create", "--json", config=config)
     assert {record["outcome"] for record in again.records} == {"exists"}
+
+
+async def test_feedback_is_published_under_the_service_s_key(tocsin: Tocsin, config: Path) -> None:
+    await tocsin("topics", "create", config=config)
+
+    said = await tocsin("feedback", "prod/cart", "false_positive", "--condition", "latency", "--by", "jo", config=config)
+    read = await tocsin("tail", "feedback", "--from-beginning", "--json", config=config)
+
+    assert said.code == 0, said.err
+    assert "it takes more to be told of this again" in said.err
+    (record,) = read.records
+    assert record["service"] == "prod/cart"
+    assert (record["record"]["verdict"], record["record"]["condition"], record["record"]["by"]) == (
+        "false_positive",
+        "latency",
+        "jo",
+    )
 
 
 async def test_a_recording_is_replayed_and_can_be_read_again(tocsin: Tocsin, config: Path) -> None:

@@ -107,9 +107,14 @@ async def test_apps_run_together_until_they_are_told_to_stop(broker: LocalBroker
     async def on_ready() -> None:
         stopper.append(asyncio.ensure_future(stop_when_all_came()))
 
-    await run_apps(apps, stop=stop, on_ready=on_ready)
+    async def on_stop() -> None:
+        were_running.append(all(app.started and not app.should_stop for app in apps))
+
+    were_running: list[bool] = []
+    await run_apps(apps, stop=stop, on_ready=on_ready, on_stop=on_stop)
 
     assert stop.is_set()
+    assert were_running == [True]
     assert clock() - told_at[0] < 2
 
 

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
-from pipeline.contracts.partials import OTHER, ChangeNote, GaugePartial, OperationPartial, Partial, merge_partials
-from pipeline.contracts.readings import ChangeReading, GaugeReading, LogReading, Origin, Reading, RequestReading, SummaryReading
+from pipeline.contracts.partials import OTHER, ChangeNote, FeedbackVerdict, GaugePartial, OperationPartial, Partial, merge_partials
+from pipeline.contracts.readings import (
+    ChangeReading,
+    FeedbackReading,
+    GaugeReading,
+    LogReading,
+    Origin,
+    Reading,
+    RequestReading,
+    SummaryReading,
+)
 from pipeline.ingest.reduce import PartialKey, fold
 
 CART = Origin(environment="prod", service="cart", version="1", operation="GET /")
@@ -65,7 +74,8 @@ LOGS = st.builds(
 CHANGES = st.builds(
     ChangeReading, origin=ORIGINS, time_ms=TIMES, published_ms=TIMES, type=st.sampled_from(["deployment", "maintenance"])
 )
-READINGS: st.SearchStrategy[list[Reading]] = st.lists(st.one_of(REQUESTS, SUMMARIES, GAUGES, LOGS, CHANGES), max_size=30)
+FEEDBACK = st.builds(FeedbackReading, origin=ORIGINS, time_ms=TIMES, published_ms=TIMES, verdict=st.sampled_from(FeedbackVerdict))
+READINGS: st.SearchStrategy[list[Reading]] = st.lists(st.one_of(REQUESTS, SUMMARIES, GAUGES, LOGS, CHANGES, FEEDBACK), max_size=30)
 
 
 def folded(readings: Sequence[Reading], config: IngestConfig = CONFIG) -> dict[PartialKey, Partial]:
@@ -84,7 +94,9 @@ def without_rounding(partials: dict[PartialKey, Partial]) -> dict[PartialKey, ob
     """Return them for comparison: sums of floats to ten digits, notes in one order."""
     plain = {}
     for key, partial in partials.items():
-        ordered = msgspec.structs.replace(partial, changes=sorted(partial.changes, key=repr))
+        ordered = msgspec.structs.replace(
+            partial, changes=sorted(partial.changes, key=repr), feedback=sorted(partial.feedback, key=repr)
+        )
         plain[key] = rounded(msgspec.to_builtins(ordered, str_keys=True))
     return plain
 
@@ -117,6 +129,7 @@ def test_each_reading_counts_in_exactly_one_partial(readings: list[Reading]) -> 
     n_summed = sum(reading.requests for reading in readings if isinstance(reading, SummaryReading))
     assert sum(operation.requests for operation in operations) == n_single + n_summed
     assert sum(len(partial.changes) for partial in partials.values()) == sum(isinstance(one, ChangeReading) for one in readings)
+    assert sum(len(partial.feedback) for partial in partials.values()) == sum(isinstance(one, FeedbackReading) for one in readings)
 
 
 @given(READINGS)

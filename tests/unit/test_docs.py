@@ -22,6 +22,7 @@ QUOTED = [
     "commit metadata is not ours",
     "does not take a checkpoint",
     "topic differs from the configuration",
+    "models start cold",
     "a configuration cannot be read, perhaps it is of a newer version",
     "unreadable remediation result",
     "The broker does not tell where changelogs end, asking again",

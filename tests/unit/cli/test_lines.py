@@ -8,7 +8,8 @@ from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery, T
 from pipeline.contracts.anomalies import Finding, Judgement, Severity, Verdict
 from pipeline.contracts.codec import encode
 from pipeline.contracts.dead_letters import HEADER, DeadLetter
-from pipeline.contracts.partials import Bundle
+from pipeline.contracts.models import MemoryPart, ModelSnapshot, write_snapshot
+from pipeline.contracts.partials import Bundle, FeedbackNote, FeedbackVerdict
 from pipeline.contracts.readings import Rejection, RejectReason
 from pipeline.contracts.remediation import Action, CloudEvent, RemediationRequest, RemediationResult, ResultStatus
 from pipeline.contracts.signals import (
@@ -75,6 +76,42 @@ def test_a_silent_window_says_so() -> None:
     silent = signals(completeness=Completeness(readings=0, late=0, sources=0, delay_ms=3_000), revision=1)
 
     assert shown("signals", encode(silent)).text == "22:13:20+10s, silent: nothing was heard"
+
+
+def test_feedback_and_why_nothing_was_learned_are_shown() -> None:
+    note = FeedbackNote(verdict=FeedbackVerdict.FALSE_POSITIVE, time_ms=START_MS, condition="latency")
+    verdict = Verdict(
+        id="v",
+        window_start_ms=START_MS,
+        window_end_ms=START_MS + 300_000,
+        rollup=True,
+        shadow=True,
+        not_learned="deployment",
+        **ORIGIN,
+    )
+
+    assert "feedback: false_positive latency" in shown("signals", encode(signals(feedback=[note]))).text
+    assert shown("anomalies", encode(verdict)).text.endswith("nothing to judge; not learned: deployment; novelty; in shadow")
+
+
+def test_a_snapshot_says_of_what_and_how_much_without_its_state() -> None:
+    snapshot = ModelSnapshot(
+        app="tocsin",
+        version="1.0",
+        part=MemoryPart.DETECTORS,
+        environment="prod",
+        service="cart",
+        applied=5,
+        n=1200,
+        at_ms=START_MS,
+        state={"secret": b"x" * 500},
+    )
+
+    told = shown("models", write_snapshot(snapshot))
+
+    assert told.text.startswith("detectors after 1,200 windows, as of ")
+    assert told.service_key == "prod/cart"
+    assert "secret" not in str(told.data)
 
 
 def test_late_counts_and_notices_are_told_apart_from_windows() -> None:

@@ -7,9 +7,11 @@ import msgspec
 import pytest
 
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.partials import FeedbackVerdict
 from pipeline.contracts.readings import (
     ChangeReading,
     Decoded,
+    FeedbackReading,
     GaugeReading,
     LogReading,
     Origin,
@@ -239,6 +241,45 @@ def test_a_change() -> None:
         by="eve",
         note="first line\n\tsecond",
     )
+
+
+def feedback(**fields: object) -> InRecord:
+    said = {"service": "cart", "environment": "prod", "time": NOW_MS, "verdict": "false_positive", **fields}
+    return InRecord(offset=0, timestamp_ms=NOW_MS, key=None, value=json.dumps(said).encode())
+
+
+def test_feedback() -> None:
+    decoded = decode(IngestConfig(), "tocsin.feedback", feedback(condition="latency", by="jo", note="a test"))
+
+    assert decoded.readings == [
+        FeedbackReading(
+            origin=Origin(environment="prod", service="cart"),
+            time_ms=NOW_MS,
+            published_ms=NOW_MS,
+            verdict=FeedbackVerdict.FALSE_POSITIVE,
+            condition="latency",
+            by="jo",
+            note="a test",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"verdict": "great"}, RejectReason.INVALID_TEXT),
+        ({"verdict": 1}, RejectReason.WRONG_TYPE),
+        ({"verdict": None}, RejectReason.MISSING_FIELD),
+        ({"kind": "change"}, RejectReason.UNKNOWN_KIND),
+        ({"condition": "a\x00b"}, RejectReason.INVALID_TEXT),
+        ({"time": NOW_MS + DAY_MS}, RejectReason.FUTURE_TIME),
+        ({"service": None}, RejectReason.MISSING_FIELD),
+    ],
+)
+def test_feedback_that_breaks_a_rule_is_refused(fields: dict[str, object], reason: RejectReason) -> None:
+    decoded = decode(IngestConfig(), "tocsin.feedback", feedback(**fields))
+
+    assert [refused.reason for refused in decoded.rejections] == [reason]
 
 
 def test_a_change_whose_record_has_no_believable_timestamp_has_no_window() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.analyse.windows import WindowParams, WindowStage, restore
 from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
-from pipeline.contracts.partials import Bundle, ChangeNote, OperationPartial, Partial
+from pipeline.contracts.partials import Bundle, ChangeNote, FeedbackNote, FeedbackVerdict, OperationPartial, Partial
 from pipeline.contracts.records import InRecord
 from pipeline.contracts.rows import HEAD, pack
 from pipeline.contracts.signals import LateCount, Notice, NoticeKind, Signals, SignalsRecord
@@ -285,6 +285,16 @@ def test_rows_come_in_the_order_in_which_they_must_be_written() -> None:
     kinds = [name.partition("|")[0] for name in desk.stage.take_changes()]
 
     assert kinds == ["rollup", "window", "late", "profile", HEAD]
+
+
+def test_feedback_travels_with_the_window_and_is_no_sign_of_life() -> None:
+    desk = Desk()
+    note = FeedbackNote(verdict=FeedbackVerdict.EXPECTED, time_ms=T0, condition="latency")
+    said = msgspec.structs.replace(partial("cart", 0, 1), operations={}, feedback=[note])
+
+    told = [one for one in desk.both(13, said) if isinstance(one, Signals)]
+
+    assert [(one.feedback, one.is_silent) for one in told] == [([note], True)]
 
 
 def test_what_is_no_bundle_is_refused_and_changes_nothing() -> None:

@@ -1,0 +1,41 @@
+"""How rare a novel value is, in words: decides which of the terms behind a finding a person is told."""
+
+import math
+
+from pipeline.analyse.wording import number
+from pipeline.contracts.anomalies import Finding
+
+ONE_IN, DAYS, ABOVE_ALL, BELOW_ALL = "one_in", "days", "above_all", "below_all"
+_TERMS = {
+    "value_never_seen": "far from every value",
+    "shape_never_seen": "a course unlike any",
+    "wrong_for_this_hour": "unlike this hour of the day",
+    "new_extreme": "outside of all",
+}
+"""What the rarest term says, before "in N days"."""
+
+
+def rarity(finding: Finding) -> str:
+    """Return what is new about a value and how rare that is; empty where the finding does not say.
+
+    Examples
+    --------
+    >>> terms = {"one_in": 30_000.0, "days": 14.0, "value_never_seen": 4.5}
+    >>> rarity(Finding(condition="novelty:latency", signal="latency", judgement="anomalous", explanation=terms))
+    'far from every value in 14 days; 1 in 30,000'
+
+    """
+    terms = finding.explanation
+    one_in = terms.get(ONE_IN)
+    if one_in is None or not math.isfinite(one_in):
+        return ""
+    if terms.get(ABOVE_ALL):
+        what = "higher than anything"
+    elif terms.get(BELOW_ALL):
+        what = "lower than anything"
+    else:
+        rarest = max(_TERMS, key=lambda term: terms.get(term, 0.0))
+        what = _TERMS[rarest]
+    days = terms.get(DAYS, 0.0)
+    past = f" in {number(days)} days" if days >= 1.5 else f" in {number(24 * days)} hours"
+    return f"{what}{past}; 1 in {number(max(one_in, 1.0))}"
