@@ -8,7 +8,7 @@ published results of three detectors.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -88,10 +88,8 @@ def marks(files: Iterable[Marked]) -> dict[str, float]:
         raise ValueError("no labelled windows in any file")
     points = [point for one in files for point in _points(one)]
     # the reward of a window that ends in probation cannot be had, but counts in NAB's perfect score
-    return {
-        name: 100 * (_best(points, profile) / n_windows + profile.false_negative) / (profile.true_positive + profile.false_negative)
-        for name, profile in PROFILES.items()
-    }
+    return {name: 100 * (_best(points, profile) / n_windows + profile.false_negative) / (profile.true_positive + profile.false_negative)
+            for name, profile in PROFILES.items()}
 
 
 def _points(one: Marked) -> Iterator[_Point]:
@@ -139,9 +137,3 @@ def _best(points: Sequence[_Point], profile: Profile) -> float:
         best = max(best, total)
     return best
 
-
-def by_name(
-    results: Mapping[str, Sequence[float]], times: Mapping[str, Sequence[str]], windows: Mapping[str, Sequence[tuple[str, str]]]
-) -> list[Marked]:
-    """Return the results of files by name, with their times and windows."""
-    return [Marked(name, times[name], scores, windows.get(name, ())) for name, scores in results.items()]

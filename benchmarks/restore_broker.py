@@ -32,7 +32,7 @@ from pipeline.settings import Settings, load_settings
 PARTITIONS = 2
 KILLS = 5
 """In each run."""
-RECORDS_PER_S = 200
+RECORDS_PER_S = 100
 SETTLE_S = 60
 PATIENCE_S = 60
 """How long a worker may take to say something."""

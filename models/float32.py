@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 import sys
 from array import array
 
@@ -12,7 +13,7 @@ LARGEST = 1e18
 
 def as_float32(value: float) -> float:
     """Return the nearest number that a memory can hold, within +-1e18."""
-    _BOX[0] = -LARGEST if value < -LARGEST else min(value, LARGEST)
+    _BOX[0] = value if -LARGEST < value < LARGEST else math.copysign(LARGEST, value)
     return _BOX[0]
 
 

@@ -28,7 +28,6 @@ _EXTREME_DECADES = 3.0
 _N_INTERVALS = 31
 _USUAL_INTERVAL_S = 300.0
 _LEAST_INTERVAL_S, _MOST_INTERVAL_S = 60.0, 86_400.0
-TERMS = ("value_never_seen", "shape_never_seen", "wrong_for_this_hour", "new_extreme")
 
 
 class Novelty(NamedTuple):
@@ -39,7 +38,7 @@ class Novelty(NamedTuple):
     score
         High is anomalous: about the mean of the terms, larger for series that are read more seldom; ``None`` until ready.
     terms
-        By name (see ``TERMS``), how rare in powers of ten: 4.5 is 1 in 30,000; empty until ready.
+        By name, how rare in powers of ten: 4.5 is 1 in 30,000; empty until ready.
 
     """
 
@@ -116,7 +115,9 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """Means of two that are not remembered yet, oldest first."""
         self._low = self._high = 0.0
         self._last_s: float | None = None
-        self._intervals = array("f")
+        self._intervals = array("I")
+        """The last 31 intervals between points, seconds; the next goes to ``_n_intervals`` modulo 31."""
+        self._n_intervals = 0
         self._seldom = 0.0
         """What is added for a series whose points come more seldom than every five minutes, or less."""
         self._values = NearestValues(N_VALUES)
@@ -181,35 +182,43 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
 
     def _look(self, features: Features) -> _Look:
         value, time_s = features["value"], features["time_s"]
-        if not (math.isfinite(value) and math.isfinite(time_s)):
+        if not math.isfinite(value + time_s):
             raise ValueError(f"value and time_s must be finite, got {value} and {time_s}")
         first = self._first if self.n_seen else value
-        x = max(-LARGEST, min(LARGEST, value - first))
+        x = value - first
+        if not -LARGEST < x < LARGEST:
+            x = math.copysign(LARGEST, x)
         pair, triple = _means(x, self._last)
         level = self._hours.level_with(x)
         distances = self._values.distance(pair), self._shapes.distance(triple), self._hours.residual(level, time_s)
         return _Look(time_s, first, x, pair, triple, level, distances, self._novelty(x, distances))
 
     def _novelty(self, x: float, distances: tuple[float, float, float]) -> Novelty:
-        if self.n_seen < READY:
-            return Novelty(None, {})
         width = self._high - self._low
         least = 1e-7 * width + 1e-12
+        values, shapes, hours = self._tails
+        by_value = values.decades(distances[0], least)
+        by_shape = shapes.decades(distances[1], least)
+        by_hour = hours.decades(distances[2], least)
+        if by_value is None or by_shape is None or by_hour is None:
+            return Novelty(None, {})
         margin = _EXTREME_MARGIN * width
-        is_extreme = x > self._high + margin or x < self._low - margin
-        by_value, by_shape, by_hour = (
-            tail.decades(distance, least) or 0.0 for tail, distance in zip(self._tails, distances, strict=True)
-        )
-        extreme = _EXTREME_DECADES if is_extreme else 0.0
+        extreme = _EXTREME_DECADES if not self._low - margin <= x <= self._high + margin else 0.0
         score = (by_value + by_shape + by_hour + extreme) / 4 + self._seldom
-        return Novelty(score, dict(zip(TERMS, (by_value, by_shape, by_hour, extreme), strict=True)))
+        terms = {"value_never_seen": by_value, "shape_never_seen": by_shape, "wrong_for_this_hour": by_hour, "new_extreme": extreme}
+        return Novelty(score, terms)
 
     def _learn(self, look: _Look) -> None:
         self._first = look.first
         self.n_seen += 1
-        for tail, distance in zip(self._tails, look.distances, strict=True):
-            tail.learn(distance)
-        self._low, self._high = min(self._low, look.x), max(self._high, look.x)
+        values, shapes, hours = self._tails
+        values.learn(look.distances[0])
+        shapes.learn(look.distances[1])
+        hours.learn(look.distances[2])
+        if look.x > self._high:
+            self._high = look.x
+        elif look.x < self._low:
+            self._low = look.x
         self._hours.learn(look.level, look.time_s)
         self._shapes.add(look.triple)
         if len(self._pending) == _DELAY:
@@ -221,16 +230,21 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
         """Make the point the newest one."""
         self._last = (look.x, *self._last[:1])
         if self._last_s is not None and look.time_s > self._last_s:
-            self._take_interval(as_float32(look.time_s - self._last_s))
+            self._take_interval(round(min(look.time_s - self._last_s, _MOST_INTERVAL_S)))
         self._last_s = look.time_s
 
-    def _take_interval(self, interval_s: float) -> None:
+    def _take_interval(self, interval_s: int) -> None:
         intervals = self._intervals
-        oldest = intervals.pop(0) if len(intervals) == _N_INTERVALS else None
-        intervals.append(interval_s)
-        if interval_s != oldest:
-            usual_s = max(_LEAST_INTERVAL_S, min(_MOST_INTERVAL_S, median(intervals)))
-            self._seldom = 0.5 * math.log10(usual_s / _USUAL_INTERVAL_S)
+        i = self._n_intervals % _N_INTERVALS
+        self._n_intervals += 1
+        if i == len(intervals):
+            intervals.append(interval_s)
+        elif interval_s == intervals[i]:
+            return
+        else:
+            intervals[i] = interval_s
+        usual_s = max(_LEAST_INTERVAL_S, median(intervals))
+        self._seldom = 0.5 * math.log10(usual_s / _USUAL_INTERVAL_S)
 
     def to_state(self) -> dict[str, Any]:
         """Return the state as plain, versioned data and bytes: what MessagePack holds as it is, and JSON as base64."""
@@ -244,6 +258,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
             "range": [self._low, self._high],
             "last_s": [] if self._last_s is None else [self._last_s],
             "intervals": to_bytes(self._intervals),
+            "n_intervals": self._n_intervals,
             "seldom": self._seldom,
             "values": self._values.to_state(),
             "shapes": self._shapes.to_state(),
@@ -265,7 +280,7 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
             self._last, self._pending = numbers(state["last"][:2]), numbers(state["pending"][:_DELAY])
             self._low, self._high = numbers(state["range"])
             self._last_s = number(state["last_s"][0]) if state["last_s"] else None
-            self._intervals = from_bytes(state["intervals"])[-_N_INTERVALS:]
+            self._intervals, self._n_intervals = from_bytes(state["intervals"], "I")[:_N_INTERVALS], int(state["n_intervals"])
             self._values.from_state(state["values"])
             self._shapes.from_state(state["shapes"])
             self._hours.from_state(state["hours"])
@@ -301,14 +316,14 @@ class NoveltyDetector(AnomalyDetector):  # type: ignore[misc] -- river's base is
 
 
 def _means(x: float, last: tuple[float, ...]) -> tuple[float, float]:
-    """Return the means of the last two and three values (of fewer at the beginning), as the memories hold them."""
+    """Return the means of the last two and three values (of fewer at the beginning), the first as its memory holds it."""
     if len(last) == 2:
         pair, triple = (x + last[0]) / 2, (x + last[0] + last[1]) / 3
     elif last:
         pair = triple = (x + last[0]) / 2
     else:
         pair = triple = x
-    return as_float32(pair), as_float32(triple)
+    return as_float32(pair), triple
 
 
 def one_in(decades: float) -> int:
@@ -321,4 +336,4 @@ def one_in(decades: float) -> int:
 
     """
     n = 10**decades
-    return int(round(n, -math.floor(decades)))
+    return round(n, -math.floor(decades))

@@ -47,12 +47,14 @@ class Shapes:
 
     """
 
-    __slots__ = ("_end", "_numbers", "_phase", "_recent", "_start", "_windows", "capacity")
+    __slots__ = ("_end", "_newest", "_numbers", "_phase", "_recent", "_start", "_windows", "capacity")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._recent = array("f")
-        """The last 21 numbers, oldest first, of every point."""
+        self._recent = array("f", bytes(4 * (SPAN + 1)))
+        """The last 21 numbers of every point, oldest first, and room for the one that is asked about."""
+        self._newest = np.frombuffer(self._recent, dtype=np.float32)[::STRIDE, None]
+        """The shape that they make."""
         self._phase = 0
         """Points since one was put into ``_numbers``."""
         self._numbers = np.zeros(capacity + N_NUMBERS - 1 + _PENDING + _ROOM, dtype=np.float32)
@@ -65,10 +67,10 @@ class Shapes:
         n = self._end - _PENDING - N_NUMBERS + 1 - self._start
         if n <= 0:
             return 0.0
-        shape = np.array([*self._recent[::STRIDE], number], dtype=np.float32)
-        apart = self._windows[:, self._start : self._start + n] - shape[:, None]
+        self._recent[SPAN] = number
+        apart = self._windows[:, self._start : self._start + n] - self._newest
         apart *= apart
-        squares = np.add.reduce(apart, axis=0)
+        squares = np.add.reduce(apart, 0)  # row by row: the same bits on every machine
         total = 0.0
         wanted = min(_N_NEAREST, n)
         for _ in range(wanted):
@@ -79,7 +81,9 @@ class Shapes:
 
     def add(self, number: float) -> None:
         """Take one number in."""
-        self.follow(number)
+        recent = self._recent
+        recent[SPAN] = number
+        recent[:SPAN] = recent[1:]
         if self._phase == 0:
             if self._end == len(self._numbers):
                 held = self._numbers[self._start :].copy()
@@ -93,14 +97,13 @@ class Shapes:
     def follow(self, number: float) -> None:
         """Make the number the newest one, and do not remember it: while learning is frozen."""
         recent = self._recent
-        if len(recent) == SPAN:
-            del recent[0]
-        recent.append(number)
+        recent[SPAN] = number
+        recent[:SPAN] = recent[1:]
 
     def to_state(self) -> dict[str, Any]:
         """Return plain data and bytes."""
         numbers = array("f", self._numbers[self._start : self._end].tobytes())
-        return {"kind": "shapes", "v": 1, "phase": self._phase, "recent": to_bytes(self._recent), "numbers": to_bytes(numbers)}
+        return {"kind": "shapes", "v": 1, "phase": self._phase, "recent": to_bytes(self._recent[:SPAN]), "numbers": to_bytes(numbers)}
 
     def from_state(self, state: Mapping[str, Any]) -> "Shapes":
         """Take it over.
@@ -113,10 +116,10 @@ class Shapes:
         """
         with reading(state, "shapes", 1):
             numbers, recent = from_bytes(state["numbers"]), from_bytes(state["recent"])
-            if len(numbers) > len(self._numbers) - _ROOM or len(recent) > SPAN:
-                raise ValueError(f"{len(numbers)} and {len(recent)} numbers, more than fit")
+            if len(numbers) > len(self._numbers) - _ROOM or len(recent) != SPAN:
+                raise ValueError(f"{len(numbers)} and {len(recent)} numbers are not what fits")
             self._phase = int(state["phase"]) % STRIDE
-            self._recent = recent
+            self._recent[:SPAN] = recent
             self._start, self._end = 0, len(numbers)
             self._numbers[: self._end] = numbers
         return self
