@@ -35,12 +35,21 @@ class SeriesKey(NamedTuple):
 
 @dataclass(slots=True)
 class SeriesInfo:
-    """What is known of a series without its points: its window is ``size_ms`` long, the largest if that changed."""
+    """What is known of a series without its points.
+
+    Attributes
+    ----------
+    size_ms
+        Length of its windows, the largest if that changed.
+    is_shadow
+        It is published for comparison, and alerts nobody.
+
+    """
 
     number: int
     unit: str
     size_ms: int
-    n_points: int = 0
+    is_shadow: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +110,7 @@ class SeriesLog:
             if len(self.info) >= MAX_SERIES:
                 self.n_not_kept += 1
                 return
-            info = self.info[key] = SeriesInfo(number=len(self.info), unit=finding.unit, size_ms=0)
-        info.n_points += 1
+            info = self.info[key] = SeriesInfo(number=len(self.info), unit=finding.unit, size_ms=0, is_shadow=verdict.shadow)
         info.size_ms = max(info.size_ms, verdict.window_end_ms - verdict.window_start_ms)
         values = (finding.observed, finding.expected, finding.lower, finding.upper, finding.score)
         self._file.write(_POINT.pack(info.number, verdict.window_end_ms, *(_stored(value) for value in values)))

@@ -191,7 +191,8 @@ class _Services:
         drawn = plot(
             buckets, span, events_of(self.outcome, series.service_key, series.condition), unit=unit, told=told, frame=frame
         )
-        return f'<div class="series"><h4>{name(series.condition)} <small>{text(unit)}</small></h4>{drawn}</div>'
+        note = text(unit) + (" · shadow: for comparison, alerts nobody" if self.log.info[series].is_shadow else "")
+        return f'<div class="series"><h4>{name(series.condition)} <small>{note}</small></h4>{drawn}</div>'
 
 
 def _resource(file_name: str) -> str:
