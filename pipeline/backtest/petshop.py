@@ -1,5 +1,7 @@
 """PetShop as one history: decides how its quiet days and its issues become days that follow one another, with labels."""
 
+import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ def continuous(data: Path, split: str) -> tuple[Iterator[dict[str, Any]], Labels
         for issue in found:
             at, shown = _place(issue, len(rows))
             rows += [_EMPTY] * (at - len(rows)) + shown
-            labels.append(_label(issue, at, len(shown)))
+            labels.append(_label(data, issue, at, len(shown)))
         timelines[scenario] = rows
     n_rows = max(len(rows) for rows in timelines.values()) + DAY_ROWS // 2
     quiet = {scenario: _day(data, scenario) for scenario in timelines}
@@ -59,7 +61,25 @@ def _place(issue: Issue, after: int) -> tuple[int, list[Row]]:
     return least + (slot - least) % DAY_ROWS, rows
 
 
-def _label(issue: Issue, at: int, n: int) -> Label:
+def _affected(graph: Path, issue: Issue) -> frozenset[str] | None:
+    """Return the alarmed node, the root cause, and all that call either, directly or not; ``None`` without a call graph."""
+    if not graph.is_file():
+        return None
+    target = json.loads((issue.folder / "target.json").read_text(encoding="utf-8"))
+    found, size = {issue.node, str(target.get("root_cause", {}).get("node", issue.node))}, 0
+    with graph.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    while size < len(found):  # a row calls the columns that are not 0
+        size = len(found)
+        found |= {row[""] for row in rows if any(_is_call(row.get(callee, "")) for callee in found)}
+    return frozenset(found)
+
+
+def _is_call(cell: str | None) -> bool:
+    return cell not in (None, "", "0", "0.0", "False")
+
+
+def _label(data: Path, issue: Issue, at: int, n: int) -> Label:
     """Return an issue's label; its first row is still as usual, and what fires at its end is too early."""
     end_ms = (EPOCH_S + at * INTERVAL_S) * 1000
     return Label(
@@ -67,6 +87,7 @@ def _label(issue: Issue, at: int, n: int) -> Label:
         environment=issue.scenario,
         service=issue.node,
         kind=issue.metric,
+        affected=_affected(data / issue.scenario / "graph.csv", issue),
         start_ms=end_ms + 1,
         end_ms=end_ms + (n - 1) * INTERVAL_S * 1000,
     )

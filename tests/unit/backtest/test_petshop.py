@@ -61,6 +61,18 @@ def test_each_issue_has_its_time_of_day_a_quiet_day_before_it_and_a_label_behind
     assert labels.scored_from_ms < first.start_ms
 
 
+def test_with_a_call_graph_root_cause_and_callers_are_affected(data: Path) -> None:
+    assert all(label.affected is None for label in continuous(data, "train")[1].labels)
+    target = {"target": {"node": "web", "metric": "latency"}, "root_cause": {"node": "store"}}
+    (data / FIRST / "train" / "issue_0" / "target.json").write_text(json.dumps(target))
+    rows = [",edge,web,store,other", "edge,0,1,0,0", "web,0,0,1,1", "store,0,0,0,0", "other,0,0,0,0"]
+    (data / FIRST / "graph.csv").write_text("\n".join(rows) + "\n")
+
+    first, *_ = continuous(data, "train")[1].labels
+
+    assert first.affected == {"edge", "web", "store"}
+
+
 def test_quiet_rows_keep_their_time_of_day(data: Path) -> None:
     records, _ = continuous(data, "train")
 
