@@ -4,11 +4,13 @@ from pipeline.backtest.marks import Worth
 from pipeline.backtest.outcome import Outcome
 from pipeline.backtest.record import Life
 from pipeline.cli.report.layout import Layout, ShownService, alert_event, events_of
-from pipeline.cli.report.markup import element, name, number, text
+from pipeline.cli.report.markup import element, number, text
 from pipeline.cli.report.plots import Mark
 from pipeline.cli.report.scales import Scale, time_ticks
 
-WIDTH, LEFT, RIGHT, TOP, LANE = 1000.0, 150.0, 10.0, 4.0, 21.0
+WIDTH, LEFT, RIGHT, TOP, LANE = 1000.0, 190.0, 10.0, 4.0, 21.0
+MAX_NAME = 27
+"""Characters of a name that fit to the left of its lane."""
 MAX_ALERTS = 3_000
 """Alerts drawn; more could not be told apart."""
 
@@ -50,7 +52,7 @@ class _Lane:
         """Return the lane with at most so many alerts."""
         key = self._service.service_key
         middle = self._y + LANE / 2
-        title = element("text", name(key), x=LEFT - 8, y=middle + 3.5, text_anchor="end")
+        title = element("text", element("title", text(key)) + text(key, MAX_NAME), x=LEFT - 8, y=middle + 3.5, text_anchor="end")
         parts = [
             element("a", title, href=f"#{self._service.anchor}"),
             element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=self._y + LANE, y2=self._y + LANE, class_="lane"),

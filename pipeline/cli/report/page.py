@@ -108,7 +108,7 @@ def _entry(outcome: Outcome, service: ShownService) -> str:
     tags = f'<span class="count" title="alerts">{n_alerts}</span>' if n_alerts else ""
     tags += f'<span class="count bad" title="missed labels">{n_missed} missed</span>' if n_missed else ""
     tags += f'<span class="count warn" title="false alerts">{n_false} false</span>' if n_false else ""
-    return f'<li data-v="{service.anchor}"><a href="#{service.anchor}">{name(key)}</a>{tags}</li>'
+    return f'<li data-v="{service.anchor}"><a href="#{service.anchor}" title="{name(key)}">{name(key)}</a>{tags}</li>'
 
 
 def _lists(outcome: Outcome, layout: Layout) -> Iterator[str]:

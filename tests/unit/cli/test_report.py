@@ -301,3 +301,12 @@ def test_the_median_delay_of_a_kind_lies_between_its_two_delays() -> None:
     page = "".join(write_page(marked, log, everything=False))
 
     assert re.search(r"<td>slow</td>.*?15 s</td><td class=\"n\">20 s</td>", page)
+
+
+def test_a_long_name_stays_beside_its_lane_and_is_told_whole() -> None:
+    long = "checkout-" * 6
+
+    page = page_of(long)
+
+    lane = page.split('class="glance"')[1].split("</svg>")[0]
+    assert f"<title>prod/{long}</title>prod/checkout-checkout-che…</text>" in lane
