@@ -2,14 +2,21 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+
+import msgspec
 
 from pipeline.backtest.fired import Fired
 from pipeline.backtest.labels import Label, Labels
 from pipeline.backtest.marks import Judged, Marks, Worth, mark, share
 from pipeline.backtest.record import Life, Record
 from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.ids import content_id
+from pipeline.settings import Settings
+
+ELSEWHERE = ("worker", "connection", "topics")
+"""Settings that say where and how a worker runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +30,7 @@ class Outcome:
     version
         Of this Tocsin.
     config
-        Digest of its configuration.
+        Name of the settings that decided; see :func:`config_digest`.
     record
         What it said.
     marks, page_marks
@@ -127,6 +134,12 @@ class Outcome:
         if self.marks is not None and self.page_marks is not None:
             figures |= {"against_labels": self.marks.figures(), "pages_against_labels": self.page_marks.figures()}
         return figures
+
+
+def config_digest(settings: Settings) -> str:
+    """Return a short name of all settings that decide what is alerted: same name, same decisions."""
+    deciding = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name not in ELSEWHERE}
+    return content_id(msgspec.json.encode(deciding, order="sorted").decode())[:8]
 
 
 def judged(record: Record, labels: Labels | None, *, source: str, version: str, config: str) -> Outcome:

@@ -122,7 +122,7 @@ def _run(
     from pipeline.backtest.chain import Chain, every_stage  # noqa: PLC0415 - what --help need not wait for
     from pipeline.backtest.histories import run  # noqa: PLC0415
     from pipeline.backtest.memories import cold_starts, warm_stage  # noqa: PLC0415
-    from pipeline.backtest.outcome import judged  # noqa: PLC0415
+    from pipeline.backtest.outcome import config_digest, judged  # noqa: PLC0415
     from pipeline.backtest.record import Record  # noqa: PLC0415
     from pipeline.backtest.series import SeriesLog  # noqa: PLC0415
     from pipeline.settings import VERSION  # noqa: PLC0415
@@ -145,7 +145,7 @@ def _run(
         tell(remark)
     if chain.n_rejected:
         tell(f"{chain.n_rejected:,} messages held something that was refused; `tocsin replay` and `tocsin dead-letters` show what")
-    return judged(record, labels, source=wanted.in_words(), version=VERSION, config=settings.ingest.hash[:8]), log
+    return judged(record, labels, source=wanted.in_words(), version=VERSION, config=config_digest(settings)), log
 
 
 def _write_alerts(path: Path, outcome: "Outcome") -> None:
