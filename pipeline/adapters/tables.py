@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, cast
 
 import faust
@@ -232,7 +233,7 @@ class TableRows:
 class SnapshottedRows(TableRows):
     """A table whose stage keeps snapshots on a topic beside it: what its row names begin with says where a row goes.
 
-    Snapshots are acknowledged before any other row is sent: the rows that follow may rest on them.
+    Rows go in the order given: what goes to one of the two is acknowledged before the next row for the other is sent.
     """
 
     def __init__(self, table: RowTable, snapshots: SnapshotTable) -> None:
@@ -245,11 +246,13 @@ class SnapshottedRows(TableRows):
         return super().rows_of(partition) | snapshots
 
     async def write(self, event: EventT[Any] | None, partition: int, changes: Mapping[str, bytes | None]) -> None:
-        """Write snapshots, and then the other rows; see :func:`write_rows`."""
-        snapshots = {name.removeprefix(SNAPSHOTS): row for name, row in changes.items() if name.startswith(SNAPSHOTS)}
-        if snapshots:
-            await write_rows(self._snapshots, event, partition, snapshots)
-        await super().write(event, partition, {name: row for name, row in changes.items() if not name.startswith(SNAPSHOTS)})
+        """Write rows in order, the head row last; see :func:`write_rows`."""
+        for is_snapshot, group in groupby(changes.items(), key=lambda change: change[0].startswith(SNAPSHOTS)):
+            if is_snapshot:
+                snapshots = {name.removeprefix(SNAPSHOTS): row for name, row in group}
+                await write_rows(self._snapshots, event, partition, snapshots)
+            else:
+                await super().write(event, partition, dict(group))
 
 
 async def _send(table: RowTable, partition: int, changes: Mapping[str, bytes | None]) -> None:

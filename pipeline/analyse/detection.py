@@ -11,12 +11,13 @@ from pipeline.analyse.memory_rows import grouped
 from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.rollup_points import RollupPoint
 from pipeline.analyse.rollup_watch import PREFIX
-from pipeline.analyse.service_memory import Remembrance, ServiceMemory
+from pipeline.analyse.service_memory import Remembrance, Rows, ServiceMemory
 from pipeline.analyse.surroundings import Surroundings
 from pipeline.contracts.anomalies import Verdict
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.models import MemoryPart
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
 from pipeline.contracts.signals import Notice, NoticeKind, Signals, SignalsRecord
@@ -91,8 +92,11 @@ class DetectionStage:
         """Return the services in stored rows without what the head row calls gone, the one heard of last at the end."""
         app, services = self._around.app, list[ServiceMemory]()
         for key, parts in grouped(rows).items():
-            gone = self._gone.get(key, -1)
-            services.append(ServiceMemory(key, {part: one.without_gone(gone, app) for part, one in parts.items()}))
+            if key in self._gone:
+                self._deleted |= dict.fromkeys(ServiceMemory(key, parts).row_names())  # recovery brings deleted rows back
+            left = {part: one.without_gone(self._gone.get(key, -1), app) for part, one in parts.items()}
+            if any(left.values()):
+                services.append(ServiceMemory(key, {part: one for part, one in left.items() if one}))
         return {service.key: service for service in sorted(services, key=lambda one: (one.heard(app), one.key))}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the stage protocol has a clock
@@ -254,9 +258,17 @@ class DetectionStage:
             del self._gone[next(iter(self._gone))]
 
     def take_changes(self) -> dict[str, bytes | None]:
-        """Return the rows changed since the last call: snapshots first, then points, then what goes, the head row last."""
-        taken = [self._services[key].take(self._around) for key in self._changed]
-        written = {name: row for rows in zip(*taken, strict=True) for some in rows for name, row in some.items()}
+        """Return the rows changed since the last call, in the order in which they must be written; the head row last.
+
+        Of each part snapshots before points, which follow them; novelty before the detectors, because it looks at them: a
+        rollup that is judged a second time must not see them ahead of it.
+        """
+        written: Rows = {}
+        for part in (MemoryPart.NOVELTY, MemoryPart.DETECTORS):
+            taken = [self._services[key].take(part, self._around) for key in self._changed]
+            for kind in zip(*taken, strict=True):
+                for some in kind:
+                    written |= some
         rows = written | {name: None for name in self._deleted if name not in written}
         self._changed.clear()
         self._deleted.clear()

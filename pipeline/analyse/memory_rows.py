@@ -35,6 +35,9 @@ class Stored:
     points: dict[int, bytes] = field(default_factory=dict)
     whole: bytes | None = None
 
+    def __bool__(self) -> bool:
+        return self.snapshot is not None or bool(self.points) or self.whole is not None
+
     def heard(self, app: str) -> int:
         """Return the highest offset that is in it; -1: none that means anything to ``app``."""
         offsets = [-1, *(_applied(row) for row in self.points.values())]

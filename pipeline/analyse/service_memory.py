@@ -56,29 +56,29 @@ class ServiceMemory:
 
     def living(self) -> Iterator[tuple[MemoryPart, Memory[Any, Any]]]:
         """Yield the parts that were needed since the stage was restored."""
-        if self.detectors is not None:
-            yield MemoryPart.DETECTORS, self.detectors
         if self.novelty is not None:
             yield MemoryPart.NOVELTY, self.novelty
+        if self.detectors is not None:
+            yield MemoryPart.DETECTORS, self.detectors
 
     def heard(self, app: str) -> int:
         """Return the highest offset folded into any part; -1: none."""
         living = (memory.applied for _, memory in self.living())
         return max([-1, *living, *(stored.heard(app) for stored in self.stored.values())])
 
-    def take(self, around: Surroundings) -> tuple[Rows, Rows]:
-        """Return the rows that a checkpoint is to write: snapshots, and points."""
-        snapshots: Rows = {}
-        points: Rows = {}
-        for part, memory in self.living():
-            kept = memory.take()
-            if kept.state is not None:
-                snapshots[snapshot_row(self.key, part)] = self._snapshot(part, memory, kept.state, around)
-                if self._is_whole and part is MemoryPart.DETECTORS:
-                    self._is_whole, points[self.key] = False, None
-            points |= {point_row(self.key, part, slot): row for slot, row in kept.points.items()}
-            self._slots[part] = max(self._slots.get(part, 0), memory.n_points)
-        return snapshots, points
+    def take(self, part: MemoryPart, around: Surroundings) -> tuple[Rows, Rows]:
+        """Return the rows of a part that a checkpoint is to write: its snapshot, and its points."""
+        memory = dict(self.living()).get(part)
+        if memory is None:
+            return {}, {}
+        kept, snapshot = memory.take(), Rows()
+        points: Rows = {point_row(self.key, part, slot): row for slot, row in kept.points.items()}
+        if kept.state is not None:
+            snapshot[snapshot_row(self.key, part)] = self._snapshot(part, memory, kept.state, around)
+            if self._is_whole and part is MemoryPart.DETECTORS:
+                self._is_whole, points[self.key] = False, None
+        self._slots[part] = max(self._slots.get(part, 0), memory.n_points)
+        return snapshot, points
 
     def row_names(self) -> Iterator[str]:
         """Yield the names of all rows that it may have."""
