@@ -35,6 +35,10 @@ class Selection:
         Only the last so many of each partition (of those with a wanted key), at least 1; ``None``: from the beginning.
     since_ms
         Only records with this Kafka timestamp or a later one, epoch ms; ``None``: of any time.
+    until_ms
+        Only records with an earlier Kafka timestamp, epoch ms; ``None``: of any time.
+    from_offset, until_offset
+        Only records at this offset of their partition or behind it; only those before it. ``None``: all.
     keys
         Only records with one of these keys; ``None``: with any key, or none.
     partitions
@@ -49,6 +53,9 @@ class Selection:
 
     last: int | None = None
     since_ms: int | None = None
+    until_ms: int | None = None
+    from_offset: int | None = None
+    until_offset: int | None = None
     keys: Collection[bytes] | None = None
     partitions: Collection[int] | None = None
 
@@ -57,10 +64,12 @@ class Selection:
             raise ValueError(f"last must be at least 1, got {self.last}")
 
     def wants(self, record: InRecord) -> bool:
-        """Return whether key and time of a record are wanted."""
+        """Return whether key, time and offset of a record are wanted."""
         if self.keys is not None and record.key not in self.keys:
             return False
-        return self.since_ms is None or record.timestamp_ms >= self.since_ms
+        return _is_within(record.timestamp_ms, self.since_ms, self.until_ms) and _is_within(
+            record.offset, self.from_offset, self.until_offset
+        )
 
 
 async def read_topic(
@@ -138,7 +147,7 @@ class _Reader:
             ends = await self.consumer.end_offsets(self.partitions)
             starts = {partition: max(start, ends[partition] - self.wanted.last) for partition, start in starts.items()}
         for partition, offset in starts.items():
-            self.consumer.seek(partition, offset)
+            self.consumer.seek(partition, max(offset, self.wanted.from_offset or 0))
         self.open = set(self.partitions)
 
     async def until_end(self) -> AsyncIterator[ReadRecord]:
@@ -171,8 +180,14 @@ class _Reader:
     async def _close_finished(self) -> None:
         for partition in list(self.open):
             end = self.consumer.highwater(partition)
-            if end is not None and await self.consumer.position(partition) >= end:
+            position = await self.consumer.position(partition)
+            until = self.wanted.until_offset
+            if (end is not None and position >= end) or (until is not None and position >= until):
                 self.open.discard(partition)
+
+
+def _is_within(value: int, least: int | None, limit: int | None) -> bool:
+    return (least is None or value >= least) and (limit is None or value < limit)
 
 
 def _in_record(record: "ConsumerRecord[bytes, bytes]") -> InRecord:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import typer
 
 from pipeline.cli import dead_letters, schemas, topics
+from pipeline.cli.backtest import backtest
 from pipeline.cli.check_config import check_config
 from pipeline.cli.explain import explain
 from pipeline.cli.explain_mapping import explain_mapping
@@ -17,6 +18,7 @@ from pipeline.cli.output import tell
 from pipeline.cli.replay import replay
 from pipeline.cli.simulate import simulate
 from pipeline.cli.tail import tail
+from pipeline.cli.train import train
 from pipeline.cli.up import up
 from pipeline.cli.version import version
 from pipeline.cli.worker import worker
@@ -63,6 +65,19 @@ app.command(
     name="explain-mapping",
     epilog=examples("tocsin explain-mapping export.pb", "kcat -C -t otlp_metrics -c 1 | tocsin explain-mapping /dev/stdin --json"),
 )(explain_mapping)
+app.command(
+    epilog=examples(
+        "tocsin backtest telemetry.ndjson --labels faults.json --report report.html",
+        "tocsin backtest --topic telemetry.metrics --from 2026-01-05T00:00:00Z --json",
+    ),
+)(backtest)
+app.command(
+    epilog=examples(
+        "tocsin train --topic telemetry.metrics",
+        "tocsin train telemetry.ndjson --out models.ndjson",
+        "tocsin train --load models.ndjson --broker kafka:9092",
+    ),
+)(train)
 app.command(
     epilog=examples(
         "tocsin feedback prod/cart false_positive --condition latency --by jo",

@@ -140,7 +140,7 @@ class _Recording:
     def lines(self) -> Iterator[bytes]:
         """Yield its records as lines of Tocsin's own JSON."""
         if self.format is Format.PETSHOP:
-            return (orjson.dumps(row) for row in _petshop_rows(Path(self.source)))
+            return (orjson.dumps(row) for row in petshop_rows(Path(self.source)))
         if self.source == "-":
             self.kept.seek(0)
             return (line for raw in self.kept if (line := raw.strip()))
@@ -164,8 +164,15 @@ class _Recording:
         return Span(first_ms=first_ms, last_ms=last_ms)
 
 
-def _petshop_rows(source: Path) -> Iterator[dict[str, object]]:
-    """Yield the records of a metrics.csv, or of each one below a folder, the earliest first."""
+def petshop_rows(source: Path) -> Iterator[dict[str, object]]:
+    """Yield the records of a metrics.csv, or of each one below a folder, the earliest first.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or one is not laid out as PetShop's.
+
+    """
     from pipeline.simulation.petshop import row_groups, rows  # noqa: PLC0415 - only this format needs it
 
     folders = [source.parent] if source.is_file() else sorted(path.parent for path in source.rglob(PETSHOP_FILE))

@@ -99,16 +99,17 @@ def duration(span_ms: float) -> str:
 
     Examples
     --------
-    >>> duration(800), duration(90_000), duration(7_500_000)
-    ('0.8 s', '1 min 30 s', '2 h 05 min')
+    >>> duration(800), duration(90_000), duration(599_999), duration(7_500_000)
+    ('0.8 s', '1 min 30 s', '10 min 00 s', '2 h 05 min')
 
     """
     seconds = span_ms / 1000
     if seconds < 60:
         return f"{seconds:.3g} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def counted(n: int, noun: str) -> str:

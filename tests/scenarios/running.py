@@ -84,8 +84,10 @@ class Tocsin:
 
 
 @contextlib.asynccontextmanager
-async def running(broker: LocalBroker, folder: Path, /, **changed: dict[str, Any]) -> AsyncIterator[Tocsin]:
-    """Give a running Tocsin on a broker; stopped, whatever happens, at the end."""
+async def running(
+    broker: LocalBroker, folder: Path, /, *, is_started: bool = True, **changed: dict[str, Any]
+) -> AsyncIterator[Tocsin]:
+    """Give a Tocsin on a broker, running if ``is_started``; stopped, whatever happens, at the end."""
     worker = {"embedded_broker": not broker.is_persistent, **changed.pop("worker", {})}
     names = write_config(
         folder / "config",
@@ -100,7 +102,8 @@ async def running(broker: LocalBroker, folder: Path, /, **changed: dict[str, Any
         stdout=asyncio.subprocess.DEVNULL, cwd=REPOSITORY,
     )  # fmt: skip
     assert await create.wait() == 0
-    await tocsin.start()
+    if is_started:
+        await tocsin.start()
     codes: list[int] = []
     try:
         yield tocsin

@@ -18,6 +18,8 @@ COMMANDS = [
     ["replay"],
     ["tail"],
     ["explain"],
+    ["backtest"],
+    ["train"],
     ["feedback"],
     ["check-config"],
     ["dead-letters", "list"],
@@ -64,6 +66,19 @@ def test_version_is_readable_and_json(capsys: Captured) -> None:
         (["replay", "/nowhere", "--speed", "fast"], "--speed is a number"),
         (["replay", "/nowhere", "--shift", "1", "--shift-to-now"], "exclude one another"),
         (["tail"], "Missing argument"),
+        (["backtest"], "name a file or folder, or --topic"),
+        (["backtest", "x.ndjson", "--topic", "signals"], "one of the two"),
+        (["backtest", "/nowhere"], "no such file or folder"),
+        (["backtest", "/nowhere", "--from-offset", "3"], "are of topics"),
+        (["backtest", "/nowhere", "--from", "soon"], "--from is RFC 3339"),
+        (["backtest", "/nowhere", "--from", "2026-01-06", "--to", "2026-01-05"], "--to must be later"),
+        (["backtest", "/nowhere", "--score-from", "soon"], "--score-from is RFC 3339"),
+        (["backtest", "/nowhere", "--labels", "/nowhere.json"], "/nowhere.json: no such file"),
+        (["backtest", "--topic", "signals"], "is no telemetry topic of this configuration"),
+        (["backtest", "/nowhere", "--models", "/nowhere.models"], "/nowhere.models: no such file"),
+        (["train"], "name a file or folder, or --topic"),
+        (["train", "x.ndjson", "--load", "models.ndjson"], "neither a history nor --out"),
+        (["train", "--load", "/nowhere"], "/nowhere: no such file"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_would_do(arguments: list[str], why: str, capsys: Captured) -> None:
@@ -77,7 +92,14 @@ def test_wrong_usage_is_exit_code_2_and_says_what_would_do(arguments: list[str],
 
 @pytest.mark.parametrize(
     "command",
-    [["topics", "check"], ["topics", "create"], ["tail", "signals"], ["explain", "a/b"], ["dead-letters", "list"]],
+    [
+        ["topics", "check"],
+        ["topics", "create"],
+        ["tail", "signals"],
+        ["explain", "a/b"],
+        ["dead-letters", "list"],
+        ["backtest", "--topic", "telemetry.metrics"],
+    ],
     ids=" ".join,
 )
 def test_a_broker_that_is_not_there_is_exit_code_1_and_one_sentence(command: list[str], capsys: Captured) -> None:

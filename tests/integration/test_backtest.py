@@ -1,0 +1,86 @@
+"""`tocsin backtest` over a range of topics gives what it gives over the file that was sent there."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from benchmarks.own_config import write_config
+from pipeline.adapters.brokers import LocalBroker
+from pipeline.cli.main import run
+from tests.scenarios.running import Sent, running
+
+START_S = 1_767_571_200
+
+
+@pytest.fixture
+def config(broker: LocalBroker, tmp_path: Path) -> Path:
+    """The shipped configuration with topics that nobody else has; not created yet."""
+    write_config(tmp_path / "own", prefix=f"b{uuid4().hex[:8]}-", bootstrap=broker.bootstrap, partitions=3)
+    return tmp_path / "own"
+
+
+async def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """Run a command in a thread of its own, for it brings an event loop; return what it says as JSON."""
+    capsys.readouterr()
+    code = await asyncio.to_thread(run, [*map(str, arguments), "--json"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    answer: dict[str, Any] = json.loads(said.out.splitlines()[-1])
+    return answer
+
+
+@pytest.mark.timeout(240)
+async def test_a_topic_gives_what_the_file_gives(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop = tmp_path / "shop.ndjson"
+    fault = ("--fault", "errors:payments:2400:300")
+    await call(capsys, "simulate", "--as-fast-as-possible", "--duration", 3000, "--start", START_S, "--out", shop, *fault)
+    await call(capsys, "topics", "create", "--config", config)
+    await call(capsys, "replay", shop, "--config", config)
+    topics = ("--topic", "telemetry.metrics", "--topic", "changes", "--config", config)
+
+    from_file = await call(capsys, "backtest", shop)
+    from_topics = await call(capsys, "backtest", *topics)
+    first_half = await call(capsys, "backtest", *topics, "--to", START_S + 1500)
+    nothing_left_out = await call(capsys, "backtest", *topics, "--from-offset", 0, "--to-offset", 10**9)
+    tail = await call(capsys, "backtest", *topics, "--from-offset", 500)
+
+    assert from_file["alerts"] > 0
+    assert from_topics == from_file
+    assert nothing_left_out == from_file
+    assert first_half["end_ms"] == (START_S + 1500) * 1000
+    assert first_half["alerts"] == 0
+    assert tail["start_ms"] > from_file["start_ms"]
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_that_starts_after_a_training_is_warm(
+    broker: LocalBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, models = tmp_path / "shop.ndjson", tmp_path / "models.ndjson"
+    await call(capsys, "simulate", "--as-fast-as-possible", "--duration", 3000, "--start", START_S, "--out", shop)
+    learned = await call(capsys, "train", shop, "--to", START_S + 2400, "--out", models)
+    async with running(broker, tmp_path / "own", is_started=False) as tocsin:
+        own = ("--config", tocsin.folder / "config")
+        assert await call(capsys, "train", "--load", models, *own) == {"snapshots": learned["snapshots"], "kept": 0}
+        await tocsin.start()
+        lines = [line for line in shop.read_bytes().splitlines() if json.loads(line)["time"] >= (START_S + 2400) * 1000]
+        sent: list[Sent] = [("telemetry.metrics", None, line, int(json.loads(line)["time"]), ()) for line in lines]
+        await tocsin.send(sent)
+        last_ms = (START_S + 2900) * 1000
+        read = await tocsin.until(
+            "anomalies", lambda one: json.loads(one.record.value or b"")["window_end_ms"] >= last_ms, "the last verdicts"
+        )
+        assert await tocsin.stop() == 0  # it leaves snapshots of its own
+        again = await call(capsys, "train", "--load", models, *own)
+
+    first = min((json.loads(one.record.value or b"") for one in read), key=lambda verdict: verdict["window_end_ms"])
+    traffic = next(finding for finding in first["findings"] if finding["condition"] == "traffic")
+    assert first["window_start_ms"] >= (START_S + 2380) * 1000
+    assert traffic["n_seen"] > 200
+    assert traffic["judgement"] != "not_ready"
+    assert again["kept"] > 0
+    assert again["snapshots"] + again["kept"] == learned["snapshots"]
