@@ -145,10 +145,6 @@ async def counted_in_partials(tocsin: Tocsin) -> int:
     return sum(last.values())
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="batches that were read stay in cycles of references until the collector comes, which settle_collector() makes rare",
-)
 async def test_a_backlog_far_over_what_it_can_take_leaves_memory_flat_and_loses_nothing(
     kafka_broker: LocalBroker, tmp_path: Path
 ) -> None:

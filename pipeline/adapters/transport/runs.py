@@ -32,6 +32,7 @@ class RawRecords:
     def __init__(self, fetched: Any) -> None:
         self.next_fetch_offset: int = fetched.next_fetch_offset
         self._fetched = fetched
+        fetched._records_iterator = None  # noqa: SLF001 - holds its owner: what was fetched would stay until a collection
         self._left: InRecords | None = None
         self._left_until = self.next_fetch_offset
         self._is_compressed = False

@@ -1,5 +1,7 @@
 """Records taken a record batch at a time are those that aiokafka's own iteration yields, and leave it at the same position."""
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -159,3 +161,16 @@ def test_a_wrong_checksum_is_raised_and_leaves_a_position_at_which_everything_is
         raw.take(**NO_LIMITS)
 
     assert raw.next_fetch_offset < 0
+
+
+def test_what_was_fetched_goes_when_it_was_taken_without_waiting_for_the_collector() -> None:
+    fetched = PartitionRecords(TP, MemoryRecords(batch(0, 5)), [], 0, None, None, True, READ_UNCOMMITTED)
+    left = weakref.ref(fetched)
+    gc.disable()
+    try:
+        RawRecords(fetched).take(**NO_LIMITS)
+        del fetched
+
+        assert left() is None
+    finally:
+        gc.enable()
