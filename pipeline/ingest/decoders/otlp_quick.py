@@ -273,13 +273,15 @@ def _take_cumulative(harvest: Harvest, columns: _Columns, knowns: list[Known | N
 
 def _take_deltas(harvest: Harvest, columns: _Columns, knowns: list[Known | None]) -> None:
     """Add points of the same meaning and window up before they are kept."""
-    rows = np.array([i for i, known in enumerate(knowns) if known is not None], np.intp)
+    codes = np.array([-1 if known is None else known.code for known in knowns])
+    rows = np.flatnonzero(codes >= 0)
     if not len(rows):
         return
-    codes = np.array([known.code for known in knowns if known is not None])
+    codes = codes[rows]
     times_ms, sizes_ms = columns.times_ms[rows], _sizes(columns)[rows]
     windows = (times_ms - 1) // sizes_ms
-    order = np.lexsort((codes, windows, sizes_ms))
+    is_one_window = bool((windows == windows[0]).all() and (sizes_ms == sizes_ms[0]).all())
+    order = np.argsort(codes, kind="stable") if is_one_window else np.lexsort((codes, windows, sizes_ms))
     keys = np.stack([codes[order], windows[order], sizes_ms[order]])
     begins = np.flatnonzero(np.concatenate([[True], (keys[:, 1:] != keys[:, :-1]).any(axis=0)]))
     rows = rows[order]
