@@ -45,17 +45,19 @@ def bundle_records(
 
 
 def _parts(header: Bundle, partials: list[Partial], *, max_bundle_bytes: int, sent_watermark_ms: int | None) -> list[bytes]:
-    whole = encode(msgspec.structs.replace(header, partials=partials))
-    if len(whole) <= max_bundle_bytes or len(partials) <= 1:
-        return [whole]
-    groups: list[list[Partial]] = [[]]
-    room = limit = max_bundle_bytes - len(encode(header))
-    for partial in partials:
-        size = len(encode(partial)) + 1
+    """Return the bundles of one target; each partial is encoded once."""
+    encoded = [msgspec.Raw(encode(partial)) for partial in partials]
+    limit = max_bundle_bytes - len(encode(header))
+    if len(encoded) <= 1 or sum(len(memoryview(raw)) + 1 for raw in encoded) <= limit:
+        return [encode(msgspec.structs.replace(header, partials=encoded))]
+    groups: list[list[msgspec.Raw]] = [[]]
+    room = limit
+    for raw in encoded:
+        size = len(memoryview(raw)) + 1
         if groups[-1] and size > room:
             groups.append([])
             room = limit
-        groups[-1].append(partial)
+        groups[-1].append(raw)
         room -= size
     first = msgspec.structs.replace(header, watermark_ms=sent_watermark_ms, idle=False)
     return [

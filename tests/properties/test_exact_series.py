@@ -80,18 +80,30 @@ class SeriesWorld(World):
 def run(seed: int) -> tuple[SeriesWorld, dict[tuple[str, int], Signals]]:
     world = SeriesWorld(seed)
     world.run()
-    final: dict[tuple[str, int], Signals] = {}
+    windows: dict[tuple[str, int], Signals] = {}
+    rollups: dict[tuple[str, int], Signals] = {}
     for record in world.signals:
         content = msgspec.json.decode(record.value)
         assert content["kind"] != "late", "the world is made so that nothing is late"
-        if content["kind"] == "signals" and not content.get("rollup"):
+        if content["kind"] == "signals":
             signals = msgspec.json.decode(record.value, type=Signals)
+            final = rollups if signals.rollup else windows
             known = final.get((signals.service, signals.window_start_ms))
             if known is None or signals.revision >= known.revision:
                 if known is not None and signals.revision == known.revision:
                     assert signals.traffic == known.traffic, "one revision says two things"
                 final[signals.service, signals.window_start_ms] = signals
-    return world, final
+    check_rollups(windows, rollups)
+    return world, windows
+
+
+def check_rollups(windows: dict[tuple[str, int], Signals], rollups: dict[tuple[str, int], Signals]) -> None:
+    sums: dict[tuple[str, int], int] = defaultdict(int)
+    for (service, start), signals in windows.items():
+        sums[service, start // 300_000 * 300_000] += signals.traffic.requests
+    for key, n in sums.items():
+        if n:
+            assert rollups[key].traffic.requests == n, ("rollup", key)
 
 
 def check(world: SeriesWorld, final: dict[tuple[str, int], Signals]) -> int:

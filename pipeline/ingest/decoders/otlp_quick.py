@@ -252,14 +252,20 @@ def _take_cumulative(harvest: Harvest, columns: _Columns, knowns: list[Known | N
         ),
         strict=True,
     )
+    last_about: tuple[str, str, str] | None = None
+    last_window = 0
+    points: list[tuple[str, SeriesMeaning, Point]] = []
     for known, window, point in rows:
         if known is None:
             continue
         origin, series, meaning, about, _ = known
-        reading = readings.get((about, window))
-        if reading is None:
-            reading = readings[about, window] = PointsReading(origin=origin, time_ms=point.time_ms, points=[])
-        reading.points.append((series, meaning, point))
+        if window != last_window or about != last_about:  # points of one sender stand beside each other
+            last_about, last_window = about, window
+            reading = readings.get((about, window))
+            if reading is None:
+                reading = readings[about, window] = PointsReading(origin=origin, time_ms=point.time_ms, points=[])
+            points = reading.points
+        points.append((series, meaning, point))
     for reading in readings.values():
         harvest.readings.append(msgspec.structs.replace(reading, n=len(reading.points)))
         harvest.n_merged += len(reading.points) - 1
@@ -267,13 +273,15 @@ def _take_cumulative(harvest: Harvest, columns: _Columns, knowns: list[Known | N
 
 def _take_deltas(harvest: Harvest, columns: _Columns, knowns: list[Known | None]) -> None:
     """Add points of the same meaning and window up before they are kept."""
-    rows = np.array([i for i, known in enumerate(knowns) if known is not None], np.intp)
+    codes = np.array([-1 if known is None else known.code for known in knowns])
+    rows = np.flatnonzero(codes >= 0)
     if not len(rows):
         return
-    codes = np.array([known.code for known in knowns if known is not None])
+    codes = codes[rows]
     times_ms, sizes_ms = columns.times_ms[rows], _sizes(columns)[rows]
     windows = (times_ms - 1) // sizes_ms
-    order = np.lexsort((codes, windows, sizes_ms))
+    is_one_window = bool((windows == windows[0]).all() and (sizes_ms == sizes_ms[0]).all())
+    order = np.argsort(codes, kind="stable") if is_one_window else np.lexsort((codes, windows, sizes_ms))
     keys = np.stack([codes[order], windows[order], sizes_ms[order]])
     begins = np.flatnonzero(np.concatenate([[True], (keys[:, 1:] != keys[:, :-1]).any(axis=0)]))
     rows = rows[order]
@@ -309,6 +317,8 @@ def _take_deltas(harvest: Harvest, columns: _Columns, knowns: list[Known | None]
 def _sizes(columns: _Columns) -> NDArray[np.int64]:
     """Return the window size that fits each point's interval, as ``size_for_interval`` does."""
     lengths_ms = np.where(columns.has_start, np.maximum(columns.times_ms - columns.starts_ms, 1), BASE_SIZE_MS)
+    if lengths_ms.max() * 9 <= BASE_SIZE_MS * 10:
+        return np.full(len(lengths_ms), BASE_SIZE_MS)
     return np.select(
         [size * 10 >= lengths_ms * 9 for size in SIZES_MS], [np.int64(size) for size in SIZES_MS], np.int64(BASE_SIZE_MS)
     )
