@@ -29,10 +29,7 @@ class TailThreshold:
     memory
         Windows after which a score counts 1/e.
     prior_windows
-        Like how many independent windows the prior is trusted at first.
-    shorter
-        Tail of the same signal on a shorter scale, if there is one: it has seen more sums, and longer sums are nearer
-        to the normal law, so what is known of it is the prior. ``None``: the normal law is.
+        Like how many independent windows the normal law is trusted at first.
 
     Notes
     -----
@@ -51,22 +48,9 @@ class TailThreshold:
 
     """
 
-    rate: float
-    mean_excess: float
-    __slots__ = (
-        "_fade", "_normal", "_prior_windows", "_probabilities", "_shorter", "excess", "mean_excess", "n_tail", "rate", "since",
-        "thresholds", "weight",
-    )  # fmt: skip
+    __slots__ = ("_fade", "_normal", "_prior_windows", "_probabilities", "excess", "n_tail", "since", "thresholds", "weight")
 
-    def __init__(
-        self,
-        probabilities: Sequence[float],
-        *,
-        memory: float,
-        prior_windows: float = 1000.0,
-        shorter: "TailThreshold | None" = None,
-    ) -> None:
-        self._shorter = shorter
+    def __init__(self, probabilities: Sequence[float], *, memory: float, prior_windows: float = 1000.0) -> None:
         self._probabilities = tuple(probabilities)
         self._normal = _normal_thresholds(self._probabilities)
         self._prior_windows = prior_windows
@@ -74,7 +58,7 @@ class TailThreshold:
         self.restart()
 
     def restart(self) -> None:
-        """Go back to the prior."""
+        """Go back to the normal law."""
         self.weight = self.n_tail = self.excess = 0.0
         self._refresh()
 
@@ -93,11 +77,8 @@ class TailThreshold:
             self._refresh()
 
     def _refresh(self) -> None:
-        shorter = self._shorter
-        prior_rate, prior_excess = (_NORMAL_RATE, _NORMAL_EXCESS) if shorter is None else (shorter.rate, shorter.mean_excess)
-        rate = (self.n_tail + self._prior_windows * prior_rate) / (self.weight + self._prior_windows)
-        mean_excess = (self.excess + _PRIOR_N * prior_excess) / (self.n_tail + _PRIOR_N)
-        self.rate, self.mean_excess = rate, mean_excess
+        rate = (self.n_tail + self._prior_windows * _NORMAL_RATE) / (self.weight + self._prior_windows)
+        mean_excess = (self.excess + _PRIOR_N * _NORMAL_EXCESS) / (self.n_tail + _PRIOR_N)
         self.thresholds = tuple(
             max(normal, TAIL_FROM + mean_excess * math.log(max(rate / p, 1.0)))
             for normal, p in zip(self._normal, self._probabilities, strict=True)
@@ -105,12 +86,12 @@ class TailThreshold:
         self.since = 0
 
     def to_state(self) -> list[float]:
-        """Return [weight, n_tail, excess, scores since the thresholds were computed, rate, mean excess, thresholds ...]."""
-        return [self.weight, self.n_tail, self.excess, self.since, self.rate, self.mean_excess, *self.thresholds]
+        """Return [weight, n_tail, excess, scores since the thresholds were computed, thresholds ...]."""
+        return [self.weight, self.n_tail, self.excess, self.since, *self.thresholds]
 
     def from_state(self, state: list[float]) -> "TailThreshold":
         """Take it over."""
-        self.weight, self.n_tail, self.excess, since, self.rate, self.mean_excess, *thresholds = numbers(state)
+        self.weight, self.n_tail, self.excess, since, *thresholds = numbers(state)
         if len(thresholds) != len(self._probabilities):
             raise ValueError(f"{len(thresholds)} thresholds for {len(self._probabilities)} probabilities")
         self.since, self.thresholds = int(since), tuple(thresholds)

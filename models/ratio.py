@@ -49,7 +49,7 @@ class RatioDetector:
         self._needs_two = tuning.needs_two
         self._ratio = FadingRatio(tuning.windows(DAY_S), prior=prior_ratio, prior_weight=_PRIOR_REQUESTS)
         self._was_page = False
-        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3, inherit=True), needs_two=True)
+        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
 
     @property
     def n_seen(self) -> int:

@@ -71,29 +71,19 @@ class Tuning:
         """Whether one window is too short to be a proof by itself."""
         return self.window_s < self.alone_s
 
-    def make_scales(self, ks: Sequence[int], prior: float, floor: float, *, inherit: bool = False) -> list[Scale]:
-        """Return fresh scales, each with its share of the budget: longer ones are judged less often.
+    def make_scales(self, ks: Sequence[int], prior: float, floor: float) -> list[Scale]:
+        """Return fresh scales of ``ks`` windows, each with its share of the budget: longer ones are judged less often.
 
-        Parameters
-        ----------
-        ks
-            Windows summed, ascending.
-        prior, floor
-            Of the learned variability.
-        inherit
-            Whether a longer scale's tail starts from the shorter one's: for what comes in bursts of minutes.
-
+        ``prior`` and ``floor`` are those of the learned variability.
         """
-        scales: list[Scale] = []
-        shorter: TailThreshold | None = None
-        for k in ks:
-            tail = TailThreshold(
-                _budgets(self, k), memory=self.windows(self.tail_s), prior_windows=self._prior_windows, shorter=shorter
+        return [
+            Scale(
+                k,
+                Variability(self.windows(self.variability_s), prior, floor),
+                TailThreshold(_budgets(self, k), memory=self.windows(self.tail_s), prior_windows=self._prior_windows),
             )
-            scales.append(Scale(k, Variability(self.windows(self.variability_s), prior, floor), tail))
-            if inherit and k > 1:  # that of single windows is of two together, and says little of sums
-                shorter = tail
-        return scales
+            for k in ks
+        ]
 
     @property
     def _prior_windows(self) -> float:

@@ -36,18 +36,6 @@ def test_a_fresh_threshold_is_at_least_the_normal_quantile() -> None:
     assert TailThreshold([1e-5], memory=1000).thresholds[0] >= normal_threshold(1e-5)
 
 
-def test_a_longer_scale_takes_what_it_has_not_seen_from_the_shorter_one() -> None:
-    shorter = TailThreshold([1e-5], memory=10_000)
-    longer, alone = TailThreshold([1e-5], memory=10_000, shorter=shorter), TailThreshold([1e-5], memory=10_000)
-    for _ in range(200):
-        shorter.learn(6.0, 1.0)
-
-    for tail in (longer, alone):
-        tail.learn(3.0, 0.01)
-
-    assert longer.thresholds[0] > alone.thresholds[0] + 1
-
-
 def test_a_heavy_tail_raises_the_threshold() -> None:
     tail = TailThreshold([1e-5], memory=10_000)
     before = tail.thresholds[0]
