@@ -40,11 +40,11 @@ def stored(nab: Path, detector: str, one: Series) -> list[float]:
 
 def windowed_gaussian(values: Sequence[float]) -> Iterator[float]:
     """NAB's detector of this name; the stored results have 10 digits, and its threshold is in the 12th."""
-    mean, sd = 0.0, 1.0
+    mean, sd, all_values = 0.0, 1.0, np.array(values)
     for i, value in enumerate(values):
         score = 1 - 0.5 * math.erfc(abs(value - mean) / sd / 1.4142) if i else 0.0
         yield round(score, 12)
-        mean, sd = float(np.mean(values[: i + 1])), float(np.std(values[: i + 1])) or 1e-6
+        mean, sd = float(all_values[: i + 1].mean()), float(all_values[: i + 1].std()) or 1e-6
 
 
 def marked(series: Sequence[Series], scores: Sequence[Sequence[float]]) -> list[Marked]:
