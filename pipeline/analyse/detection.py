@@ -41,7 +41,7 @@ class _Head(msgspec.Struct, kw_only=True):
 
 
 class DetectionStage:
-    """One partition's detectors; see docs/architecture.md, "Stages", and docs/adr/0007 for what it keeps.
+    """One partition's detectors; see docs/architecture.md, "Stages", and docs/adr/0008 for what it keeps.
 
     First publications are judged; a revision brings only what people did and said meanwhile. A rollup, or a window that is
     as long as one, is judged for novelty, in a verdict of its own.

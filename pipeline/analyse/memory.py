@@ -1,7 +1,7 @@
 """One part of what is known of a service: a model, its newest snapshot, and the points that came since.
 
 A snapshot and the points behind it are the model: folding the points into it again gives the same state, number by number.
-docs/adr/0007 has the protocol.
+docs/adr/0008 has the protocol.
 """
 
 from collections.abc import Mapping
