@@ -148,7 +148,7 @@ class DetectionParams:
     max_services: Annotated[int, Field(ge=1)] = 10_000
     ready_windows: Annotated[int, Field(ge=1)] = 120
     scales: tuple[int, ...] = (1, 6, 30, 120)
-    false_alarms_per_day: Positive = 0.15
+    false_alarms_per_day: Positive = 0.2
     false_pages_per_day: Positive = 0.001
     level_s: Positive = 8 * 3600.0
     variability_s: Positive = 2 * 86_400.0
