@@ -57,6 +57,7 @@ def samples() -> dict[str, list[bytes]]:
         {"timestamp": TIME, "value": "NaN", "name": "http_request_duration_seconds", "labels": {**labels, "quantile": "0.99"}},
         {"timestamp": TIME, "value": "12.5", "name": "node_cpu_seconds_total", "labels": {"job": "n", "mode": "idle", "cpu": "0"}},
     ]
+    said = {"service": "shop", "time": NOW_MS, "verdict": "false_positive", "condition": "latency", "by": "jo", "note": "a sale"}
     value_list = {
         "values": [12.5, None], "dstypes": ["gauge", "gauge"], "dsnames": ["value", "b"], "time": NOW_MS / 1000, "interval": 10.0,
         "host": "h1", "plugin": "cpu", "plugin_instance": "0", "type": "percent", "type_instance": "idle",
@@ -76,6 +77,7 @@ def samples() -> dict[str, list[bytes]]:
     return {
         "native": [json.dumps(record).encode() for record in native] + [json.dumps(native).encode()],
         "changes": [json.dumps(change).encode()],
+        "feedback": [json.dumps(said).encode()],
         "otlp_metrics": [metrics.SerializeToString(), *(_json(_few(metrics)))],
         "otlp_spans": [spans.SerializeToString(), *(_json(spans))],
         "otlp_logs": [logs.SerializeToString(), *(_json(logs))],
