@@ -40,7 +40,7 @@ class TailThreshold:
     --------
     >>> tail = TailThreshold((1e-6,), memory=60_000)
     >>> round(tail.thresholds[0], 2)
-    5.27
+    5.29
     >>> for _ in range(1000):
     ...     tail.learn(4.0, 1.0)
     >>> tail.thresholds[0] > 10

@@ -112,7 +112,7 @@ def assess(apps: Mapping[str, AppState], now_ms: int, params: HealthParams) -> H
     Examples
     --------
     >>> stuck = Progress(position=1200, end=6231, moving_ms=0, heard_ms=41_000)
-    >>> app = AppState(phase=Phase.RUNNING, since_ms=0, partitions={("telemetry.metrics", 3): stuck})
+    >>> app = AppState(phase=Phase.RUNNING, since_ms=0, moving_ms=0, partitions={("telemetry.metrics", 3): stuck})
     >>> assess({"ingest": app}, 41_000, HealthParams()).reasons[0]
     'ingest telemetry.metrics/3 has not advanced for 41 s at offset 1200, 5,031 behind'
 
