@@ -33,7 +33,7 @@ class LatencyParams:
     """
 
     short: AboveOne = 1.6
-    long: AboveOne = 1.15
+    long: AboveOne = 1.25
     p95: AboveOne = 1.3
     page: AboveOne = 1.8
     long_s: Positive = 300.0

@@ -17,6 +17,10 @@ from pipeline.analyse.detection_params import DetectionParams
 FIXED = ("silence", "traffic", "errors", "latency", "tail")
 """Detectors that every service has; ``slow`` comes with the first p95, every further one is a resource's."""
 _RESOURCE = "saturation:"
+_TESTS_PER_SCALE = 5
+"""Drops, rises, errors, latency, slow requests: what shares the budget on each scale ..."""
+_LONGEST_MS = 7_200_000
+"""... that is short enough to have a say: of five-minute windows the sum of 30 comes after the fact."""
 _USUAL_ERROR_RATIO = 0.0025
 """Taken for normal until 200 requests say otherwise."""
 
@@ -24,8 +28,10 @@ _USUAL_ERROR_RATIO = 0.0025
 @lru_cache(maxsize=64)
 def tuning_for(params: DetectionParams, size_ms: int) -> Tuning:
     """Return the clocks and budgets of a service whose windows are ``size_ms`` long."""
+    n_scales = sum(k * size_ms <= _LONGEST_MS for k in params.scales)
     return Tuning(
         window_s=size_ms / 1000,
+        n_tests=_TESTS_PER_SCALE * max(n_scales, 1),
         scales=params.scales,
         ready_windows=params.ready_windows,
         false_alarms_per_day=params.false_alarms_per_day,

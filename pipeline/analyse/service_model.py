@@ -27,8 +27,8 @@ _NORMAL, _ANOMALOUS, _NO_DATA, _NOT_READY = Judgement.NORMAL, Judgement.ANOMALOU
 _PAGE, _TICKET = Severity.PAGE, Severity.TICKET
 """Members by name: asking an enumeration for one takes longer than making a finding."""
 _MOST_CONFIDENT = 0.999
-_MOST_WATCHED_MS = 3_600_000
-"""So long at most an alert of a long scale stays open until the longest one could have seen the trouble again."""
+_SAME_TROUBLE_MS = 3_600_000
+"""What is back within an hour is the same trouble; and so long at most an alert is held after its evidence was forgotten."""
 _SILENT: Features = {"is_silent": 1.0}
 _NOT_SILENT: Features = {"is_silent": 0.0}
 
@@ -56,7 +56,8 @@ class ServiceModel:
         self._n_open = 0
         self._half_sure = params.ready_windows / 4
         """Windows seen at which confidence is half of what it can be."""
-        self._n_watched = min(max(params.scales) + COARSE, _MOST_WATCHED_MS // size_ms)
+        self._n_since = _SAME_TROUBLE_MS // size_ms
+        self._n_watched = min(max(params.scales) + COARSE, self._n_since)
         self._per_second = 1000 / size_ms
         """Windows a second."""
         self.last_start_ms = -1
@@ -219,6 +220,7 @@ class ServiceModel:
             quiet_least=params.quiet_windows,
             quiet_most=params.quiet_windows_max,
             n_watched=self._n_watched,
+            n_since=self._n_since,
         )
         if closed:
             self._forget_evidence(condition)

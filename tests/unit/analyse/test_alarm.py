@@ -4,7 +4,7 @@ from pipeline.analyse.alarm import Alarm
 
 
 def take(alarm: Alarm, *, bad: bool, slow: bool = False) -> bool:
-    return alarm.take(is_anomalous=bad, is_slow=slow, is_quiet=not bad, quiet_least=3, quiet_most=30, n_watched=150)
+    return alarm.take(is_anomalous=bad, is_slow=slow, is_quiet=not bad, quiet_least=3, quiet_most=30, n_watched=150, n_since=360)
 
 
 def test_two_bad_windows_open_it_and_as_many_quiet_ones_as_it_lasted_close_it() -> None:
@@ -14,7 +14,7 @@ def test_two_bad_windows_open_it_and_as_many_quiet_ones_as_it_lasted_close_it() 
 
     assert opened == [False, *[True] * 7]
     assert closed == [*[False] * 5, True, False]
-    assert alarm.is_over
+    assert not alarm.holds
 
 
 def test_what_only_a_long_scale_saw_is_held_until_the_longest_can_see_it_again() -> None:
@@ -29,7 +29,26 @@ def test_what_only_a_long_scale_saw_is_held_until_the_longest_can_see_it_again()
         held += 1
 
     assert held == 150
+    for _ in range(360 - 150):
+        assert not alarm.is_over
+        take(alarm, bad=False)
     assert alarm.is_over
+
+
+def test_trouble_that_is_back_within_an_hour_is_held_and_what_is_back_later_is_not() -> None:
+    held = {}
+    for pause in (100, 400):
+        alarm = Alarm()
+        for _ in range(2):
+            for _ in range(pause):
+                take(alarm, bad=False)
+            for _ in range(3):
+                take(alarm, bad=True)
+            while not take(alarm, bad=False):
+                pass
+        held[pause] = alarm.n_watched
+
+    assert held == {100: 150, 400: 0}
 
 
 def test_trouble_that_comes_back_while_it_is_held_opens_it_again() -> None:
