@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pipeline.backtest.labels import Labels, read_labels
@@ -184,7 +184,14 @@ def _show(outcome: "Outcome") -> None:
             table.add_row(Text(safe(condition)), str(counts["page"]), str(counts["ticket"]))
         parts.append(table)
     if outcome.marks is not None and outcome.page_marks is not None:
-        against = Table("against labels", "recall", "precision", "false per service-day", "median delay", "p90 delay")
+        against = Table(
+            Column("against labels", no_wrap=True),
+            Column("recall", no_wrap=True),
+            "precision",
+            "false per service-day",
+            "median delay",
+            "p90 delay",
+        )
         for title, marks in (("all alerts", outcome.marks), ("pages alone", outcome.page_marks)):
             found = marks.figures()
             recall = f"{amount(_number(found['recall']), 'share')} ({found['detected']} of {found['labels']})"
