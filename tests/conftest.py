@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline.adapters.brokers import EmbeddedBroker, KafkaBroker, LocalBroker
 from pipeline.contracts.topics import Topics
 from tests.brokers_fixture import ROOT, topics_of_their_own
+
+settings.register_profile("tocsin", deadline=None)  # machines are shared and noisy: no test is about time
+settings.load_profile("tocsin")
 
 
 @pytest.fixture(scope="session")

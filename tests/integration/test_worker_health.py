@@ -123,13 +123,14 @@ async def test_a_worker_becomes_ready_and_its_metrics_tell_what_it_was_sent(brok
     assert is_live
 
 
+@pytest.mark.embedded
 async def test_a_worker_that_takes_partitions_over_in_a_rebalance_is_ready_again(
     embedded_broker: LocalBroker, tmp_path: Path
 ) -> None:
     async with running(embedded_broker, tmp_path) as tocsin, aiohttp.ClientSession() as session:
         worker = Asking(tocsin, session)
         await worker.until_ready()
-        n_all = 3 * PARTITIONS
+        n_all = 4 * PARTITIONS  # of four telemetry topics
         await worker.until(lambda seen: n_assigned(seen, "ingest") == n_all, "all partitions are its own")
         await tocsin.start("ingest")
         await worker.until(lambda seen: 0 < n_assigned(seen, "ingest") < n_all, "the second worker took some")
@@ -139,6 +140,7 @@ async def test_a_worker_that_takes_partitions_over_in_a_rebalance_is_ready_again
         await worker.until_ready()
 
 
+@pytest.mark.embedded
 async def test_a_worker_that_stays_stuck_ends(
     embedded_broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
