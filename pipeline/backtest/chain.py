@@ -18,6 +18,7 @@ from pipeline.settings import Settings, load_settings
 
 FILES = "files"
 """Topic that recorded files are read as; its format is Tocsin's own."""
+_CHECKPOINT_EVERY_MS = 60_000
 Source = tuple[str, int]
 """A telemetry topic and a partition of it."""
 
@@ -61,6 +62,7 @@ class Chain:
         self._only = next(iter(self._inputs))
         self._news = News()
         self._ticked_ms = 0
+        self._checkpoint_ms = 0
         self._began_ms: int | None = None
         self.n_rejected = 0
         self.now_ms = 0
@@ -70,6 +72,7 @@ class Chain:
         self.now_ms = max(self.now_ms, timestamp_ms)
         if self._began_ms is None:
             self._began_ms = self.now_ms
+        self._checkpoint()
         source = source or self._only
         taken = self._inputs[source]
         fired = self._tick_others(source)
@@ -91,6 +94,18 @@ class Chain:
         for taken in self._inputs.values():
             fired += self._route(taken.reader.tick(self._owner(heard_ms, is_caught_up=True)))
         return fired
+
+    def _checkpoint(self) -> None:
+        """Let stages forget what their tables would hold, once a minute: windows that are over would stay for ever.
+
+        The detectors stay as they are: what they learned is asked of them at the end.
+        """
+        if self.now_ms - self._checkpoint_ms < _CHECKPOINT_EVERY_MS:
+            return
+        self._checkpoint_ms = self.now_ms
+        for topic, stage in self._stages.items():
+            if topic != "signals":
+                stage.take_changes()
 
     def _tick_others(self, source: Source) -> list[Fired]:
         """Let the partitions that have nothing to say know what time it is; once in the time after which they are idle."""
