@@ -192,12 +192,10 @@ class Told(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a window brought: new kinds and kinds that jumped, the worst and most frequent first; whether some may calm down yet."""
+    """What a window brought: new kinds, and kinds that jumped, the worst and most frequent first."""
 
     new: list[Told]
     jumped: list[Told]
-    is_news_open: bool
-    is_jump_open: bool
 
 
 class LogTemplates:
@@ -242,12 +240,28 @@ class LogTemplates:
         return self._drain.n_evicted
 
     @property
+    def is_ready(self) -> bool:
+        """Whether enough was learned for a new kind to mean anything."""
+        return self._n_learned >= self._ready
+
+    @property
+    def n_learned(self) -> int:
+        """Windows learned from."""
+        return self._n_learned
+
+    @property
     def n_kinds(self) -> int:
         """Kinds that are known."""
         return len(self._kinds)
 
     def step(
-        self, lines: Mapping[str, Lines], *, is_frozen: bool = False, is_troubled: bool = False, times: float = 1.0
+        self,
+        lines: Mapping[str, Lines],
+        *,
+        is_frozen: bool = False,
+        is_troubled: bool = False,
+        new_times: float = 1.0,
+        jump_times: float = 1.0,
     ) -> Outcome:
         """Take a window in, and return what is to be said of it.
 
@@ -259,8 +273,8 @@ class LogTemplates:
             A change is open: rates are not learned, and of new kinds errors alone are told.
         is_troubled
             Something else is wrong with the service: rates are not learned.
-        times
-            Least effects are multiplied by it, at least 1: somebody said that an alarm was false.
+        new_times, jump_times
+            Least effects of new kinds, and of jumps, are multiplied by it, at least 1: somebody said that an alarm was false.
 
         """
         self._n_windows += 1
@@ -273,11 +287,11 @@ class LogTemplates:
         for i in {**self._open, **counts}:
             kind, n = self._kinds[i], counts.get(i, 0)
             if kind.news_from >= 0:
-                told = self._news(i, kind, n, n_all, times)
+                told = self._news(i, kind, n, n_all, new_times)
                 new += [told._replace(line=said.get(i, ""))] if told is not None else []
             else:
                 busy = self._busyness(kind, n, n_harmless)
-                told = self._jump(i, kind, n, busy, times)
+                told = self._jump(i, kind, n, busy, jump_times)
                 self._follow(kind, n, told, may_learn=may_learn)
                 jumped += [told._replace(line=said.get(i, ""))] if told is not None else []
                 if may_learn and told is None and n:
@@ -285,19 +299,19 @@ class LogTemplates:
             self._keep_open(i, kind)
         if may_learn:
             self._harmless.learn(n_harmless, self._n_learned, self._fade)
-        return Outcome(
-            sorted(new, key=_weight),
-            sorted(jumped, key=_weight),
-            any(self._kinds[i].news_from >= 0 for i in self._open),
-            any(self._kinds[i].run > 0 for i in self._open),
-        )
+        return Outcome(sorted(new, key=_weight), sorted(jumped, key=_weight))
 
-    def accept(self) -> None:
-        """Take all that is new, or jumps, for normal: a person says so."""
-        for i in list(self._open):
+    def accept_new(self) -> None:
+        """Take all that is new for normal: a person says so."""
+        for i in [i for i in self._open if self._kinds[i].news_from >= 0]:
+            self._end_news(self._kinds[i])
+            del self._open[i]
+
+    def accept_jumps(self) -> None:
+        """Take all that jumps for normal: a person says so."""
+        for i in [i for i in self._open if self._kinds[i].run]:
             kind = self._kinds[i]
-            kind.news_from, kind.peak, kind.peak_at = -1, max(kind.peak, kind.run), self._n_learned
-            kind.run = 0.0
+            kind.peak, kind.peak_at, kind.run = max(kind.peak, kind.run), self._n_learned, 0.0
             del self._open[i]
 
     def _counted(self, lines: Mapping[str, Lines], *, is_frozen: bool, may_learn: bool) -> tuple[dict[int, int], dict[int, str]]:
@@ -400,12 +414,14 @@ class LogTemplates:
             self._n_windows - kind.seen >= tuning.windows(tuning.calm_s)
             or self._n_windows - kind.news_from >= tuning.windows(tuning.news_s)
         ):
-            kind.news_from, kind.since = -1, self._n_learned
-            kind.level = _Level(at=self._n_learned)
+            self._end_news(kind)
         if kind.news_from >= 0 or kind.run:
             self._open[i] = None
         else:
             self._open.pop(i, None)
+
+    def _end_news(self, kind: _Kind) -> None:
+        kind.news_from, kind.since, kind.level = -1, self._n_learned, _Level(at=self._n_learned)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""

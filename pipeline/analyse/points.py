@@ -4,7 +4,7 @@ import msgspec
 
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import ChangeNote, FeedbackNote
-from pipeline.contracts.signals import Completeness, Errors, Latency, Saturation, Signals, Traffic
+from pipeline.contracts.signals import Completeness, Errors, Latency, LogLines, Saturation, Signals, Traffic
 
 
 class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
@@ -29,6 +29,8 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
         Latencies of all requests.
     changes, feedback
         What people did and said.
+    templates
+        Log lines by what they say, masked.
 
     """
 
@@ -43,6 +45,7 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
     histogram: Histogram | None
     changes: list[ChangeNote]
     feedback: list[FeedbackNote]
+    templates: dict[str, LogLines] = {}
 
     @classmethod
     def of(cls, signals: Signals) -> "WindowPoint":
@@ -60,6 +63,7 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
             histogram=signals.histogram,
             changes=signals.changes,
             feedback=signals.feedback,
+            templates=signals.templates,
         )
 
     @property
