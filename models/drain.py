@@ -59,7 +59,7 @@ class Drain:
 
     __slots__ = ("_children", "_depth", "_groups", "_leaves", "_max_children", "_max_groups", "_n_ever", "_similarity", "n_evicted")
 
-    def __init__(self, *, similarity: float = 0.5, depth: int = 1, max_children: int = 100, max_groups: int = 500) -> None:
+    def __init__(self, *, similarity: float = 0.55, depth: int = 1, max_children: int = 100, max_groups: int = 500) -> None:
         if not 0 < similarity <= 1 or depth < 0 or max_children < 1 or max_groups < 1:
             raise ValueError("similarity must be in (0, 1], depth at least 0, max_children and max_groups at least 1")
         self._similarity, self._depth = similarity, depth
@@ -82,10 +82,19 @@ class Drain:
         """Return what the lines of a group say, a wildcard where they differ."""
         return " ".join(self._groups[number].words)
 
-    def group(self, line: str) -> int:
-        """Return the number of a line's group, a new one if it is like none; the group becomes what both have in common."""
+    def group(self, line: str, apart: str = "") -> int:
+        """Return the number of a line's group, a new one if it is like none; the group becomes what both have in common.
+
+        Parameters
+        ----------
+        line
+            Its words, a space between two.
+        apart
+            Lines with another of these are of other groups (a severity: one statement of a program has one).
+
+        """
         words = line.split(" ")
-        path = self._path(words)
+        path = self._path(words, apart)
         best = self._best(self._leaves.get(path, ()), words)
         if best is None:
             return self._begun(path, words)
@@ -94,9 +103,9 @@ class Drain:
         self._groups.move_to_end(best.id)
         return best.id
 
-    def _path(self, words: Sequence[str]) -> Path:
+    def _path(self, words: Sequence[str], apart: str) -> Path:
         """Return the leaf of a line: how many words it has, and those that it begins with."""
-        path: Path = (str(len(words)),)
+        path: Path = (f"{len(words)}{apart}",)
         for word in words[: min(self._depth, len(words) - 1)]:
             known = self._children.get(path, {})
             is_any = WILDCARD in word or (word not in known and len(known) >= self._max_children)

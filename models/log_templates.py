@@ -19,7 +19,7 @@ _LEAST_OTHERS = 5.0
 
 
 class Lines(NamedTuple):
-    """Lines of a window that say the same: how many, and the rank of the worst severity."""
+    """Lines of a window that say the same: how many, and the rank of the worst severity, which tells kinds apart, too."""
 
     n: int
     rank: int
@@ -320,7 +320,7 @@ class LogTemplates:
         said: dict[int, str] = {}
         expected = [self._new_per_day(i) for i in (0, 1)]
         for line, (n, rank) in lines.items():
-            i = self._drain.group(line)
+            i = self._drain.group(line, str(rank))
             kind = self._kinds.get(i)
             if kind is None:
                 kind = self._kinds[i] = self._begun(rank, expected, is_frozen=is_frozen, may_learn=may_learn)
