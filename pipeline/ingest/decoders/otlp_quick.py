@@ -7,7 +7,7 @@ when protobuf parsed them first. A point that any check is not sure of goes to t
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -149,7 +149,7 @@ def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumul
 
 def _known(runs: Iterable[tuple[Shared, int]], keys: NDArray[np.uint8]) -> list[Known | None]:
     """Return what each point's key means, as far as it was met."""
-    names: list[bytes] = keys.copy().view(np.dtype((np.void, keys.shape[1]))).ravel().tolist()
+    names = cast("list[bytes]", keys.copy().view(np.dtype((np.void, keys.shape[1]))).ravel().tolist())
     knowns: list[Known | None] = []
     begin = 0
     for shared, end in runs:
