@@ -132,6 +132,9 @@ class LatencyDetector:
         is_newest_out = short.z > short.threshold
         shown = hit or top
         expected = math.exp(min(expected_log, 50.0))
+        terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
+        if hit is not None:
+            terms |= self._evidence.rarity(hit, self._tuning.window_s)
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,
@@ -145,7 +148,7 @@ class LatencyDetector:
             lower=0.0,
             upper=expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),
             newest_score=short.z,
-            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
+            terms=terms,
             item=item,
             scores=scores,
         )

@@ -95,6 +95,9 @@ class RatioDetector:
                 if self._is_page(score) and (score.k > 1 or self._was_page or not self._needs_two):
                     is_page = True
         shown = hit or top
+        terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
+        if hit is not None:
+            terms |= self._evidence.rarity(hit, self._tuning.window_s)
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,
@@ -107,7 +110,7 @@ class RatioDetector:
             lower=0.0,
             upper=self._usual_limit(short, ratio) if hit is None else self._limit(hit),
             newest_score=short.z if short.k == 1 else 0.0,
-            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
+            terms=terms,
             item=item,
             scores=scores,
         )
