@@ -76,7 +76,13 @@ def test_a_firing_alert_says_what_how_much_since_when_and_what_came_before() -> 
         ),
         (
             finding(
-                "A", "silence", unit="windows", statistic="", observed=2.0, lower=0.0, upper=1.0,
+                "A",
+                "silence",
+                unit="windows",
+                statistic="",
+                observed=2.0,
+                lower=0.0,
+                upper=1.0,
                 explanation={"one_in": 2e6, "days": 0.5, "above_all": 1.0},
             ),
             "nothing is heard from it since 03:23 UTC, for 20 seconds, where at most 10 seconds is normal, "
