@@ -15,6 +15,7 @@ from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.detector_kit import DetectorKit, tuning_for
 from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
+from pipeline.analyse.rarity import ONE_IN, RARITY
 from pipeline.analyse.restraint import FREE, Restraint
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.signals import Signals
@@ -175,7 +176,11 @@ class ServiceModel:
                 latency, is_anomalous=True, is_slow=True, score=tail.score, lower=None, upper=None, terms=_named("tail", tail)
             )
         elif self._spikes.is_unusual and not latency.is_anomalous:
-            terms = {"spikes_last_hour": float(self._spikes.n_recent), "usual_spikes_per_day": self._spikes.rate_per_day}
+            terms = {
+                "spikes_last_hour": float(self._spikes.n_recent),
+                "usual_spikes_per_day": self._spikes.rate_per_day,
+                ONE_IN: 1 / self._spikes.chance,
+            }
             opinions["latency"] = replace(
                 latency, is_anomalous=True, is_slow=True, is_quiet=False, score=5.0, lower=None, upper=None, terms=terms
             )
@@ -369,4 +374,5 @@ def _of_two(mean: Assessment, slow: Assessment) -> Assessment:
 
 
 def _named(prefix: str, opinion: Assessment) -> dict[str, float]:
-    return {f"{prefix}_{name}": value for name, value in opinion.terms.items()} | {"threshold": opinion.terms.get("threshold", 3.0)}
+    told = {name if name in RARITY else f"{prefix}_{name}": value for name, value in opinion.terms.items()}
+    return told | {"threshold": opinion.terms.get("threshold", 3.0)}
