@@ -84,7 +84,7 @@ class ServiceWatch:
         why = self._discipline.open_change(point.start_ms, point.end_ms) or ("calendar" if entry is not None else "")
         before = self._model.open_conditions()
         restraint = Restraint(is_frozen=bool(why), raised=self._discipline.thresholds(point.end_ms))
-        findings = self._model.judge(point.signals, restraint)
+        findings = self._model.judge(point, restraint)
         after = self._model.open_conditions()
         for condition in sorted(after - before):
             self._discipline.count_alarm(condition)
