@@ -15,6 +15,7 @@ _NORMAL_RATE = 0.0062
 """The normal law has 0.62 % of its mass above 2.5 ..."""
 _NORMAL_EXCESS = 0.32
 """... with this mean excess."""
+_NOTHING = (0.0, 0.0)
 _PRIOR_N = 6.0
 """A prior's mean excess is trusted like so many tail values."""
 
@@ -34,7 +35,9 @@ class TailThreshold:
     Notes
     -----
     Memory O(1); time O(1). See detection.md section 5 ("threshold from a false-alarm budget"): an exponential tail.
-    Thresholds are computed anew with every tail value, and every 64th score.
+    A tail value counts from the second :meth:`settle` after it on: what came shortly before an alarm belongs to its trouble,
+    and is dropped with it. Learned, it would raise the threshold, which lets more of the trouble in, and so on, until the
+    service is blind. Thresholds are computed anew when tail values begin to count, and every 64th score.
 
     Examples
     --------
@@ -43,12 +46,19 @@ class TailThreshold:
     5.29
     >>> for _ in range(1000):
     ...     tail.learn(4.0, 1.0)
+    >>> tail.thresholds[0] < 5.3
+    True
+    >>> tail.settle()
+    >>> tail.settle()
     >>> tail.thresholds[0] > 10
     True
 
     """
 
-    __slots__ = ("_fade", "_normal", "_prior_windows", "_probabilities", "excess", "n_tail", "since", "thresholds", "weight")
+    __slots__ = (
+        "_fade", "_normal", "_prior_windows", "_probabilities", "excess", "held", "n_tail", "recent", "since", "thresholds",
+        "weight",
+    )  # fmt: skip
 
     def __init__(self, probabilities: Sequence[float], *, memory: float, prior_windows: float = 1000.0) -> None:
         self._probabilities = tuple(probabilities)
@@ -60,7 +70,22 @@ class TailThreshold:
     def restart(self) -> None:
         """Go back to the normal law."""
         self.weight = self.n_tail = self.excess = 0.0
+        self.drop()
         self._refresh()
+
+    def drop(self) -> None:
+        """Forget the tail values that do not count yet: trouble followed."""
+        self.recent = self.held = _NOTHING
+        """(weight, excess) of those since the last :meth:`settle`, and of those before it."""
+
+    def settle(self) -> None:
+        """Count the tail values that were held back: all has been well since."""
+        n, excess = self.held
+        self.held, self.recent = self.recent, _NOTHING
+        if n:
+            self.n_tail += n
+            self.excess += excess
+            self._refresh()
 
     def learn(self, score: float, weight: float) -> None:
         """Count a score; ``weight`` is 1 for independent scores, 1/K for sums over K windows that overlap."""
@@ -70,10 +95,9 @@ class TailThreshold:
         self.excess *= fade
         self.since += 1
         if score > TAIL_FROM:
-            self.n_tail += weight
-            self.excess += weight * min(score - TAIL_FROM, _EXCESS_CAP)
-            self._refresh()
-        elif self.since >= _REFRESH:
+            n, excess = self.recent
+            self.recent = (n + weight, excess + weight * min(score - TAIL_FROM, _EXCESS_CAP))
+        if self.since >= _REFRESH:
             self._refresh()
 
     def _refresh(self) -> None:
@@ -86,15 +110,18 @@ class TailThreshold:
         self.since = 0
 
     def to_state(self) -> list[float]:
-        """Return [weight, n_tail, excess, scores since the thresholds were computed, thresholds ...]."""
-        return [self.weight, self.n_tail, self.excess, self.since, *self.thresholds]
+        """Return [weight, n_tail, excess, scores since the thresholds were computed, thresholds ..., what does not count yet]."""
+        return [self.weight, self.n_tail, self.excess, self.since, *self.thresholds, *self.recent, *self.held]
 
     def from_state(self, state: list[float]) -> "TailThreshold":
-        """Take it over."""
-        self.weight, self.n_tail, self.excess, since, *thresholds = numbers(state)
-        if len(thresholds) != len(self._probabilities):
-            raise ValueError(f"{len(thresholds)} thresholds for {len(self._probabilities)} probabilities")
+        """Take it over; one of the version before, which held nothing back, too."""
+        self.weight, self.n_tail, self.excess, since, *rest = numbers(state)
+        n = len(self._probabilities)
+        thresholds, pending = rest[:n], rest[n:] or [0.0, 0.0, 0.0, 0.0]
+        if len(thresholds) != n or len(pending) != 4:
+            raise ValueError(f"{len(rest)} numbers after the first four, for {n} probabilities")
         self.since, self.thresholds = int(since), tuple(thresholds)
+        self.recent, self.held = (pending[0], pending[1]), (pending[2], pending[3])
         return self
 
 

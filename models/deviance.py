@@ -45,6 +45,30 @@ def count_score(count: float, expected: float, variability: float) -> float:
     return root if y > expected else -root
 
 
+ABATED_SD = 2.0
+"""Standard deviations of sampling error by which a window must have come down to be called abating."""
+
+
+def has_abated(now: float, before: float, variance: float) -> bool:
+    """Return whether an excess has come down to less than half, beyond sampling error.
+
+    Parameters
+    ----------
+    now, before
+        Excess over expectation of the newest window, and of the one before it, in one unit.
+    variance
+        Sampling variance of their difference, in that unit squared.
+
+    Examples
+    --------
+    >>> has_abated(0.2, 0.9, 0.01), has_abated(0.6, 0.9, 0.01), has_abated(0.2, 0.9, 0.2)
+    (True, False, False)
+
+    """
+    drop = before - now
+    return 2 * now < before and drop * drop > ABATED_SD * ABATED_SD * variance
+
+
 def count_limit(count: float, expected: float, variability: float, threshold: float) -> float:
     """Return the count between ``expected`` and ``count`` at which the score reaches ``threshold``: short of ``count``.
 

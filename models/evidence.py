@@ -145,8 +145,8 @@ class Evidence:
     """
 
     __slots__ = (
-        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_needs_two", "_previous_z", "_recent",
-        "_recent_z", "_scorer", "_single", "_six",
+        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_n_unsettled", "_needs_two", "_previous_z", "_recent",
+        "_recent_z", "_scorer", "_settle_every", "_single", "_six",
     )  # fmt: skip
 
     def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, needs_two: bool) -> None:
@@ -157,6 +157,7 @@ class Evidence:
         self._fine = [scale for scale in scales if BLOCK < scale.k < COARSE_FROM]
         self._coarse = [scale for scale in scales if scale.k >= COARSE_FROM]
         self._n_learned = 0
+        self._settle_every = max((scale.k for scale in scales), default=1)
         self._blocks = Blocks(
             BLOCK,
             COARSE,
@@ -166,7 +167,7 @@ class Evidence:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the newest windows (an alarm was closed); what was learned stays."""
+        """Forget the newest windows (an alarm was closed); what was learned stays, but for the tails of the last windows."""
         self._recent: list[Item] = []
         self._recent_z: list[float] = []
         """The last five windows, and how fault-like each of them is by itself."""
@@ -174,6 +175,10 @@ class Evidence:
         self._held: list[ScaleScore] = []
         """What the long scales said when their last block was full, by ascending scale."""
         self._blocks.clear()
+        self._n_unsettled = 0
+        """Normal windows since tails were settled: as often as the longest scale takes to see trouble."""
+        for scale in self._by_k.values():
+            scale.tail.drop()
 
     @property
     def is_block_end(self) -> bool:
@@ -184,6 +189,11 @@ class Evidence:
     def held(self) -> Sequence[ScaleScore]:
         """What the long scales said when their last block was full; the same object until the next one is."""
         return self._held
+
+    @property
+    def newest(self) -> Item | None:
+        """The newest window in sums; ``None``: there is none, or only sums are judged."""
+        return self._recent[-1] if self._recent else None
 
     def variability(self, k: int) -> float:
         """Return the learned variance (relative units) of scale ``k``."""
@@ -259,6 +269,11 @@ class Evidence:
             single.learn(newest, pair_z, 1.0, self._n_learned)
         if self._blocks.is_fine_end:
             self._learn_sums(scores)
+        self._n_unsettled += 1
+        if self._n_unsettled >= self._settle_every:
+            self._n_unsettled = 0
+            for scale in self._by_k.values():
+                scale.tail.settle()
 
     def _learn_sums(self, scores: Sequence[ScaleScore]) -> None:
         """Learn from the sums whose block is full."""
@@ -277,9 +292,10 @@ class Evidence:
         """Return plain data."""
         return {
             "kind": "evidence",
-            "v": 2,
+            "v": 3,
             "scales": [[scale.k, scale.variability.to_state(), scale.tail.to_state()] for scale in self._by_k.values()],
             "n_learned": self._n_learned,
+            "n_unsettled": self._n_unsettled,
             "recent": [[*item, z] for item, z in zip(self._recent, self._recent_z, strict=True)],
             "previous_z": self._previous_z,
             "held": [_flat(score) for score in self._held],
@@ -288,8 +304,8 @@ class Evidence:
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "Evidence":
-        """Take plain data over."""
-        with reading(state, "evidence", 2):
+        """Take plain data over; version 2 knew of no tails that do not count yet."""
+        with reading(state, "evidence", 3, 2) as version:
             self.clear()
             for (k, variability, tail), in_force in zip(state["scales"], state["in_force"], strict=True):
                 if k in self._by_k:
@@ -302,6 +318,7 @@ class Evidence:
                 self._recent.append((a, b, c))
                 self._recent_z.append(z)
             self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])
+            self._n_unsettled = int(state["n_unsettled"]) if version > 2 else 0
             for values in state["held"]:
                 k, z, effect, deviation, sampling, a, b, c, threshold, page_threshold = numbers(values)
                 if k in self._by_k:

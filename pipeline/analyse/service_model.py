@@ -74,6 +74,8 @@ class ServiceModel:
         if restraint.raised:
             opinions = restraint.applied(opinions)
         is_anomalous = _any_anomalous(opinions)
+        if is_anomalous and self._alarms and self._tuning.needs_two:
+            opinions = self._standing(opinions)
         is_normal = not (restraint.is_frozen or self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
@@ -201,6 +203,17 @@ class ServiceModel:
             if is_second and not (opinion.is_anomalous or opinion.is_quiet):
                 terms = opinion.terms | {"confirms": 1.0}
                 opinions[condition] = replace(opinion, is_anomalous=True, lower=None, upper=None, terms=terms)
+        return opinions
+
+    def _standing(self, opinions: dict[str, Assessment]) -> dict[str, Assessment]:
+        """Return the opinions; a short window right after an anomalous one that is abating does not confirm it.
+
+        It is not learned from either. Trouble that goes on is confirmed by the windows after it.
+        """
+        for condition, opinion in opinions.items():
+            alarm = self._alarms.get(condition)
+            if opinion.is_abating and opinion.is_anomalous and alarm is not None and alarm.run == 1 and not alarm.is_open:
+                opinions[condition] = replace(opinion, is_anomalous=False, is_page=False)
         return opinions
 
     def _take_spike(self, latency: Assessment | None, *, is_normal: bool) -> None:

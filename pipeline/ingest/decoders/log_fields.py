@@ -34,7 +34,9 @@ class Asked(NamedTuple):
     duration_ms: float | None
 
 
-def log_reading(semantics: Semantics, topic: str, published_ms: int, fields: Attributes, severity: str = "") -> LogReading:
+def log_reading(
+    semantics: Semantics, topic: str, published_ms: int, fields: Attributes, *, severity: str = "", text: str = ""
+) -> LogReading:
     """Return the reading of a line's fields; without a time it is that of its record.
 
     Parameters
@@ -47,6 +49,8 @@ def log_reading(semantics: Semantics, topic: str, published_ms: int, fields: Att
         By name; those of objects within have the names of both, with a dot between.
     severity
         Where the fields name none.
+    text
+        What the line says.
 
     Raises
     ------
@@ -65,6 +69,7 @@ def log_reading(semantics: Semantics, topic: str, published_ms: int, fields: Att
         is_error=bad in {"error", "fatal"} if asked is None or asked.has_failed is None else asked.has_failed,
         is_request=asked is not None,
         duration_ms=None if asked is None else asked.duration_ms,
+        text=text,
     )
 
 
