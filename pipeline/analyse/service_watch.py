@@ -88,7 +88,7 @@ class ServiceWatch:
         why = self._discipline.open_change(point.start_ms, point.end_ms) or ("calendar" if entry is not None else "")
         before = self._model.open_conditions()
         restraint = Restraint(is_frozen=bool(why), raised=self._discipline.thresholds(point.end_ms))
-        findings = self._model.judge(point.signals, restraint)
+        findings = self._model.judge(point, restraint)
         after = self._model.open_conditions()
         is_bad = any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
         said_before = self._lines_open()

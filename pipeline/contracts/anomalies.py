@@ -76,7 +76,9 @@ class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     n_seen
         Windows that the detector has learned from.
     explanation
-        The named terms behind the score, each a number.
+        The named terms behind the score, each a number. Of every anomaly whose law is known: ``one_in``, how many judgements
+        of this kind there are for one that is as far outside when all is well; ``days`` of memory behind that; and
+        ``above_all`` or ``below_all`` (1) when nothing in them was as far outside.
     log
         Log lines that it is about; ``None``: it is about none.
 

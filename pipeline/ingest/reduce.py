@@ -222,10 +222,12 @@ def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) 
                 known[name] = Series(meaning=meaning, points=[point])
             else:
                 partial.over_limit += 1
-        elif meaning.is_delta:
-            series.points[0] = summed(series.points[0], point)
-        elif len(series.points) < MAX_POINTS:
-            series.points.append(point)
+            continue
+        points = series.points
+        if meaning.is_delta:
+            points[0] = summed(points[0], point)
+        elif len(points) < MAX_POINTS:
+            points.append(point)
         else:
             partial.over_limit += 1
 
