@@ -135,7 +135,7 @@ class TemplateParams:
     least_errors, least_warnings, least_others
         Lines since it was first seen that make a new kind more than one window's anomaly, by severity, at least 1.
     rare_per_day
-        A service that brings more new kinds a day is not told of them, above 0.
+        Of a service that brings more new kinds a day, with so many lines, none is told; above 0.
     jump_times, jump_lines
         Least effects of a jump: times the usual count of a window, above 1; and lines above it, at least 1.
 
