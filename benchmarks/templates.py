@@ -109,7 +109,7 @@ def rates(lines: Sequence[Line]) -> dict[str, float]:
 def _messages(lines: Sequence[Line]) -> Iterator[bytes]:
     """Yield messages of a hundred lines each."""
     for i in range(0, len(lines), 100):
-        yield orjson.dumps([_record(line, START_S * 1000 + i) for line in lines[i : i + 100]])
+        yield orjson.dumps([_record(line, START_S * 1000 + (i + j) // 50) for j, line in enumerate(lines[i : i + 100])])
 
 
 def _record(line: Line, time_ms: int) -> dict[str, object]:
