@@ -62,6 +62,10 @@ def samples() -> dict[str, list[bytes]]:
         "values": [12.5, None], "dstypes": ["gauge", "gauge"], "dsnames": ["value", "b"], "time": NOW_MS / 1000, "interval": 10.0,
         "host": "h1", "plugin": "cpu", "plugin_instance": "0", "type": "percent", "type_instance": "idle",
     }  # fmt: skip
+    octets = {
+        "values": [1250, 99], "dstypes": ["derive", "derive"], "dsnames": ["rx", "tx"], "time": NOW_MS / 1000, "interval": 10.0,
+        "host": "h1", "plugin": "interface", "plugin_instance": "eth0", "type": "if_octets", "type_instance": "",
+    }  # fmt: skip
     fluent = {
         "@timestamp": NOW_MS / 1000,
         "log": 'level=error msg="it broke"',
@@ -85,6 +89,11 @@ def samples() -> dict[str, list[bytes]]:
         "collectd": [
             json.dumps([value_list]).encode(),
             b'PUTVAL "h1/cpu-0/percent-idle" interval=10.000 1767571209.123:12.5\nPUTVAL h1/memory/memory-used N:U:5\n',
+        ],
+        "collectd_counters": [
+            json.dumps([value_list]).encode(),
+            json.dumps([octets]).encode(),
+            b"PUTVAL h1/interface-eth0/if_octets interval=10.000 1767571209.123:1250:99\nPUTVAL h1/cpu-0/cpu-user N:17\n",
         ],
         "json_logs": [json.dumps(fluent).encode(), json.dumps([fluent, fluent]).encode()],
         "lines": lines,
