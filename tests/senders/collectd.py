@@ -60,7 +60,7 @@ class Collectd:
 def collectd(
     broker: LocalBroker, folder: Path, topics: dict[str, str], *, plugins: str = "", host: str = "h1"
 ) -> Iterator[Collectd]:
-    """Give a collectd that writes to topics, each with settings of its own; stopped at the end, which writes what is left."""
+    """Give a collectd that writes to topics, each with settings of its own; what is not delivered when it stops is lost."""
     root = debian("usr/sbin/collectd").parents[2]
     blocks = "\n".join(_TOPIC.format(topic=topic, settings=settings) for topic, settings in topics.items())
     config = folder / "collectd.conf"
