@@ -93,8 +93,8 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_spike
         The newest window alone stands out, and by enough.
     is_abating
-        Only the newest window alone says so, and it shows less than half of what the window before it showed, by more than
-        sampling error explains: it is the end of something, and does not confirm its beginning.
+        Only the newest window alone says so, and it shows less than the window before it did, by more than two windows
+        differ by: it is the end of something, and does not confirm its beginning.
     is_quiet
         The newest window shows nothing: the condition's own recovery rule. What only a longer scale saw has a stricter
         one, :func:`models.evidence.settled`.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from models.blocks import Blocks
-from models.budget import TailThreshold
+from models.budget import TAIL_FROM, TailThreshold
 from models.deviance import count_score
 from models.errors import number, numbers, reading
 from models.variability import Variability
@@ -25,6 +25,11 @@ _MOST_LOG = 700.0
 """A float holds no larger power of e."""
 _NOTHING_KNOWN = 1e12
 """Sampling variance of a mean of nothing."""
+_DAY_S = 86_400.0
+_LEAST_CHANCE = 1e-12
+"""Nobody can say that something is rarer."""
+_LEAST_DAYS = 1 / 24
+"""Less than an hour is no memory to speak of."""
 _SETTLED = 2.0
 """Standard deviations below which the short scales are taken for usual again."""
 Item = tuple[float, float, float]
@@ -245,6 +250,23 @@ class Evidence:
                 found.append(self._scorer(scale, sums))
         return found
 
+    def rarity(self, score: ScaleScore, window_s: float) -> dict[str, float]:
+        """Return how rare a score is: once in ``one_in`` judgements when all is well; ``above_all`` others in ``days``.
+
+        Where an alert needs two windows the learned law is that of the smaller of two neighbours. A first one alone is at
+        least as improbable as the square root of it, because neighbours are alike rather than opposed.
+        """
+        tail, z = self._by_k[score.k].tail, score.z
+        chance = tail.chance(abs(z))
+        if score.k == 1 and self._needs_two:
+            z = min(z, self._previous_z) if z > 0 else max(z, self._previous_z)
+            chance = min(math.sqrt(chance), tail.chance(abs(z)))
+        days = tail.n_windows * window_s / _DAY_S
+        terms = {"one_in": 1 / max(chance, _LEAST_CHANCE), "days": days}
+        if z > TAIL_FROM and z > tail.highest and days >= _LEAST_DAYS:
+            terms["above_all"] = 1.0
+        return terms
+
     def push(self, item: Item, scores: Sequence[ScaleScore], *, is_normal: bool) -> None:
         """Make ``item`` the newest window; learn variability and tails from ``scores`` (its own) when it is normal."""
         if is_normal:
@@ -273,7 +295,7 @@ class Evidence:
         if self._n_unsettled >= self._settle_every:
             self._n_unsettled = 0
             for scale in self._by_k.values():
-                scale.tail.settle()
+                scale.tail.settle(self._settle_every)
 
     def _learn_sums(self, scores: Sequence[ScaleScore]) -> None:
         """Learn from the sums whose block is full."""

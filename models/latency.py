@@ -132,6 +132,9 @@ class LatencyDetector:
         is_newest_out = short.z > short.threshold
         shown = hit or top
         expected = math.exp(min(expected_log, 50.0))
+        terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
+        if hit is not None:
+            terms |= self._evidence.rarity(hit, self._tuning.window_s)
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,
@@ -145,7 +148,7 @@ class LatencyDetector:
             lower=0.0,
             upper=expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),
             newest_score=short.z,
-            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
+            terms=terms,
             item=item,
             scores=scores,
         )
@@ -157,12 +160,13 @@ class LatencyDetector:
         return score.z > score.page_threshold and score.effect >= self._effects.page
 
     def _is_abating(self, item: Item) -> bool:
-        """Return whether the newest window is above expectation by less than half of what the one before was, in logs."""
+        """Return whether the newest window is nearer to expectation than the one before, beyond what windows wander by."""
         before = self._evidence.newest
         if before is None or before[1] <= 0 or item[1] <= 0:
             return False
-        variance = item[2] / (item[1] * item[1]) + before[2] / (before[1] * before[1])
-        return has_abated(item[0] / item[1], before[0] / before[1], variance)
+        sampling = item[2] / (item[1] * item[1]) + before[2] / (before[1] * before[1])
+        wander = 2 * self._evidence.newest_variability
+        return has_abated(item[0] / item[1], before[0] / before[1], sampling + wander)
 
     def _limit(self, hit: ScaleScore) -> float:
         """Return up to what effect the scale that decided would have said nothing."""

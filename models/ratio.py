@@ -95,6 +95,9 @@ class RatioDetector:
                 if self._is_page(score) and (score.k > 1 or self._was_page or not self._needs_two):
                     is_page = True
         shown = hit or top
+        terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
+        if hit is not None:
+            terms |= self._evidence.rarity(hit, self._tuning.window_s)
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,
@@ -107,7 +110,7 @@ class RatioDetector:
             lower=0.0,
             upper=self._usual_limit(short, ratio) if hit is None else self._limit(hit),
             newest_score=short.z if short.k == 1 else 0.0,
-            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
+            terms=terms,
             item=item,
             scores=scores,
         )
@@ -119,13 +122,17 @@ class RatioDetector:
         return newest if bad <= bound else (bound, expected, requests)
 
     def _is_abating(self, newest: Item, ratio: float) -> bool:
-        """Return whether the newest window has half of the excess of the one before."""
+        """Return whether the newest window has less than half of the excess of the one before, beyond sampling error.
+
+        Half, because nobody knows by how much the ratio of a fault wanders beyond sampling error.
+        """
         (bad, _, requests), (bad_before, requests_before) = newest, self._before
         if requests <= 0 or requests_before <= 0:
             return False
         both = (bad + bad_before) / (requests + requests_before)
         variance = both * (1 - min(both, 1.0)) * (1 / requests + 1 / requests_before)
-        return has_abated(bad / requests - ratio, bad_before / requests_before - ratio, variance)
+        now, before = bad / requests - ratio, bad_before / requests_before - ratio
+        return 2 * now < before and has_abated(now, before, variance)
 
     def _usual_limit(self, short: ScaleScore, ratio: float) -> float:
         """Return up to what ratio the shortest scale would say nothing."""

@@ -412,3 +412,28 @@ def test_trouble_that_comes_again_and_again_does_not_blind_the_service_to_the_ne
 
     assert finding(feed(signals(3900, errors=7)), "errors").judgement is Judgement.ANOMALOUS
     assert finding(feed(signals(3901, errors=7)), "errors").severity is Severity.PAGE
+
+
+@pytest.mark.parametrize(
+    ("condition", "fault", "least"),
+    [
+        pytest.param("latency", {"ms": 400.0}, 1e6, id="slow"),
+        pytest.param("errors", {"errors": 30}, 1e6, id="failing"),
+        pytest.param("traffic", {"requests": 5}, 1e6, id="few"),
+        pytest.param("saturation:cpu", {"cpu": 0.99}, 3, id="full"),
+        pytest.param("silence", {"silent": True}, 1e5, id="silent"),
+    ],
+)
+def test_every_alarm_says_how_rare_it_is_and_whether_it_is_further_out_than_anything_remembered(
+    condition: str, fault: dict[str, float], least: float
+) -> None:
+    feed = trained(900)
+    feed(signals(900, **fault))
+    feed(signals(901, **fault))
+
+    found = finding(feed(signals(902, **fault)), condition)
+
+    assert found.judgement is Judgement.ANOMALOUS
+    assert found.explanation["one_in"] >= least
+    assert found.explanation["above_all"] == 1
+    assert 0.04 < found.explanation["days"] < 0.2

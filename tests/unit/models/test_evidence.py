@@ -219,3 +219,31 @@ def test_a_state_of_the_version_before_is_read() -> None:
     older["scales"] = [[k, variability, tail[:6]] for k, variability, tail in state["scales"]]
 
     assert make_evidence().from_state(older).scores((12, 10, 1)) == evidence.scores((12, 10, 1))
+
+
+def test_what_was_as_far_out_before_is_not_called_the_furthest_and_twice_in_a_row_is_rarer_than_once() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 600)
+    first = evidence.rarity(evidence.scores((40, 10, 1))[0], window_s=10)
+    push(evidence, 40, 10, 1)
+    second = evidence.rarity(evidence.scores((40, 10, 1))[0], window_s=10)
+    push(evidence, 40, 10, 1)
+    push(evidence, 10, 10, 600)
+    push(evidence, 38, 10, 1)
+    again = evidence.rarity(evidence.scores((38, 10, 1))[0], window_s=10)
+
+    assert "above_all" not in first
+    assert second["above_all"] == 1
+    assert second["one_in"] > 100 * first["one_in"] > 100
+    assert "above_all" not in again
+    assert again["days"] == pytest.approx(1200 / 8640, rel=0.1)
+
+
+def test_the_chance_of_a_threshold_is_the_one_it_was_made_for_whatever_the_tail() -> None:
+    tail = TailThreshold([1e-5, 1e-7], memory=10_000)
+    for _ in range(200):
+        tail.learn(6.0, 1.0)
+    tail.settle()
+    tail.settle()
+
+    assert [tail.chance(threshold) for threshold in tail.thresholds] == pytest.approx([1e-5, 1e-7])
