@@ -71,7 +71,7 @@ class BulkProducer(stock.Producer):
 
 def _is_taken(batch: MessageBatch, record: RunRecord) -> bool:
     builder = batch._builder  # noqa: SLF001 - append() would make a future a record
-    taken = builder.append(timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=record.headers)
+    taken = builder.append(timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=list(record.headers))
     return taken is not None
 
 
