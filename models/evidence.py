@@ -228,12 +228,8 @@ class Evidence:
         if z < worst_z:
             kept = kept.copy()
             kept[self._recent_z.index(worst_z)] = item
-        a = b = c = 0.0  # summed anew each time: a running difference would drift
-        for x, y, w in kept:
-            a += x
-            b += y
-            c += w
-        return a, b, c
+        (a1, b1, c1), (a2, b2, c2), (a3, b3, c3), (a4, b4, c4), (a5, b5, c5) = kept  # a third of a loop's time
+        return a1 + a2 + a3 + a4 + a5, b1 + b2 + b3 + b4 + b5, c1 + c2 + c3 + c4 + c5  # anew: a running difference would drift
 
     def _long_scores(self, item: Item) -> list[ScaleScore]:
         """Return what the long scales say at the end of a block; those whose block goes on say what they said."""
@@ -272,11 +268,12 @@ class Evidence:
         if is_normal:
             self._learn(scores)
         if self._single is not None:
-            self._previous_z = scores[0].z
-            self._recent.append(item)
-            self._recent_z.append(self._previous_z)
-            if len(self._recent) == BLOCK:
-                del self._recent[0], self._recent_z[0]
+            recent, recent_z = self._recent, self._recent_z
+            self._previous_z = z = scores[0].z
+            recent.append(item)
+            recent_z.append(z)
+            if len(recent) == BLOCK:
+                del recent[0], recent_z[0]
         if self._blocks.is_fine_end:
             self._held = [score for score in scores if score.k > BLOCK]
         self._blocks.push(item)

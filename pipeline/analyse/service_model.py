@@ -150,12 +150,12 @@ class ServiceModel:
                 features["slow"] = _one_for_all(slow, requests)
             return
         latency, tail = self._detectors.latency, self._detectors.tail
-        is_ready = latency.is_ready
-        slow_log = latency.expected_log(requests) + tail.offset_sd * latency.sd_log if is_ready else math.inf
-        seen = read_latencies(point.histogram, latency.bounds(requests), slow_log)
-        features["latency"] = {"n": float(seen.n), "mean_log": seen.mean_log, "var_log": seen.var_log, "load": requests}
-        if is_ready:
-            features["tail"] = {"bad": seen.n_slower, "requests": float(seen.n)}
+        low, high, slow_log = latency.looked_at(requests, tail.offset_sd)
+        n, mean_log, var_log, n_slower = read_latencies(point.histogram, (low, high), slow_log)
+        seen = float(n)
+        features["latency"] = {"n": seen, "mean_log": mean_log, "var_log": var_log, "load": requests}
+        if slow_log < math.inf:
+            features["tail"] = {"bad": n_slower, "requests": seen}
 
     def _opinions(self, assessed: Mapping[str, Assessment]) -> dict[str, Assessment]:
         """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out.
@@ -254,7 +254,8 @@ class ServiceModel:
         signal, unit = _told_as(condition)
         detector = self._detectors.by_name[condition]
         n_seen, is_ready = detector.n_seen, detector.is_ready
-        is_held = condition in self._alarms and self._alarms[condition].holds
+        alarm = self._alarms.get(condition)
+        is_held = alarm is not None and alarm.holds
         if opinion is None:
             judgement = _NO_DATA if is_ready else _NOT_READY
             return Finding(
@@ -271,6 +272,7 @@ class ServiceModel:
                 _times(upper, rate),
             )
         confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._half_sure)
+        confidence = min(confidence, _MOST_CONFIDENT)
         return Finding(
             condition=condition,
             signal=signal,
@@ -283,7 +285,7 @@ class ServiceModel:
             upper=upper,
             score=opinion.score if is_ready else None,
             is_recovered=not (is_held or is_anomalous),
-            confidence=min(_MOST_CONFIDENT, confidence),
+            confidence=confidence,
             n_seen=n_seen,
             explanation=opinion.terms,
         )
