@@ -51,6 +51,8 @@ class DetectionStage:
         Offset of the last record folded in.
     n_evicted
         Services given up for want of room.
+    n_kinds_evicted
+        Kinds of log lines given up for want of room, since the stage was restored.
     n_unwatched
         Rollups that were not judged for novelty, because too many services are.
 
@@ -68,6 +70,7 @@ class DetectionStage:
         self._deleted: dict[str, None] = {}
         """Names of rows that go."""
         self.n_unwatched = 0
+        self.n_kinds_evicted = 0
         self.applied, head = -1, _Head()
         if HEAD in rows:
             self.applied, body = unpack(rows[HEAD])
@@ -101,8 +104,8 @@ class DetectionStage:
 
     @property
     def bounds_reached(self) -> Mapping[Bound, int]:
-        """Services whose detectors went for want of room, ever."""
-        return {Evicted.DETECTORS: self.n_evicted}
+        """Services whose detectors went for want of room, ever; kinds of log lines that did, since the stage was restored."""
+        return {Evicted.DETECTORS: self.n_evicted, Evicted.LOG_TEMPLATES: self.n_kinds_evicted}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the stage protocol has a clock
         """Fold in one record of ``tocsin.signals``; return the verdict, if there is one.
@@ -156,6 +159,7 @@ class DetectionStage:
         if memory.applied >= offset or not watch.wants(point):
             return []
         judged = memory.fold(offset, point, point.end_ms)
+        self.n_kinds_evicted += watch.take_evicted()
         self._wrote(key, offset)
         if judged is None:
             return []

@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import ChangeNote, FeedbackNote
-from pipeline.contracts.signals import Count, Notice, Saturation
+from pipeline.contracts.signals import Count, LogLines, Notice, Saturation
 from pipeline.errors import RecordInvalid
 
 _MAX_UTILIZATION = 1e100
@@ -64,6 +64,7 @@ class Heard(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="si
     changes: list[ChangeNote] = []
     feedback: list[FeedbackNote] = []
     histogram: Histogram | None = None
+    templates: dict[str, LogLines] = {}
 
     @property
     def size_ms(self) -> int:

@@ -5,6 +5,7 @@ import msgspec
 from pipeline.analyse.heard import Heard
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import ChangeNote, FeedbackNote
+from pipeline.contracts.signals import LogLines
 
 
 class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
@@ -28,6 +29,8 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
         Latencies of all requests.
     changes, feedback
         What people did and said.
+    templates
+        Log lines by what they say, masked.
 
     """
 
@@ -42,6 +45,7 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
     histogram: Histogram | None
     changes: list[ChangeNote]
     feedback: list[FeedbackNote]
+    templates: dict[str, LogLines] = {}
 
     @classmethod
     def of(cls, heard: Heard) -> "WindowPoint":
@@ -59,6 +63,7 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
             histogram=heard.histogram,
             changes=heard.changes,
             feedback=heard.feedback,
+            templates=heard.templates,
         )
 
     @property

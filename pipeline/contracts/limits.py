@@ -33,6 +33,8 @@ class Evicted(StrEnum):
     KNOWN_SERVICES = "known_services"
     """Of the window stage."""
     DETECTORS = "detectors"
+    LOG_TEMPLATES = "log_templates"
+    """Kinds of log lines of a service."""
     CONDITIONS = "conditions"
     """Services with open conditions."""
     ALERTS = "alerts"
@@ -70,6 +72,7 @@ KEYS: Mapping[Bound, str] = MappingProxyType(
         Limit.OPEN_CONDITIONS: "alerting.max_conditions",
         Evicted.KNOWN_SERVICES: "windows.max_services",
         Evicted.DETECTORS: "detection.max_services",
+        Evicted.LOG_TEMPLATES: "detection.templates.max_kinds",
         Evicted.CONDITIONS: "alerting.max_services",
         Evicted.ALERTS: "act.max_alerts",
     }

@@ -1,8 +1,6 @@
 """A service that reports through OpenTelemetry's SDK for Python, and the Collector that passes it on to Kafka."""
 
 import contextlib
-import random
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,9 +27,10 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from pipeline.adapters.brokers import LocalBroker
 from pipeline.adapters.brokers.ports import free_ports
 from tests.senders.programs import collector, started
+from tests.senders.shippers import listens
+from tests.senders.traffic import Asked
 
 NEVER_MS = 3_600_000.0
-ROUTES = tuple(f"/shop/{name}" for name in ("cart", "pay", "find", "item", "user", "ship", "home", "help"))
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """What instrumentation advises, by the conventions; the SDK's own bounds are made for milliseconds."""
 
@@ -68,7 +67,7 @@ def collecting(broker: LocalBroker, folder: Path, routes: Mapping[str, Route]) -
         },
     }
     (folder / "collector.yaml").write_text(yaml.safe_dump(config))
-    with started([collector(), "--config", "collector.yaml"], folder, is_up=lambda: _listens(port)):
+    with started([collector(), "--config", "collector.yaml"], folder, is_up=lambda: listens(port)):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -76,11 +75,6 @@ def _exporter(broker: LocalBroker, route: Route) -> dict[str, Any]:
     topics = {kind: {"topic": topic, "encoding": route.encoding} for kind, topic in route.topics.items()}
     producer = {"compression": route.compression, "allow_auto_topic_creation": False}
     return {"brokers": [broker.bootstrap], **topics, "producer": producer, **route.changed}
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _session() -> requests.Session:
@@ -91,24 +85,6 @@ def _session() -> requests.Session:
 
 def _resource(service: str) -> Resource:
     return Resource.create({"service.name": service, "service.version": "1.4.2", "deployment.environment.name": "prod"})
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request."""
-
-    duration_s: float
-    route: str
-    status: int
-
-
-def traffic(seed: int, n: int) -> list[Asked]:
-    """Return ``n`` requests of 6 ms to 9 s, in no bucket without a bound; one in ten of them failed."""
-    rng = random.Random(seed)
-    return [
-        Asked(min(max(rng.lognormvariate(-2.5, 0.8), 0.006), 9.0), rng.choice(ROUTES), 503 if i % 10 == 0 else 200)
-        for i in range(n)
-    ]
 
 
 @contextlib.contextmanager

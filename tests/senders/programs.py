@@ -33,7 +33,7 @@ def libraries() -> dict[str, str]:
     """Return the environment in which a program finds the libraries unpacked beside it."""
     root = install.debian_root()
     folders = [*root.glob("usr/lib/*-linux-gnu"), *root.glob("lib/*-linux-gnu"), root / "usr" / "lib" / "syslog-ng"]
-    return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, folders))}
+    return {**os.environ, "TZ": "UTC", "LD_LIBRARY_PATH": ":".join(map(str, folders))}
 
 
 @contextlib.contextmanager

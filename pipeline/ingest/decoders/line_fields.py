@@ -10,6 +10,7 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.log_fields import flattened
+from pipeline.ingest.decoders.old_times import MONTHS
 from pipeline.ingest.semantics import Attribute, first_text
 
 MAX_LINE = 16_384
@@ -25,9 +26,6 @@ _ACCESS = re.compile(
 )
 _TRAILING = re.compile(r'(?:^|[\s"=])([0-9]{1,10}(?:\.[0-9]{1,6})?)"?\s*$')
 _REQUEST = re.compile(r"([A-Z]{3,16}) (\S{1,4096}?)(?:\?\S*)?(?: HTTP/[0-9.]{1,3})?")
-_MONTHS = {
-    name: i for i, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
-}
 _HEX = "[0-9a-fA-F]"
 _ID = re.compile(rf"(?<=/)(?:[0-9]+|{_HEX}{{8}}(?:-?{_HEX}{{4}}){{3}}-?{_HEX}{{12}}|{_HEX}{{16,64}})(?=/|$)")
 """A part of a path that names one of many things: a number, a UUID, a long hexadecimal id."""
@@ -98,7 +96,7 @@ def access_fields(line: str) -> dict[str, Attribute]:
     if match is None:
         return {}
     when = match["time"]
-    month = _MONTHS.get(when[3:6])
+    month = MONTHS.get(when[3:6])
     if month is None:
         return {}
     fields: dict[str, Attribute] = {

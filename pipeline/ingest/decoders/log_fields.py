@@ -10,6 +10,7 @@ from pipeline.contracts.readings import LogReading, RejectReason
 from pipeline.contracts.semantic import MS_PER_UNIT
 from pipeline.ingest.decoders.kinds import SEVERITY_BY_WORD
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
+from pipeline.ingest.decoders.old_times import from_syslog
 from pipeline.ingest.semantics import FAILED_FROM, Attribute, Attributes, Semantics, as_status, first_text, joined
 from pipeline.ingest.times import event_time
 from pipeline.ingest.validation import number, refused
@@ -146,18 +147,18 @@ def _time_ms(semantics: Semantics, fields: Attributes, published_ms: int) -> int
         if value is None or value == "" or isinstance(value, bool):
             continue
         if isinstance(value, str):
-            value = _plainer_time(value)
+            value = _plainer_time(value, published_ms)
         return event_time(config, value, name, published_ms + config.max_future_ms)
     return published_ms
 
 
-def _plainer_time(value: str) -> object:
-    """Return digits as a number, and a date and time without an offset as UTC; anything else as it is."""
+def _plainer_time(value: str, published_ms: int) -> object:
+    """Return digits as a number, a date and time without an offset or a year as UTC; anything else as it is."""
     if _NUMBER.fullmatch(value):
         return float(value) if "." in value else int(value)
     match = _PLAIN_TIME.fullmatch(value)
     if match is None:
-        return value
+        return from_syslog(value, published_ms) or value
     try:
         moment = datetime(*(int(part) for part in match.group(1, 2, 3, 4, 5, 6)), tzinfo=UTC)  # type: ignore[misc,arg-type]
     except ValueError:
