@@ -176,7 +176,9 @@ class LatencyDetector:
     def _usual_limit(self, short: ScaleScore, n: float) -> float:
         """Return the same of the newest window alone, which rests on ``n`` requests."""
         variance = self._evidence.newest_variability + (self._request_variance.value / n if n > 0 else 0.0)
-        return max(self._least(short), math.exp(min(short.threshold * math.sqrt(variance), _MAX_LOG_EFFECT)))
+        reach, least = short.threshold * math.sqrt(variance), self._least(short)
+        limit = math.exp(reach if reach < _MAX_LOG_EFFECT else _MAX_LOG_EFFECT)
+        return limit if limit > least else least
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""

@@ -83,7 +83,8 @@ class TailDetector:
 
     def assess(self, x: Features) -> Assessment:
         """Return what the last full blocks look like, the newest window among them when it fills one. Changes nothing."""
-        scores = self._evidence.scores(self._item(x)) if self._evidence.is_block_end else self._evidence.held
+        evidence = self._evidence
+        scores = evidence.scores(self._item(x)) if evidence.is_block_end else evidence.held
         known, shown = self._shown
         if known is not scores:
             shown = self._meaning(scores)
