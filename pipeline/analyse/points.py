@@ -63,6 +63,7 @@ class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
             heard.histogram,
             heard.changes,
             heard.feedback,
+            heard.templates,
         )
 
     @property

@@ -281,7 +281,7 @@ class ServiceModel:
             upper=upper,
             score=opinion.score if is_ready else None,
             is_recovered=not (is_held or is_anomalous),
-            confidence=confidence if confidence < _MOST_CONFIDENT else _MOST_CONFIDENT,
+            confidence=min(confidence, _MOST_CONFIDENT),
             n_seen=n_seen,
             explanation=opinion.terms,
         )
