@@ -265,8 +265,9 @@ class Evidence:
 
     def push(self, item: Item, scores: Sequence[ScaleScore], *, is_normal: bool) -> None:
         """Make ``item`` the newest window; learn variability and tails from ``scores`` (its own) when it is normal."""
+        blocks = self._blocks
         if is_normal:
-            self._learn(scores)
+            self._learn(scores, is_block_end=blocks.is_fine_end)
         if self._single is not None:
             recent, recent_z = self._recent, self._recent_z
             self._previous_z = z = scores[0].z
@@ -274,19 +275,18 @@ class Evidence:
             recent_z.append(z)
             if len(recent) == BLOCK:
                 del recent[0], recent_z[0]
-        if self._blocks.is_fine_end:
+        if blocks.is_fine_end:
             self._held = [score for score in scores if score.k > BLOCK]
-        self._blocks.push(item)
+        blocks.push(item)
 
-    def _learn(self, scores: Sequence[ScaleScore]) -> None:
-        self._n_learned += 1
+    def _learn(self, scores: Sequence[ScaleScore], *, is_block_end: bool) -> None:
+        self._n_learned = n = self._n_learned + 1
         single = self._single
         if single is not None:
-            newest = scores[0]
+            newest, before = scores[0], self._previous_z
             z = newest.z
-            pair_z = self._previous_z if self._needs_two and self._previous_z < z else z
-            single.learn(newest, pair_z, 1.0, self._n_learned)
-        if self._blocks.is_fine_end:
+            single.learn(newest, before if self._needs_two and before < z else z, 1.0, n)
+        if is_block_end:
             self._learn_sums(scores)
         self._n_unsettled += 1
         if self._n_unsettled >= self._settle_every:
