@@ -128,15 +128,15 @@ class RollupWatch:
         watched = self._series.get(name)
         if watched is None:
             watched = self._series[name] = _Watched()
-        x = {"value": value, "time_s": time_s}
-        usual, score = watched.detector.usual_at(time_s), watched.detector.score_one(x)
+        usual, look = watched.detector.usual_at(time_s), watched.detector.look_one({"value": value, "time_s": time_s})
+        score = look.novelty.score
         raised = self._discipline.thresholds(end_ms).get(PREFIX + name, 1.0)
         threshold = _TICKET.threshold * (1 + watched.ticket.fatigue_at(_TICKET, time_s)) * raised
         counted = score if score is None else score / raised if self._is_enough(series, value, usual) else 0.0
         is_hot, is_page = self._follow(PREFIX + name, watched, counted, end_ms)
         is_learned = watched.is_learning(is_troubled=not may_learn)
-        novelty = watched.detector.step_one(x) if is_learned else watched.detector.watch_one(x)
-        return _finding(name, series, value, usual, novelty, watched, threshold, is_hot=is_hot, is_page=is_page)
+        watched.detector.take_one(look, is_normal=is_learned)
+        return _finding(name, series, value, usual, look.novelty, watched, threshold, is_hot=is_hot, is_page=is_page)
 
     def _is_enough(self, series: Series, value: float, usual: Usual | None) -> bool:
         return usual is not None and series.is_enough(self._detection, series.told(value), series.told(usual.expected))
