@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from pipeline.adapters.collector import settle_collector
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import InRecord
 from pipeline.ingest.source import Owner, SourceParams, SourceReader
@@ -163,6 +164,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     seconds = arguments.parse_args().seconds
+    settle_collector()  # as every worker does
     rng = random.Random(1)
     loads = [
         Load(name="points, delta", decoder="otlp_metrics", kind=ExportMetricsServiceRequest, n_each=N_POINTS,

@@ -91,6 +91,7 @@ def alert_event(
         change=life.change,
         also_firing=list(others),
         explanation={name: value for name, value in finding.explanation.items() if math.isfinite(value)},
+        log=finding.log,
     )
 
 

@@ -24,6 +24,8 @@ _SUBJECTS = {
     "errors": "error rate",
     "silence": "silence",
     "saturation": "use of its fullest resource",
+    "template_new": "what its log says",
+    "template_rate": "the rate of its log lines",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.anomalies import LogNote, Severity
 from pipeline.contracts.partials import ChangeNote
 
 SCHEMA = 1
@@ -73,6 +73,8 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         as a record.
     also_firing
         Other conditions of the service that are firing.
+    log
+        The log lines that it is about, with an example.
 
     """
 
@@ -111,6 +113,7 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     change: ChangeNote | None = None
     also_firing: list[str] = []
     explanation: dict[str, float] = {}
+    log: LogNote | None = None
 
 
 class Delivery(StrEnum):

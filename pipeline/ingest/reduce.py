@@ -9,7 +9,18 @@ from typing import Protocol
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
-from pipeline.contracts.partials import OTHER, ChangeNote, FeedbackNote, GaugePartial, OperationPartial, Partial, Quantile
+from pipeline.contracts.partials import (
+    OTHER,
+    OTHER_TEMPLATE,
+    SEVERITY_RANK,
+    ChangeNote,
+    FeedbackNote,
+    GaugePartial,
+    OperationPartial,
+    Partial,
+    Quantile,
+    TemplatePartial,
+)
 from pipeline.contracts.points import Series, summed
 from pipeline.contracts.readings import (
     ChangeReading,
@@ -23,10 +34,12 @@ from pipeline.contracts.readings import (
     UsageReading,
 )
 from pipeline.contracts.window_times import BASE_SIZE_MS, size_for_interval, window_start
+from pipeline.ingest.masking import clean_line, example_of, masked
 
 MAX_POINTS = 1_000
 """Points of one series in one partial: a hundred a second."""
 
+_BAD = SEVERITY_RANK["warn"]
 PartialKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""
 
@@ -50,6 +63,8 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
             _add_gauge(partial, reading, config)
         case LogReading():
             partial.logs[reading.severity] = partial.logs.get(reading.severity, 0) + 1
+            if reading.text and config.max_templates:
+                _add_line(partial, reading, config)
             if reading.is_request:
                 _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
         case ChangeReading():
@@ -176,6 +191,27 @@ def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
         gauge.n_limit += reading.limit > 0
 
 
+def _add_line(partial: Partial, reading: LogReading, config: IngestConfig) -> None:
+    """Count a line under what it says; a bad one finds room where others find none."""
+    line = clean_line(reading.text, config.max_template_length)
+    said = masked(line, config.max_template_length)
+    if not said:
+        return
+    known, severity = partial.templates, reading.severity
+    counted = known.get(said)
+    if counted is None:
+        limit = config.max_templates * (2 if SEVERITY_RANK.get(severity, 0) >= _BAD else 1)
+        if len(known) - (OTHER_TEMPLATE in known) >= limit:
+            said = OTHER_TEMPLATE
+        counted = known.get(said)
+        if counted is None:
+            counted = known[said] = TemplatePartial()
+    if not counted.n or reading.time_ms <= counted.time_ms:
+        counted.absorb(1, severity, example_of(line, config.max_template_length), reading.time_ms)
+    else:
+        counted.absorb(1, severity, counted.example, reading.time_ms)
+
+
 def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) -> None:
     """Keep points as they came: what they add is reckoned where all of their series comes together. Deltas are added up."""
     known = partial.points
@@ -186,10 +222,12 @@ def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) 
                 known[name] = Series(meaning=meaning, points=[point])
             else:
                 partial.over_limit += 1
-        elif meaning.is_delta:
-            series.points[0] = summed(series.points[0], point)
-        elif len(series.points) < MAX_POINTS:
-            series.points.append(point)
+            continue
+        points = series.points
+        if meaning.is_delta:
+            points[0] = summed(points[0], point)
+        elif len(points) < MAX_POINTS:
+            points.append(point)
         else:
             partial.over_limit += 1
 

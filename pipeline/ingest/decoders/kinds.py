@@ -32,7 +32,7 @@ from pipeline.ingest.validation import (
     origin,
     prose,
     refused,
-    unkept_text,
+    unchecked_text,
 )
 
 MAX_NOTE_LENGTH = 2_000
@@ -152,8 +152,8 @@ def read_log(config: IngestConfig, published_ms: int, fields: Fields) -> LogRead
     """
     get = fields.get
     severity = _severity(get("severity"))
-    unkept_text(get("body"), "body")
-    unkept_text(get("trace_id"), "trace_id")
+    body = unchecked_text(get("body"), "body")
+    unchecked_text(get("trace_id"), "trace_id")
     has_failed = _is_failure(get("status"))
     duration_ms = get("duration_ms")
     if duration_ms is not None:
@@ -165,6 +165,7 @@ def read_log(config: IngestConfig, published_ms: int, fields: Fields) -> LogRead
         is_error=severity in ("error", "fatal") if has_failed is None else has_failed,
         is_request=has_failed is not None or duration_ms is not None,
         duration_ms=duration_ms,
+        text=body,
     )
 
 

@@ -7,7 +7,7 @@ when protobuf parsed them first. A point that any check is not sure of goes to t
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -60,14 +60,18 @@ class Shared(NamedTuple):
 
 
 class Layout:
-    """Points of the same length, in three columns: bytes, what each has in common with others, its place in the message."""
+    """Points of the same length: their bytes, their places in the message, and in ``runs`` whose they are, and up to which."""
 
-    __slots__ = ("places", "shared", "values")
+    __slots__ = ("places", "runs", "values")
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
-        self.shared: list[Shared] = []
         self.places: list[int] = []
+        self.runs: list[tuple[Shared, int]] = []
+
+    def shared(self, at: int) -> Shared:
+        """Return what the point at a place of this layout has in common with others."""
+        return next(shared for shared, end in self.runs if at < end)
 
 
 Waiting = dict[tuple[int, bool, float], Layout]
@@ -77,14 +81,15 @@ Waiting = dict[tuple[int, bool, float], Layout]
 def put_aside(waiting: Waiting, shared: Shared, points: Iterable[bytes], place: int) -> None:
     """Let points wait for others of their layout; the first one's place in the message is ``place``."""
     is_cumulative, unit_ms = shared.measured.is_cumulative, shared.measured.unit_ms
-    values = list(points)
-    lengths = list(map(len, values))
-    for length in set(lengths):
-        layout = waiting.setdefault((length, is_cumulative, unit_ms), Layout())
-        chosen = [i for i, own in enumerate(lengths) if own == length]
-        layout.values += [values[i] for i in chosen]
-        layout.places += [place + i for i in chosen]
-        layout.shared += [shared] * len(chosen)
+    by_length: dict[int, Layout] = {}
+    for at, value in enumerate(points, place):
+        layout = by_length.get(len(value))
+        if layout is None:
+            layout = by_length[len(value)] = waiting.setdefault((len(value), is_cumulative, unit_ms), Layout())
+        layout.values.append(value)
+        layout.places.append(at)
+    for layout in by_length.values():
+        layout.runs.append((shared, len(layout.values)))
 
 
 def read_points(harvest: Harvest, waiting: Waiting) -> None:
@@ -97,7 +102,7 @@ def read_points(harvest: Harvest, waiting: Waiting) -> None:
             left = _read(harvest, layout, matrix, is_cumulative=is_cumulative, unit_ms=unit_ms)
         for i in left:
             harvest.index = layout.places[i]
-            _read_slowly(harvest, layout.shared[i].measured, layout.values[i])
+            _read_slowly(harvest, layout.shared(i).measured, layout.values[i])
 
 
 def _read_slowly(harvest: Harvest, measured: Measured[RequestMetric], value: bytes) -> None:
@@ -128,18 +133,29 @@ def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumul
     stop = rows.shape[1] - _LAST if has_last else rows.shape[1]
     columns = _columns(rows, n_counts)
     sure = _is_usual(rows, n_counts, bounds_at)
-    sure &= _believable(columns, layout.shared[0].measured, is_cumulative=is_cumulative, unit_ms=unit_ms)
+    sure &= _believable(columns, layout.runs[0][0].measured, is_cumulative=is_cumulative, unit_ms=unit_ms)
     key = slice(bounds_at + 2, stop)  # bounds and attributes stand beside each other, and tell which series it is
-    knowns: list[Known | None] = [shared.known.get(value[key]) for shared, value in zip(layout.shared, layout.values, strict=True)]
+    knowns = _known(layout.runs, rows[:, key])
     if None in knowns or not sure.all():
         for i, is_sure in enumerate(sure.tolist()):
             if not is_sure:
                 knowns[i] = None
             elif knowns[i] is None:
-                knowns[i] = _learnt(layout.shared[i], layout.values[i], key, end)
+                knowns[i] = _learnt(layout.shared(i), layout.values[i], key, end)
     take = _take_cumulative if is_cumulative else _take_deltas
     take(harvest, columns, knowns)
     return [i for i, known in enumerate(knowns) if known is None] if None in knowns else ()
+
+
+def _known(runs: Iterable[tuple[Shared, int]], keys: NDArray[np.uint8]) -> list[Known | None]:
+    """Return what each point's key means, as far as it was met."""
+    names = cast("list[bytes]", keys.copy().view(np.dtype((np.void, keys.shape[1]))).ravel().tolist())
+    knowns: list[Known | None] = []
+    begin = 0
+    for shared, end in runs:
+        knowns += map(shared.known.get, names[begin:end])
+        begin = end
+    return knowns
 
 
 def _is_usual(rows: NDArray[np.uint8], n_counts: int, bounds_at: int) -> NDArray[np.bool_]:
