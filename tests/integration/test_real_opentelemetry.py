@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from opentelemetry._logs import SeverityNumber
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from benchmarks.field_order import from_last_to_first
 from pipeline.adapters.brokers import LocalBroker
 from pipeline.contracts.records import InRecord
 from pipeline.contracts.semantic import RequestMetric
@@ -158,3 +160,9 @@ def test_keys_and_headers_are_as_docs_formats_says(reported: Reported) -> None:
     assert {len(bytes.fromhex((key or b"").decode())) for key in by_trace} == {16}
     assert len(by_trace) == 2 * len(ASKED)
     assert not any(record.headers for records in reported.records.values() for record in records)
+
+
+def test_the_order_of_fields_that_is_benchmarked_is_the_collectors_own(reported: Reported) -> None:
+    for record in reported.records["proto", "metrics"]:
+        value = record.value or b""
+        assert from_last_to_first(ExportMetricsServiceRequest.FromString(value)) == value
