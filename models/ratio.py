@@ -138,7 +138,9 @@ class RatioDetector:
         """Return up to what ratio the shortest scale would say nothing."""
         requests = short.sums[2]
         spread = math.sqrt(ratio * ratio * self._evidence.variability(short.k) + ratio / (requests if requests > 1 else 1.0))
-        return min(1.0, ratio + max(short.threshold * spread, self._effects.plus))
+        reach, plus = short.threshold * spread, self._effects.plus
+        limit = ratio + (reach if reach > plus else plus)
+        return limit if limit < 1.0 else 1.0
 
     def _limit(self, hit: ScaleScore) -> float:
         """Return up to what ratio the scale that decided would have said nothing."""

@@ -80,17 +80,18 @@ class TrafficDetector:
         terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
         if hit is not None:
             terms |= self._evidence.rarity(hit, self._tuning.window_s)
+        far = short.z if short.z > 0 else -short.z
         return Assessment(
             score=-shown.z,
             is_anomalous=hit is not None,
             is_page=is_page,
             is_slow=hit is not None and not is_short_hit,
-            is_quiet=abs(short.z) < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),
+            is_quiet=far < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),
             observed=count / n_summed,
             expected=expected_count / n_summed,
             lower=lower,
             upper=upper,
-            newest_score=abs(short.z),
+            newest_score=far,
             terms=terms,
             item=item,
             scores=scores,
