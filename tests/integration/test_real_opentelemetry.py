@@ -15,6 +15,7 @@ from pipeline.contracts.records import InRecord
 from pipeline.contracts.semantic import RequestMetric
 from tests.senders.arrived import Sum, all_records, config_for, decoded, new_topics, sums_of
 from tests.senders.otel import (
+    FORMS,
     Route,
     collecting,
     metering,
@@ -44,12 +45,6 @@ HOW = {
             "partition_traces_by_id": True,
         },
     ),
-}
-FORMS = {
-    "explicit-cumulative": {},
-    "explicit-delta": {"is_delta": True},
-    "exponential-cumulative": {"is_exponential": True},
-    "exponential-delta": {"is_exponential": True, "is_delta": True},
 }
 LINES = {SeverityNumber.INFO: 7, SeverityNumber.WARN: 5, SeverityNumber.ERROR: 3, SeverityNumber.FATAL: 2}
 ASKED = traffic(seed=4, n=600)
