@@ -37,7 +37,7 @@ class Tuning:
     window_s: float
     scales: tuple[int, ...] = (1, 6, 30, 120)
     ready_windows: int = 120
-    false_alarms_per_day: float = 0.2
+    false_alarms_per_day: float = 0.15
     false_pages_per_day: float = 0.001
     n_tests: int = 20
     level_s: float = 8 * 3600.0

@@ -187,7 +187,7 @@ def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
     gauge.used += reading.used
     gauge.limit += reading.limit
     if not reading.is_part:
-        gauge.n_used += reading.used > 0
+        gauge.n_used += not reading.limit  # also when nothing is used
         gauge.n_limit += reading.limit > 0
 
 
