@@ -69,6 +69,7 @@ def golden_signals(
         changes=[] if value is None else value.changes,
         feedback=[] if value is None else value.feedback,
         histogram=overall,
+        exemplars=[] if value is None else value.exemplars,
     )
 
 

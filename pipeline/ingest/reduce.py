@@ -3,10 +3,11 @@
 A service's totals are the merge of its operations (``""`` for readings that name none), so they are not kept twice.
 """
 
-from collections.abc import Container, Sized
+from collections.abc import Container, Iterable, Sized
 from typing import Protocol
 
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.exemplars import Exemplar, with_one
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import OTHER, ChangeNote, FeedbackNote, GaugePartial, OperationPartial, Partial, Quantile
@@ -44,18 +45,24 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
     match reading:
         case RequestReading():
             _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
+            if reading.trace_id:
+                _add_exemplars(partial, [_exemplar(reading)], config)
         case SummaryReading():
             _add_summary(operation_of(partial, origin.operation, config), reading)
+            _add_exemplars(partial, reading.exemplars, config)
         case GaugeReading():
             _add_gauge(partial, reading, config)
         case LogReading():
             partial.logs[reading.severity] = partial.logs.get(reading.severity, 0) + 1
             if reading.is_request:
                 _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
+            if reading.trace_id and (reading.is_error or reading.is_request):
+                _add_exemplars(partial, [_exemplar(reading)], config)
         case ChangeReading():
             _add_change(partial, reading, config)
         case PointsReading():
             _add_points(partial, reading, config)
+            _add_exemplars(partial, reading.exemplars, config)
         case UsageReading():
             _add_usage(_gauge(partial, reading.resource, config), reading)
         case FeedbackReading():
@@ -194,6 +201,16 @@ def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) 
             points.append(point)
         else:
             partial.over_limit += 1
+
+
+def _exemplar(reading: RequestReading | LogReading) -> Exemplar:
+    return Exemplar(trace_id=reading.trace_id, time_ms=reading.time_ms, value_ms=reading.duration_ms, failed=reading.is_error)
+
+
+def _add_exemplars(partial: Partial, exemplars: Iterable[Exemplar], config: IngestConfig) -> None:
+    for exemplar in exemplars:
+        if config.max_exemplars:
+            partial.exemplars = with_one(partial.exemplars, exemplar, config.max_exemplars)
 
 
 def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -> None:

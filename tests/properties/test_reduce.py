@@ -44,7 +44,8 @@ def histogram_of(values: Sequence[float]) -> Histogram:
     return histogram
 
 
-REQUESTS = st.builds(RequestReading, origin=ORIGINS, time_ms=TIMES, duration_ms=DURATIONS, is_error=st.booleans())
+TRACES = st.sampled_from(["", "", "a1", "b2", "c3", "d4"])
+REQUESTS = st.builds(RequestReading, origin=ORIGINS, time_ms=TIMES, duration_ms=DURATIONS, is_error=st.booleans(), trace_id=TRACES)
 SUMMARIES = st.builds(
     SummaryReading,
     origin=ORIGINS,
@@ -70,6 +71,7 @@ LOGS = st.builds(
     is_error=st.booleans(),
     is_request=st.booleans(),
     duration_ms=st.none() | DURATIONS,
+    trace_id=TRACES,
 )
 CHANGES = st.builds(
     ChangeReading, origin=ORIGINS, time_ms=TIMES, published_ms=TIMES, type=st.sampled_from(["deployment", "maintenance"])
