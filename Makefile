@@ -64,8 +64,8 @@ bench-exact: $(STAMP) ## exactness under kills: RUNS=n SEED=s BROKER=kafka|embed
 bench-ingest: $(STAMP) ## throughput against raw aiokafka, Kafka Streams, Bytewax, Quix, stock Faust: MESSAGES=n ROUNDS=r READINGS=n [PARTS=race,end_to_end,close,memory]
 	@$(RUN)/python -m benchmarks.ingest --peers $(SHARED)/peers --messages $(or $(MESSAGES),4000000) --rounds $(or $(ROUNDS),3) --readings $(or $(READINGS),10000000) $(if $(PARTS),--parts $(PARTS))
 
-bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]
-	@$(RUN)/python -m benchmarks.shop --shared $(SHARED) --days $(or $(DAYS),1) --faults $(or $(FAULTS),20) --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD)) $(if $(POISONED),--poisoned)
+bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]; several as one: POOL="SEED-WORLD ..."
+	@$(RUN)/python -m benchmarks.$(if $(POOL),shop_pool $(POOL),shop --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD))) --shared $(SHARED) --days $(or $(DAYS),1) --faults $(or $(FAULTS),20) $(if $(POISONED),--poisoned)
 
 bench-restore: $(STAMP) ## models after kills equal those of a run without: RUNS=20 SEED=n BROKER=none|kafka|embedded
 	@$(RUN)/python -m benchmarks.restore --runs $(or $(RUNS),20) --seed $(or $(SEED),1) --broker $(or $(BROKER),none)

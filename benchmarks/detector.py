@@ -28,6 +28,8 @@ from river.anomaly import HalfSpaceTrees
 
 from models.novelty import NoveltyDetector
 from pipeline.analyse.detection_params import DetectionParams
+from pipeline.analyse.heard import Heard
+from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.service_model import ServiceModel
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.signals import Completeness, Errors, Latency, Saturation, Signals, Traffic
@@ -53,10 +55,10 @@ def points(seed: int, n: int, start: int = 0) -> list[dict[str, float]]:
     ]
 
 
-def windows(seed: int, n: int, start: int = 0) -> list[Signals]:
-    """Return ``n`` windows of ten seconds of one service."""
+def windows(seed: int, n: int, start: int = 0) -> list[Heard]:
+    """Return ``n`` windows of ten seconds of one service, as the detection stage reads them."""
     draw = random.Random(seed)
-    return [_window(draw, start + i) for i in range(n)]
+    return [msgspec.convert(_window(draw, start + i), Heard, from_attributes=True) for i in range(n)]
 
 
 def _window(draw: random.Random, i: int) -> Signals:
@@ -94,8 +96,8 @@ def full_novelty(seed: int) -> NoveltyDetector:
 def full_service(seed: int) -> ServiceModel:
     """Return a service model after a day and an hour."""
     model = ServiceModel(DetectionParams(), _WINDOW_MS)
-    for signals in windows(seed, 25 * 360):
-        model.judge(signals)
+    for heard in windows(seed, 25 * 360):
+        model.judge(WindowPoint.of(heard))
     return model
 
 
@@ -147,8 +149,8 @@ def growth(kind: str) -> float:
         before = resident_bytes()
         for i in range(N_MODELS):
             model = ServiceModel(DetectionParams(), _WINDOW_MS).from_state(msgspec.json.decode(encoded[i % len(encoded)]))
-            for signals in after_windows:
-                model.judge(signals)
+            for heard in after_windows:
+                model.judge(WindowPoint.of(heard))
             held.append(model)
     return (resident_bytes() - before) / len(held)
 
@@ -188,7 +190,9 @@ def main() -> None:
         for i in range(500):
             step_trees(i)
         status.update("timing")
-        means, singles = times([lambda i: novelty.step_one(series[i]), lambda i: service.judge(shown[i]), step_trees])
+        means, singles = times(
+            [lambda i: novelty.step_one(series[i]), lambda i: service.judge(WindowPoint.of(shown[i])), step_trees]
+        )
         status.update(f"growth over {N_MODELS} models of each kind")
         novelty_bytes = max(growth_elsewhere("novelty"), growth_elsewhere("novelty_learned"))
         fast_bytes = growth_elsewhere("fast")

@@ -74,8 +74,12 @@ def marks(
 ) -> dict[str, Any]:
     """Return the scorer's figures for all alerts, with those of pages alone beside them."""
     result = score(truth, [alert(one) for one in fired if not one.is_escalation])
-    pages = score(truth, [alert(one) for one in fired if one.severity is Severity.PAGE])
-    return result | {
+    return result | page_marks(score(truth, [alert(one) for one in fired if one.severity is Severity.PAGE]))
+
+
+def page_marks(pages: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown of the scorer's figures for pages alone."""
+    return {
         "bench": "shop",
         "page_recall_hard": pages["recall_hard"],
         "page_false_alerts_per_service_day": pages["false_alerts_per_service_day"],
@@ -132,11 +136,12 @@ def main() -> None:
         args.alerts.write_text("".join(json.dumps(alert(one) | {"sentence": one.sentence}) + "\n" for one in fired))
     result = marks(load_module(exam / "score.py").score, shop.truth, fired)
     if not args.json:
-        _show(Console(), result, time.monotonic() - started)
+        show(Console(), result, time.monotonic() - started)
     print(json.dumps(result))
 
 
-def _show(console: Console, result: dict[str, Any], elapsed_s: float) -> None:
+def show(console: Console, result: dict[str, Any], elapsed_s: float) -> None:
+    """Print the marks for a person."""
     table = Table("fault", "n", "detected", "median delay, windows", title=f"exam, {elapsed_s:.0f} s")
     for kind, found in result["kinds"].items():
         table.add_row(kind, str(found["n"]), str(found["detected"]), str(found["median_delay"]))

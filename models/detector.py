@@ -92,6 +92,9 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         Only a longer scale says so: the newest window alone would not.
     is_spike
         The newest window alone stands out, and by enough.
+    is_abating
+        Only the newest window alone says so, and it shows less than the window before it did, by more than two windows
+        differ by: it is the end of something, and does not confirm its beginning.
     is_quiet
         The newest window shows nothing: the condition's own recovery rule. What only a longer scale saw has a stricter
         one, :func:`models.evidence.settled`.
@@ -111,6 +114,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_page: bool = False
     is_slow: bool = False
     is_spike: bool = False
+    is_abating: bool = False
     is_quiet: bool = True
     observed: float | None = None
     expected: float | None = None

@@ -45,6 +45,30 @@ def count_score(count: float, expected: float, variability: float) -> float:
     return root if y > expected else -root
 
 
+ABATED_SD = 2.0
+"""Standard deviations by which a window must have come down to be called abating."""
+
+
+def has_abated(now: float, before: float, variance: float) -> bool:
+    """Return whether an excess has come down, beyond what two windows differ by.
+
+    Parameters
+    ----------
+    now, before
+        Excess over expectation of the newest window, and of the one before it, in one unit.
+    variance
+        Of their difference when nothing has changed, in that unit squared.
+
+    Examples
+    --------
+    >>> has_abated(0.2, 0.9, 0.01), has_abated(0.8, 0.9, 0.01), has_abated(1.4, 0.9, 0.01)
+    (True, False, False)
+
+    """
+    drop = before - now
+    return drop > 0 and drop * drop > ABATED_SD * ABATED_SD * variance
+
+
 def count_limit(count: float, expected: float, variability: float, threshold: float) -> float:
     """Return the count between ``expected`` and ``count`` at which the score reaches ``threshold``: short of ``count``.
 

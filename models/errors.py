@@ -10,23 +10,25 @@ class ModelStateError(ValueError):
 
 
 @contextmanager
-def reading(state: Mapping[str, Any], kind: str, version: int) -> Iterator[None]:
+def reading(state: Mapping[str, Any], kind: str, version: int, *older: int) -> Iterator[int]:
     """Read ``state`` in the block; whatever it lacks, or has of another shape, is the model's own error.
+
+    The block is given the version found: ``version``, or one of the ``older`` ones that can still be read.
 
     Raises
     ------
     ModelStateError
-        If ``state`` is not of this kind and version, or cannot be read.
+        If ``state`` is not of this kind and of one of these versions, or cannot be read.
 
     """
     try:
         found = state["kind"], state["v"]
     except (KeyError, TypeError) as problem:
         raise ModelStateError(f"not a state: {problem!r}") from problem
-    if found != (kind, version):
+    if found[0] != kind or found[1] not in (version, *older):
         raise ModelStateError(f"expected state of {kind} v{version}, got {found[0]!r} v{found[1]!r}")
     try:
-        yield
+        yield found[1]
     except ModelStateError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from models.blocks import Blocks
-from models.budget import TailThreshold
+from models.budget import TAIL_FROM, TailThreshold
 from models.deviance import count_score
 from models.errors import number, numbers, reading
 from models.variability import Variability
@@ -25,6 +25,11 @@ _MOST_LOG = 700.0
 """A float holds no larger power of e."""
 _NOTHING_KNOWN = 1e12
 """Sampling variance of a mean of nothing."""
+_DAY_S = 86_400.0
+_LEAST_CHANCE = 1e-12
+"""Nobody can say that something is rarer."""
+_LEAST_DAYS = 1 / 24
+"""Less than an hour is no memory to speak of."""
 _SETTLED = 2.0
 """Standard deviations below which the short scales are taken for usual again."""
 Item = tuple[float, float, float]
@@ -145,8 +150,8 @@ class Evidence:
     """
 
     __slots__ = (
-        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_needs_two", "_previous_z", "_recent",
-        "_recent_z", "_scorer", "_single", "_six",
+        "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_n_unsettled", "_needs_two", "_previous_z", "_recent",
+        "_recent_z", "_scorer", "_settle_every", "_single", "_six",
     )  # fmt: skip
 
     def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, needs_two: bool) -> None:
@@ -157,6 +162,7 @@ class Evidence:
         self._fine = [scale for scale in scales if BLOCK < scale.k < COARSE_FROM]
         self._coarse = [scale for scale in scales if scale.k >= COARSE_FROM]
         self._n_learned = 0
+        self._settle_every = max((scale.k for scale in scales), default=1)
         self._blocks = Blocks(
             BLOCK,
             COARSE,
@@ -166,7 +172,7 @@ class Evidence:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the newest windows (an alarm was closed); what was learned stays."""
+        """Forget the newest windows (an alarm was closed); what was learned stays, but for the tails of the last windows."""
         self._recent: list[Item] = []
         self._recent_z: list[float] = []
         """The last five windows, and how fault-like each of them is by itself."""
@@ -174,6 +180,10 @@ class Evidence:
         self._held: list[ScaleScore] = []
         """What the long scales said when their last block was full, by ascending scale."""
         self._blocks.clear()
+        self._n_unsettled = 0
+        """Normal windows since tails were settled: as often as the longest scale takes to see trouble."""
+        for scale in self._by_k.values():
+            scale.tail.drop()
 
     @property
     def is_block_end(self) -> bool:
@@ -184,6 +194,11 @@ class Evidence:
     def held(self) -> Sequence[ScaleScore]:
         """What the long scales said when their last block was full; the same object until the next one is."""
         return self._held
+
+    @property
+    def newest(self) -> Item | None:
+        """The newest window in sums; ``None``: there is none, or only sums are judged."""
+        return self._recent[-1] if self._recent else None
 
     def variability(self, k: int) -> float:
         """Return the learned variance (relative units) of scale ``k``."""
@@ -235,6 +250,23 @@ class Evidence:
                 found.append(self._scorer(scale, sums))
         return found
 
+    def rarity(self, score: ScaleScore, window_s: float) -> dict[str, float]:
+        """Return how rare a score is: once in ``one_in`` judgements when all is well; ``above_all`` others in ``days``.
+
+        Where an alert needs two windows the learned law is that of the smaller of two neighbours. A first one alone is at
+        least as improbable as the square root of it, because neighbours are alike rather than opposed.
+        """
+        tail, z = self._by_k[score.k].tail, score.z
+        chance = tail.chance(abs(z))
+        if score.k == 1 and self._needs_two:
+            z = min(z, self._previous_z) if z > 0 else max(z, self._previous_z)
+            chance = min(math.sqrt(chance), tail.chance(abs(z)))
+        days = tail.n_windows * window_s / _DAY_S
+        terms = {"one_in": 1 / max(chance, _LEAST_CHANCE), "days": days}
+        if z > TAIL_FROM and z > tail.highest and days >= _LEAST_DAYS:
+            terms["above_all"] = 1.0
+        return terms
+
     def push(self, item: Item, scores: Sequence[ScaleScore], *, is_normal: bool) -> None:
         """Make ``item`` the newest window; learn variability and tails from ``scores`` (its own) when it is normal."""
         if is_normal:
@@ -259,6 +291,11 @@ class Evidence:
             single.learn(newest, pair_z, 1.0, self._n_learned)
         if self._blocks.is_fine_end:
             self._learn_sums(scores)
+        self._n_unsettled += 1
+        if self._n_unsettled >= self._settle_every:
+            self._n_unsettled = 0
+            for scale in self._by_k.values():
+                scale.tail.settle(self._settle_every)
 
     def _learn_sums(self, scores: Sequence[ScaleScore]) -> None:
         """Learn from the sums whose block is full."""
@@ -277,9 +314,10 @@ class Evidence:
         """Return plain data."""
         return {
             "kind": "evidence",
-            "v": 2,
+            "v": 3,
             "scales": [[scale.k, scale.variability.to_state(), scale.tail.to_state()] for scale in self._by_k.values()],
             "n_learned": self._n_learned,
+            "n_unsettled": self._n_unsettled,
             "recent": [[*item, z] for item, z in zip(self._recent, self._recent_z, strict=True)],
             "previous_z": self._previous_z,
             "held": [_flat(score) for score in self._held],
@@ -288,8 +326,8 @@ class Evidence:
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "Evidence":
-        """Take plain data over."""
-        with reading(state, "evidence", 2):
+        """Take plain data over; version 2 knew of no tails that do not count yet."""
+        with reading(state, "evidence", 3, 2) as version:
             self.clear()
             for (k, variability, tail), in_force in zip(state["scales"], state["in_force"], strict=True):
                 if k in self._by_k:
@@ -302,6 +340,7 @@ class Evidence:
                 self._recent.append((a, b, c))
                 self._recent_z.append(z)
             self._previous_z, self._n_learned = number(state["previous_z"]), int(state["n_learned"])
+            self._n_unsettled = int(state["n_unsettled"]) if version > 2 else 0
             for values in state["held"]:
                 k, z, effect, deviation, sampling, a, b, c, threshold, page_threshold = numbers(values)
                 if k in self._by_k:

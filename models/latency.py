@@ -7,6 +7,7 @@ from typing import Any
 
 from models.averages import FadingMean
 from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.deviance import has_abated
 from models.errors import numbers, reading
 from models.evidence import Evidence, Item, MeanScorer, ScaleScore
 from models.load import LoadEffect
@@ -117,12 +118,13 @@ class LatencyDetector:
         item = self._item(x, expected_log)
         scores = self._evidence.scores(item)
         effects, short = self._effects, scores[0]
-        top, top_excess, hit, hit_excess, is_page = short, -math.inf, None, 0.0, False
+        top, top_excess, hit, hit_excess, is_page, is_long_hit = short, -math.inf, None, 0.0, False, False
         for score in scores:
             excess = score.z - score.threshold
             if excess > top_excess:
                 top, top_excess = score, excess
             if excess > 0 and score.effect > self._least(score):
+                is_long_hit = is_long_hit or score is not short
                 if hit is None or excess > hit_excess:
                     hit, hit_excess = score, excess
                 if self._is_page(score) and (score is not short or self._was_page or not self._needs_two):
@@ -130,11 +132,15 @@ class LatencyDetector:
         is_newest_out = short.z > short.threshold
         shown = hit or top
         expected = math.exp(min(expected_log, 50.0))
+        terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
+        if hit is not None:
+            terms |= self._evidence.rarity(hit, self._tuning.window_s)
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,
             is_page=is_page,
             is_slow=hit is not None and not (is_newest_out and short.effect > self._least(short)),
+            is_abating=hit is not None and not is_long_hit and self._is_abating(item),
             is_spike=is_newest_out and short.effect >= effects.short and self.is_ready,
             is_quiet=short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),
             observed=expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,
@@ -142,7 +148,7 @@ class LatencyDetector:
             lower=0.0,
             upper=expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),
             newest_score=short.z,
-            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
+            terms=terms,
             item=item,
             scores=scores,
         )
@@ -152,6 +158,15 @@ class LatencyDetector:
 
     def _is_page(self, score: ScaleScore) -> bool:
         return score.z > score.page_threshold and score.effect >= self._effects.page
+
+    def _is_abating(self, item: Item) -> bool:
+        """Return whether the newest window is nearer to expectation than the one before, beyond what windows wander by."""
+        before = self._evidence.newest
+        if before is None or before[1] <= 0 or item[1] <= 0:
+            return False
+        sampling = item[2] / (item[1] * item[1]) + before[2] / (before[1] * before[1])
+        wander = 2 * self._evidence.newest_variability
+        return has_abated(item[0] / item[1], before[0] / before[1], sampling + wander)
 
     def _limit(self, hit: ScaleScore) -> float:
         """Return up to what effect the scale that decided would have said nothing."""

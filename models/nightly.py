@@ -52,6 +52,12 @@ class HourlyPeaks:
         oldest = self._hour - _KEPT
         return max(self._peaks[at % _KEPT] if oldest < at <= self._hour else 0 for at in (hour - 1, hour, hour + 1))
 
+    def all_seen(self) -> tuple[float, int]:
+        """Return the highest peak of the last four days, this hour's left out, and of how many hours."""
+        here = self._hour % _KEPT
+        seen = [peak for at, peak in enumerate(self._peaks) if peak and at != here]
+        return max(seen, default=0) * _UNIT, len(seen)
+
     def learn(self, time_s: float, value: float) -> None:
         """Take one window in, whatever it is."""
         if time_s >= self._until_s:

@@ -7,12 +7,13 @@ from typing import Any
 
 from models.averages import FadingRatio
 from models.detector import Assessment, Features, Step, score_and_terms, step
-from models.deviance import count_bound, count_limit
-from models.errors import reading
+from models.deviance import count_bound, count_limit, has_abated
+from models.errors import numbers, reading
 from models.evidence import CountScorer, Evidence, Item, ScaleScore
 from models.tuning import DAY_S, Tuning
 
 _PRIOR_REQUESTS = 200.0
+_NOTHING = (0.0, 0.0)
 _CLIP_SD = 3.0
 """A window counts in sums as at most so far outside: one bad window is the single window's business."""
 _UNCLIPPED = _CLIP_SD * _CLIP_SD / 4
@@ -41,7 +42,7 @@ class RatioDetector:
 
     """
 
-    __slots__ = ("_effects", "_evidence", "_needs_two", "_ratio", "_tuning", "_was_page")
+    __slots__ = ("_before", "_effects", "_evidence", "_needs_two", "_ratio", "_tuning", "_was_page")
 
     def __init__(self, tuning: Tuning, effects: RatioEffects, *, scales: Sequence[int], prior_ratio: float) -> None:
         self._tuning = tuning
@@ -49,6 +50,8 @@ class RatioDetector:
         self._needs_two = tuning.needs_two
         self._ratio = FadingRatio(tuning.windows(DAY_S), prior=prior_ratio, prior_weight=_PRIOR_REQUESTS)
         self._was_page = False
+        self._before = _NOTHING
+        """(bad, requests) of the window before: in sums it counts as less."""
         self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
 
     @property
@@ -77,30 +80,37 @@ class RatioDetector:
         if not scores:
             return Assessment(score=0.0, expected=ratio, item=item)
         short = top = scores[0]
-        top_excess, hit_excess, hit, is_page, is_short_hit = -math.inf, 0.0, None, False, False
+        top_excess, hit_excess, hit, is_page, is_short_hit, is_long_hit = -math.inf, 0.0, None, False, False, False
         for score in scores:
             excess = score.z - score.threshold
             if excess > top_excess:
                 top, top_excess = score, excess
             if excess > 0 and self._is_large(score, page=False):
-                is_short_hit = is_short_hit or score.k == 1
+                if score.k == 1:
+                    is_short_hit = True
+                else:
+                    is_long_hit = True
                 if hit is None or excess > hit_excess:
                     hit, hit_excess = score, excess
                 if self._is_page(score) and (score.k > 1 or self._was_page or not self._needs_two):
                     is_page = True
         shown = hit or top
+        terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
+        if hit is not None:
+            terms |= self._evidence.rarity(hit, self._tuning.window_s)
         return Assessment(
             score=shown.z,
             is_anomalous=hit is not None,
             is_page=is_page,
             is_slow=hit is not None and not is_short_hit,
+            is_abating=is_short_hit and not is_long_hit and self._is_abating(newest, ratio),
             is_quiet=short.z < short.threshold / 2 or not self._is_large(short, page=False),
             observed=shown.sums[0] / shown.sums[2] if shown.sums[2] else None,
             expected=ratio if hit is None else hit.sums[1] / hit.sums[2],
             lower=0.0,
             upper=self._usual_limit(short, ratio) if hit is None else self._limit(hit),
             newest_score=short.z if short.k == 1 else 0.0,
-            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
+            terms=terms,
             item=item,
             scores=scores,
         )
@@ -110,6 +120,19 @@ class RatioDetector:
         bad, expected, requests = newest
         bound = count_bound(expected, self._evidence.newest_variability, _CLIP_SD)
         return newest if bad <= bound else (bound, expected, requests)
+
+    def _is_abating(self, newest: Item, ratio: float) -> bool:
+        """Return whether the newest window has less than half of the excess of the one before, beyond sampling error.
+
+        Half, because nobody knows by how much the ratio of a fault wanders beyond sampling error.
+        """
+        (bad, _, requests), (bad_before, requests_before) = newest, self._before
+        if requests <= 0 or requests_before <= 0:
+            return False
+        both = (bad + bad_before) / (requests + requests_before)
+        variance = both * (1 - min(both, 1.0)) * (1 / requests + 1 / requests_before)
+        now, before = bad / requests - ratio, bad_before / requests_before - ratio
+        return 2 * now < before and has_abated(now, before, variance)
 
     def _usual_limit(self, short: ScaleScore, ratio: float) -> float:
         """Return up to what ratio the shortest scale would say nothing."""
@@ -152,28 +175,32 @@ class RatioDetector:
         scores = assessment.scores
         self._evidence.push(assessment.item, scores, is_normal=is_normal)
         self._was_page = bool(scores) and self._is_page(scores[0])
+        self._before = (x["bad"], x["requests"])
         if is_normal:
             self._ratio.update(x["bad"], x["requests"])
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""
         self._evidence.clear()
-        self._was_page = False
+        self._was_page, self._before = False, _NOTHING
 
     def to_state(self) -> dict[str, Any]:
         """See :class:`models.detector.Detector`."""
         return {
             "kind": "ratio",
-            "v": 2,
+            "v": 3,
             "ratio": self._ratio.to_state(),
             "was_page": self._was_page,
+            "before": list(self._before),
             "evidence": self._evidence.to_state(),
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "RatioDetector":
         """See :class:`models.detector.Detector`."""
-        with reading(state, "ratio", 2):
+        with reading(state, "ratio", 3, 2) as version:
             self._ratio.from_state(state["ratio"])
             self._was_page = bool(int(state["was_page"]))
+            bad, requests = numbers(state["before"]) if version > 2 else _NOTHING
+            self._before = (bad, requests)
             self._evidence.from_state(state["evidence"])
         return self

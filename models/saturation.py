@@ -98,6 +98,13 @@ class SaturationDetector:
             upper = max(upper, min(self._peaks.usual(x["time_s"]), _MOST_USUAL))
         is_full = value > upper
         is_filling = limits.fills_up and is_ready and self._is_filling(value)
+        terms = {
+            "utilization": value,
+            "usual": usual,
+            "hours_to_full": self._to_full_s / 3600 if self._to_full_s < 1e7 else -1.0,
+        }
+        if is_full or is_filling:
+            terms |= self._rarity(value)
         return Assessment(
             score=(value - usual) / spread if is_ready else 0.0,
             is_anomalous=is_full or is_filling,
@@ -107,12 +114,15 @@ class SaturationDetector:
             expected=usual if self._level.n else None,
             lower=0.0,
             upper=min(upper, usual + limits.least_rise) if is_filling and not is_full else upper,
-            terms={
-                "utilization": value,
-                "usual": usual,
-                "hours_to_full": self._to_full_s / 3600 if self._to_full_s < 1e7 else -1.0,
-            },
+            terms=terms,
         )
+
+    def _rarity(self, value: float) -> dict[str, float]:
+        """Return how rare it is among the hours remembered: of n + 1 hours that are alike the newest is the fullest once."""
+        highest, n_hours = self._peaks.all_seen()
+        if not n_hours or value <= highest:
+            return {}
+        return {"one_in": n_hours + 1.0, "days": n_hours / 24, "above_all": 1.0}
 
     def _is_filling(self, value: float) -> bool:
         limits = self._limits

@@ -8,10 +8,11 @@ from typing import Any
 from models.averages import FadingMean
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.errors import number, reading
-from models.tuning import Tuning
+from models.tuning import DAY_S, Tuning
 
 _CHANCE = 1e-5
 """A run of empty windows is news when it is less probable than this."""
+_LEAST_CHANCE = 1e-12
 _PART_OF_LIFE, _MOSTLY_SILENT = 0.002, 0.999
 """Shares of empty windows."""
 
@@ -85,8 +86,16 @@ class SilenceDetector:
             expected=0.0,
             lower=0.0,
             upper=math.ceil(min(needed, 1e6) - 1) - 1.0,
-            terms={"empty_windows": float(run), "usual_share_empty": self._share.value},
+            terms={"empty_windows": float(run), "usual_share_empty": self._share.value}
+            | (self._rarity(run) if is_anomalous else {}),
         )
+
+    def _rarity(self, run: int) -> dict[str, float]:
+        """Return how rare a run is: empty windows by chance, one more of them taken for seen than there were."""
+        n = min(self._share.n, self._share.memory)
+        chance = ((self._share.value * n + 1) / (n + 2)) ** run
+        terms = {"one_in": 1 / max(chance, _LEAST_CHANCE), "days": n * self._tuning.window_s / DAY_S}
+        return terms | {"above_all": 1.0} if run > self._longest_harmless else terms
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""

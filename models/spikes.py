@@ -8,7 +8,7 @@ from models.errors import number, reading
 from models.tuning import DAY_S, Tuning
 
 _HOUR_S = 3600.0
-_CHANCE = 1e-4
+_CHANCE, _LEAST_CHANCE = 1e-4, 1e-12
 _LEAST = 3
 _PRIOR_DAYS = 1.0
 
@@ -49,11 +49,16 @@ class SpikeTrain:
         """Three or more in an hour, improbable under the learned rate, the last one within 10 minutes."""
         if len(self._at) < _LEAST:
             return False
-        n = self.n_recent
-        if n < _LEAST or self._now - self._at[-1] > self._hour / 6:
+        if self.n_recent < _LEAST or self._now - self._at[-1] > self._hour / 6:
             return False
+        return self.chance < _CHANCE
+
+    @property
+    def chance(self) -> float:
+        """Probability of at least so many in an hour under the learned rate, from 1e-12 on."""
         rate = self.rate_per_day / 24
-        return 1 - sum(math.exp(-rate) * rate**i / math.factorial(i) for i in range(n)) < _CHANCE
+        at_most = sum(math.exp(-rate) * rate**i / math.factorial(i) for i in range(self.n_recent))
+        return max(1 - at_most, _LEAST_CHANCE)
 
     def take(self, *, is_spike: bool, is_normal: bool) -> None:
         """Take one window in. A spike counts when the window before was none."""

@@ -100,6 +100,9 @@ class TailDetector:
         if hits:
             by_chance = count_limit(bad, expected, self._evidence.variability(top.k), top.threshold)
             upper = max(by_chance, expected * self._times) / requests
+        terms = {"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect}
+        if hits:
+            terms |= self._evidence.rarity(top, self._tuning.window_s)
         return Assessment(
             score=top.z,
             is_anomalous=bool(hits),
@@ -108,7 +111,7 @@ class TailDetector:
             expected=expected / requests if requests else None,
             lower=0.0,
             upper=upper,
-            terms={"windows": float(top.k), "threshold": top.threshold, "times_expected": top.effect},
+            terms=terms,
             scores=scores,
         )
 

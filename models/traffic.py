@@ -77,6 +77,9 @@ class TrafficDetector:
         effects, shown = self._effects, hit or top
         count, expected_count, n_summed = shown.sums
         lower, upper = (expected / effects.drop, expected * effects.rise) if hit is None else self._band(hit)
+        terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
+        if hit is not None:
+            terms |= self._evidence.rarity(hit, self._tuning.window_s)
         return Assessment(
             score=-shown.z,
             is_anomalous=hit is not None,
@@ -88,7 +91,7 @@ class TrafficDetector:
             lower=lower,
             upper=upper,
             newest_score=abs(short.z),
-            terms={"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect},
+            terms=terms,
             item=item,
             scores=scores,
         )

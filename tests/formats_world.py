@@ -172,16 +172,21 @@ def settings_for(decoder: str, **changes: object) -> Settings:
 
 def signals_of(messages: list[Message], settings: Settings) -> dict[tuple[str, int], Signals]:
     """Return the last revision of each window, by service and start, as one source and one target make them."""
+    return signals_of_records([InRecord(i, at, None, value) for i, (at, value) in enumerate(messages)], settings)
+
+
+def signals_of_records(records: list[InRecord], settings: Settings, topic: str = TOPIC) -> dict[tuple[str, int], Signals]:
+    """Return the same of the records of one partition of a topic; none may be refused."""
     reader = SourceReader(
-        config=settings.ingest, params=settings.source, source=f"{TOPIC}/0", epoch=0, position=0, watermark_ms=None
+        config=settings.ingest, params=settings.source, source=f"{topic}/0", epoch=0, position=0, watermark_ms=None
     )
     stage = restore(settings.windows, Directory(), 0, {})
     offset, found = 0, {}
-    now = messages[0][0]
+    now = records[0].timestamp_ms
     letters = []
 
     def owner(*, caught_up: bool, heard: int) -> Owner:
-        return Owner(now_ms=now, generation=1, is_caught_up=caught_up, heard_ms=heard, partitions={TOPIC: 1}, n_targets=1)
+        return Owner(now_ms=now, generation=1, is_caught_up=caught_up, heard_ms=heard, partitions={topic: 1}, n_targets=1)
 
     def pass_on(outputs: Iterable[object]) -> None:
         nonlocal offset
@@ -196,9 +201,8 @@ def signals_of(messages: list[Message], settings: Settings) -> dict[tuple[str, i
                     found[signals.service, signals.window_start_ms] = signals
             offset += 1
 
-    for i, (at, value) in enumerate(messages):
-        now = max(now, at)
-        record = InRecord(i, at, None, value)
+    for record in records:
+        now = max(now, record.timestamp_ms)
         outcome = reader.read([record], owner(caught_up=False, heard=now))
         pass_on(outcome.outputs)
         if outcome.chunk_end is not None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.analyse.detection_params import DetectionParams
+from pipeline.analyse.heard import Heard, decode_heard
 from pipeline.analyse.learning import Count
 from pipeline.analyse.memory_rows import grouped
 from pipeline.analyse.points import WindowPoint
@@ -14,7 +15,7 @@ from pipeline.analyse.rollup_watch import PREFIX
 from pipeline.analyse.service_memory import Remembrance, Rows, ServiceMemory
 from pipeline.analyse.surroundings import Surroundings
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
-from pipeline.contracts.codec import decode, encode
+from pipeline.contracts.codec import encode
 from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
@@ -22,15 +23,13 @@ from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.models import MemoryPart
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack, unpack
-from pipeline.contracts.signals import Notice, NoticeKind, Signals, SignalsRecord
+from pipeline.contracts.signals import Notice, NoticeKind
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
-from pipeline.errors import RecordInvalid, StateError
+from pipeline.errors import StateError
 
 __all__ = ["DetectionParams", "DetectionStage", "Surroundings", "restore"]
 TOPIC = "anomalies"
 T = TypeVar("T")
-_MAX_UTILIZATION = 1e100
-"""A larger one has no square."""
 _MAX_GONE = 1000
 """Deleted rows that the head row remembers, so that an old copy of one does not come back."""
 
@@ -53,6 +52,8 @@ class DetectionStage:
         Offset of the last record folded in.
     n_evicted
         Services given up for want of room.
+    n_kinds_evicted
+        Kinds of log lines given up for want of room, since the stage was restored.
     n_unwatched
         Rollups that were not judged for novelty, because too many services are.
 
@@ -70,6 +71,7 @@ class DetectionStage:
         self._deleted: dict[str, None] = {}
         """Names of rows that go."""
         self.n_unwatched = 0
+        self.n_kinds_evicted = 0
         self.applied, head = -1, _Head()
         if HEAD in rows:
             self.applied, body = unpack(rows[HEAD])
@@ -103,8 +105,8 @@ class DetectionStage:
 
     @property
     def bounds_reached(self) -> Mapping[Bound, int]:
-        """Services whose detectors went for want of room, ever."""
-        return {Evicted.DETECTORS: self.n_evicted}
+        """Services whose detectors went for want of room, ever; kinds of log lines that did, since the stage was restored."""
+        return {Evicted.DETECTORS: self.n_evicted, Evicted.LOG_TEMPLATES: self.n_kinds_evicted}
 
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - the stage protocol has a clock
         """Fold in one record of ``tocsin.signals``; return the verdict, if there is one.
@@ -118,13 +120,13 @@ class DetectionStage:
         self.applied = record.offset
         if record.value is None:
             return []
-        signals = decode_signals(record.value)
-        if isinstance(signals, Signals):
-            said = [] if signals.rollup else self._judge(signals, record.offset)
-            is_whole = signals.rollup or signals.size_ms >= ROLLUP_SIZE_MS
-            return said + self._judge_rollup(signals, record.offset) if is_whole and signals.revision == 1 else said
-        if isinstance(signals, Notice) and signals.notice is NoticeKind.SERVICE_RETIRED:
-            return self._retire(signals, record.offset)
+        heard = decode_heard(record.value)
+        if isinstance(heard, Heard):
+            said = [] if heard.rollup else self._judge(heard, record.offset)
+            is_whole = heard.rollup or heard.size_ms >= ROLLUP_SIZE_MS
+            return said + self._judge_rollup(heard, record.offset) if is_whole and heard.revision == 1 else said
+        if isinstance(heard, Notice) and heard.notice is NoticeKind.SERVICE_RETIRED:
+            return self._retire(heard, record.offset)
         return []
 
     def hasten(self) -> None:
@@ -147,36 +149,37 @@ class DetectionStage:
                         setattr(sums, name, getattr(sums, name) + getattr(count, name))
         return total
 
-    def _judge(self, signals: Signals, offset: int) -> list[OutRecord]:
-        key = service_key(signals.environment, signals.service)
-        if signals.revision > 1 and (key not in self._services or not (signals.changes or signals.feedback)):
+    def _judge(self, heard: Heard, offset: int) -> list[OutRecord]:
+        key = service_key(heard.environment, heard.service)
+        if heard.revision > 1 and (key not in self._services or not (heard.changes or heard.feedback)):
             return []
-        point = WindowPoint.of(signals)
+        point = WindowPoint.of(heard)
         service = self._touched(key)
         memory = self._remembrance.detectors(service, point.size_ms, point.start_ms)
         watch: Any = memory.model
         if memory.applied >= offset or not watch.wants(point):
             return []
         judged = memory.fold(offset, point, point.end_ms)
+        self.n_kinds_evicted += watch.take_evicted()
         self._wrote(key, offset)
         if judged is None:
             return []
         verdict = Verdict(
-            id=content_id("verdict", signals.environment, signals.service, signals.window_start_ms, signals.window_end_ms),
-            environment=signals.environment,
-            service=signals.service,
-            version=signals.version,
-            window_start_ms=signals.window_start_ms,
-            window_end_ms=signals.window_end_ms,
+            id=content_id("verdict", heard.environment, heard.service, heard.window_start_ms, heard.window_end_ms),
+            environment=heard.environment,
+            service=heard.service,
+            version=heard.version,
+            window_start_ms=heard.window_start_ms,
+            window_end_ms=heard.window_end_ms,
             findings=judged.findings,
-            changes=signals.changes,
+            changes=heard.changes,
             not_learned=judged.not_learned,
-            exemplars=_exemplars(signals, judged.findings),
+            exemplars=_exemplars(heard, judged.findings),
         )
         return [self._published(key, verdict)]
 
-    def _judge_rollup(self, signals: Signals, offset: int) -> list[OutRecord]:
-        key, params = service_key(signals.environment, signals.service), self._around.novelty
+    def _judge_rollup(self, heard: Heard, offset: int) -> list[OutRecord]:
+        key, params = service_key(heard.environment, heard.service), self._around.novelty
         known = self._services.get(key)
         if params.mode == "disabled":
             return []
@@ -184,8 +187,8 @@ class DetectionStage:
             self.n_unwatched += 1
             return []
         service = self._touched(key)
-        trouble = self._trouble(service, signals.window_start_ms)
-        point = RollupPoint.of(signals, trouble=trouble, least_requests=params.least_requests)
+        trouble = self._trouble(service, heard.window_start_ms)
+        point = RollupPoint.of(heard, trouble=trouble, least_requests=params.least_requests)
         self._n_novelty += not service.has_novelty
         memory = self._remembrance.novelty(service, point.start_ms)
         watch: Any = memory.model
@@ -193,20 +196,20 @@ class DetectionStage:
             return []
         findings = memory.fold(offset, point, point.end_ms)
         self._wrote(key, offset)
-        times = signals.window_start_ms, signals.window_end_ms
+        times = heard.window_start_ms, heard.window_end_ms
         verdict = Verdict(
-            id=content_id("verdict", signals.environment, signals.service, *times, "rollup"),
-            environment=signals.environment,
-            service=signals.service,
-            version=signals.version,
-            window_start_ms=signals.window_start_ms,
-            window_end_ms=signals.window_end_ms,
+            id=content_id("verdict", heard.environment, heard.service, *times, "rollup"),
+            environment=heard.environment,
+            service=heard.service,
+            version=heard.version,
+            window_start_ms=heard.window_start_ms,
+            window_end_ms=heard.window_end_ms,
             rollup=True,
             findings=findings,
-            changes=signals.changes,
+            changes=heard.changes,
             not_learned=trouble,
             shadow=params.mode == "shadow",
-            exemplars=_exemplars(signals, findings),
+            exemplars=_exemplars(heard, findings),
         )
         return [self._published(key, verdict)]
 
@@ -285,10 +288,10 @@ class DetectionStage:
         return rows
 
 
-def _exemplars(signals: Signals, findings: Sequence[Finding]) -> list[Exemplar]:
+def _exemplars(heard: Heard, findings: Sequence[Finding]) -> list[Exemplar]:
     """Return a window's exemplars where something about it is anomalous."""
-    is_bad = bool(signals.exemplars) and any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
-    return signals.exemplars if is_bad else []
+    is_bad = bool(heard.exemplars) and any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
+    return heard.exemplars if is_bad else []
 
 
 def restore(
@@ -303,25 +306,6 @@ def restore(
 
     """
     return DetectionStage(params, partition, around or Surroundings(), rows)
-
-
-def decode_signals(value: bytes) -> SignalsRecord:
-    """Return the record of ``tocsin.signals`` that ``value`` holds.
-
-    Raises
-    ------
-    RecordInvalid
-        If it holds none, or one that says what cannot be.
-
-    """
-    record: SignalsRecord = decode(value, SignalsRecord)  # type: ignore[arg-type]  # a union is a type to msgspec
-    if isinstance(record, Signals):
-        if record.window_end_ms <= record.window_start_ms:
-            raise RecordInvalid(f"not Signals: the window from {record.window_start_ms} to {record.window_end_ms} has no length")
-        for resource, usage in record.saturation.items():
-            if abs(usage.mean) > _MAX_UTILIZATION:
-                raise RecordInvalid(f"not Signals: a utilization of {usage.mean} of {resource[:40]!r}")
-    return record
 
 
 def _decoded(body: bytes, row_type: type[T], name: str) -> T:

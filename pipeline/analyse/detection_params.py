@@ -123,6 +123,35 @@ class SilenceParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class TemplateParams:
+    """When kinds of log lines are news: lines that say the same but for numbers, ids, addresses and words that differ.
+
+    Attributes
+    ----------
+    max_kinds
+        Kinds kept of a service, at least 1; past it the one seen least recently goes, and is new when it comes again.
+    ready_s
+        Learned of a service before a new kind means anything, and of a kind before its rate does, seconds, above 0.
+    least_errors, least_warnings, least_others
+        Lines since it was first seen that make a new kind more than one window's anomaly, by severity, at least 1.
+    rare_per_day
+        A service that brings more new kinds a day is not told of them, above 0.
+    jump_times, jump_lines
+        Least effects of a jump: times the usual count of a window, above 1; and lines above it, at least 1.
+
+    """
+
+    max_kinds: Annotated[int, Field(ge=1)] = 300
+    ready_s: Positive = 3600.0
+    least_errors: Annotated[int, Field(ge=1)] = 3
+    least_warnings: Annotated[int, Field(ge=1)] = 5
+    least_others: Annotated[int, Field(ge=1)] = 20
+    rare_per_day: Positive = 3.0
+    jump_times: AboveOne = 5.0
+    jump_lines: Annotated[int, Field(ge=1)] = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class DetectionParams:
     """Everything that the detection stage is told.
 
@@ -161,3 +190,4 @@ class DetectionParams:
     traffic: TrafficParams = field(default_factory=TrafficParams)
     saturation: SaturationParams = field(default_factory=SaturationParams)
     silence: SilenceParams = field(default_factory=SilenceParams)
+    templates: TemplateParams = field(default_factory=TemplateParams)

@@ -62,6 +62,7 @@ class Publisher:
             threshold_ms=self.threshold_ms,
             max_operations=self.params.max_operations,
             last_version=profile.version,
+            max_templates=self.params.max_templates,
         )
         return OutRecord(topic=TOPIC, key=service, partition=self.partition, value=encode(signals))
 

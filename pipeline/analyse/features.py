@@ -4,8 +4,8 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
+from pipeline.analyse.points import WindowPoint
 from pipeline.contracts.histogram import Histogram
-from pipeline.contracts.signals import Signals
 
 _SMALLEST_MS = 1e-3
 _SMALLEST_LOG = math.log(_SMALLEST_MS)
@@ -72,18 +72,20 @@ def _step(scale: int) -> float:
     return math.log(2.0) * math.pow(2.0, -scale)
 
 
-def stand_in(signals: Signals) -> float | None:
+def stand_in(point: WindowPoint) -> float | None:
     """Return the log latency that stands for all requests where there is no histogram: the mean, the median, or the p95."""
-    latency = signals.latency
-    value = None if latency is None else (latency.mean_ms or latency.p50_ms or latency.p95_ms)
-    if value is None or not signals.traffic.requests:
+    if point.latency is None:
+        return None
+    _, mean_ms, p50_ms, p95_ms, _ = point.latency
+    value = mean_ms or p50_ms or p95_ms
+    if value is None or not point.requests:
         return None
     return math.log(max(value, _SMALLEST_MS))
 
 
-def slow_stand_in(signals: Signals) -> float | None:
+def slow_stand_in(point: WindowPoint) -> float | None:
     """Return the same of a 95th percentile that arrived ready-made; ``None`` where there is none, or a histogram."""
-    latency = signals.latency
-    if signals.histogram is not None or latency is None or not latency.p95_ms or not signals.traffic.requests:
+    if point.histogram is not None or point.latency is None or not point.requests:
         return None
-    return math.log(max(latency.p95_ms, _SMALLEST_MS))
+    p95_ms = point.latency[3]
+    return math.log(max(p95_ms, _SMALLEST_MS)) if p95_ms else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from pipeline.analyse.log_lines import told_lines
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.partials import OTHER, GaugePartial, OperationPartial, Partial, Quantile, merge_operations
@@ -24,6 +25,7 @@ def golden_signals(
     threshold_ms: float | None,
     max_operations: int,
     last_version: str,
+    max_templates: int = 0,
 ) -> Signals:
     """Return the record of one window.
 
@@ -37,6 +39,8 @@ def golden_signals(
         Those with most requests are told apart (ties by name), the rest is ``other``.
     last_version
         Version to name when the window itself tells none.
+    max_templates
+        Masked log lines told apart; a rollup tells none.
 
     """
     kind = "rollup" if rollup else "window"
@@ -70,6 +74,7 @@ def golden_signals(
         feedback=[] if value is None else value.feedback,
         histogram=overall,
         exemplars=[] if value is None else value.exemplars,
+        templates={} if rollup or value is None or not value.templates else told_lines(value.templates, max_templates),
     )
 
 

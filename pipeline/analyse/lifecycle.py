@@ -94,6 +94,23 @@ class _Head(msgspec.Struct, kw_only=True, frozen=True):
     gone_through: int = -1
 
 
+class _Judged(msgspec.Struct, frozen=True, gc=False):
+    """Of a finding: what tells calm from trouble."""
+
+    judgement: Judgement
+
+
+class _Glance(msgspec.Struct, frozen=True):
+    """Of a verdict: what decides whether the rest of it is worth decoding; nearly none is."""
+
+    environment: str
+    service: str
+    findings: list[_Judged] = []
+    changes: list[msgspec.Raw] = []
+    retired: bool = False
+    shadow: bool = False
+
+
 class _Told(NamedTuple):
     """One step of a life that the world is told of."""
 
@@ -156,12 +173,14 @@ class LifecycleStage:
     def step(self, record: InRecord, now_ms: int) -> list[OutRecord]:  # noqa: ARG002 - event time decides everything here
         """Fold one verdict in; return the alert events that it causes, in the order of its findings."""
         self.applied = record.offset
-        verdict = decode(record.value or b"", Verdict)
-        if verdict.shadow:
-            return []
-        key = service_key(verdict.environment, verdict.service)
+        value = record.value or b""
+        glance = decode(value, _Glance)
+        key = service_key(glance.environment, glance.service)
         before = self._rows.get(key) or _NEW
-        if self._rows.applied(key) >= record.offset or _is_repeated(before, verdict) or _is_calm(before, verdict):
+        if glance.shadow or _is_calm(before, glance):
+            return []
+        verdict = decode(value, Verdict)
+        if self._rows.applied(key) >= record.offset or _is_repeated(before, verdict):
             return []
         after, told = self._advance(before, verdict)
         gone = self._rows.put(key, after, record.offset)
@@ -260,7 +279,7 @@ def _is_repeated(row: ServiceRow, verdict: Verdict) -> bool:
     return verdict.window_end_ms <= (row.rollup_end_ms if verdict.rollup else row.end_ms)
 
 
-def _is_calm(row: ServiceRow, verdict: Verdict) -> bool:
+def _is_calm(row: ServiceRow, verdict: _Glance) -> bool:
     """Tell whether nothing is wrong, nothing was, and nobody changed anything: such a verdict leaves no trace."""
     is_bad = any(finding.judgement is Judgement.ANOMALOUS for finding in verdict.findings)
     return not (row.lives or verdict.changes or (is_bad and not verdict.retired))

@@ -1,7 +1,7 @@
 """What was seen of a condition and how that compares, in words: decides which numbers may stand beside one another."""
 
 from pipeline.analyse.lives import Life
-from pipeline.analyse.rarity import rarity
+from pipeline.analyse.rarity import how_rare, rarity
 from pipeline.analyse.wording import band, clock, duration, plain, quantity
 from pipeline.contracts.anomalies import Finding, Judgement
 
@@ -24,6 +24,8 @@ _SUBJECTS = {
     "errors": "error rate",
     "silence": "silence",
     "saturation": "use of its fullest resource",
+    "template_new": "what its log says",
+    "template_rate": "the rate of its log lines",
 }
 
 
@@ -47,11 +49,12 @@ def observation(life: Life, at_ms: int) -> str:
         return f"{_seen(life, finding.observed)}, {_as_normal(finding)}, after trouble {since}"
     if SLOW_TAIL in finding.explanation:
         times = _times(finding.explanation[SLOW_TAIL])
-        return f"{subject(life.condition)}: {times} as many slow requests as are normal at this hour, {since}"
+        return f"{subject(life.condition)}: {times} as many slow requests as are normal at this hour{_rare(finding)}, {since}"
     if SPIKES in finding.explanation:
-        return f"{subject(life.condition)}: {_spikes(finding)}, {since}"
-    comparison = rarity(finding) or _comparison(finding)
-    return f"{_seen(life, finding.observed)}, {comparison}{_proof(finding)}, {since}"
+        return f"{subject(life.condition)}: {_spikes(finding)}{_rare(finding)}, {since}"
+    novelty = rarity(finding)
+    comparison = f"{novelty}{_proof(finding)}" if novelty else f"{_comparison(finding)}{_proof(finding)}{_rare(finding)}"
+    return f"{_seen(life, finding.observed)}, {comparison}, {since}"
 
 
 def value_now(life: Life) -> str:
@@ -122,6 +125,11 @@ def _proof(finding: Finding) -> str:
     return "" if n_windows(finding) > 1 or is_inside(finding) else _band(finding)
 
 
+def _rare(finding: Finding, further: str = "further out") -> str:
+    told = how_rare(finding, further)
+    return f", {told}" if told else ""
+
+
 def _comparison(finding: Finding) -> str:
     times = times_expected(finding)
     if times is None or 0.95 < times < 1.05:
@@ -146,10 +154,11 @@ def _silence(life: Life, at_ms: int) -> str:
         return f"nothing is heard from it since {clock(life.since_ms, at_ms)}"
     length_ms = round(min(finding.observed, MAX_WINDOWS) * size_ms)
     told = f"nothing is heard from it since {clock(life.judged_ms - length_ms, at_ms)}, for {duration(length_ms)}"
+    rare = _rare(finding, "longer")
     if finding.upper is None:
-        return told
+        return f"{told}{rare}"
     usual_ms = round(min(finding.upper, MAX_WINDOWS) * size_ms)
-    return f"{told}, where at most {duration(usual_ms)} is normal"
+    return f"{told}, where at most {duration(usual_ms)} is normal{rare}"
 
 
 def _band(finding: Finding) -> str:

@@ -26,6 +26,8 @@ class WindowParams:
         Profiles kept per partition; past it, the least recently used whose windows are gone is forgotten.
     max_operations
         Operations told apart in a published window; the rest is ``other``.
+    max_templates
+        Masked log lines told apart in a published window, the worst and most frequent; the rest is counted together.
     revisions_before_delay
         Windows in a row that must have got data after their publication before the service's delay is lengthened.
     max_delay_ms
@@ -42,6 +44,7 @@ class WindowParams:
     silence_max_ms: AtLeastOne = 86_400_000
     max_services: AtLeastOne = 20_000
     max_operations: AtLeastOne = 50
+    max_templates: AtLeastOne = 100
     revisions_before_delay: AtLeastOne = 6
     max_delay_ms: AtLeastZero = 30_000
     refresh_ms: AtLeastOne = 300_000

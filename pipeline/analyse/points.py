@@ -2,16 +2,16 @@
 
 import msgspec
 
+from pipeline.analyse.heard import Heard
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import ChangeNote, FeedbackNote
-from pipeline.contracts.signals import Completeness, Errors, Latency, Saturation, Signals, Traffic
+from pipeline.contracts.signals import LogLines
 
 
 class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
     """One publication of a base window, as its detectors see it.
 
-    Live judging goes through :attr:`signals` too, so what is not in here cannot make a restored model differ from one
-    that was never stopped.
+    Live judging sees this too, so what is not in here cannot make a restored model differ from one that was never stopped.
 
     Attributes
     ----------
@@ -29,6 +29,8 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
         Latencies of all requests.
     changes, feedback
         What people did and said.
+    templates
+        Log lines by what they say, masked.
 
     """
 
@@ -43,23 +45,25 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
     histogram: Histogram | None
     changes: list[ChangeNote]
     feedback: list[FeedbackNote]
+    templates: dict[str, LogLines] = {}
 
     @classmethod
-    def of(cls, signals: Signals) -> "WindowPoint":
+    def of(cls, heard: Heard) -> "WindowPoint":
         """Return what the models see of a publication."""
-        latency = signals.latency
+        latency = heard.latency
         return cls(
-            start_ms=signals.window_start_ms,
-            size_ms=signals.size_ms,
-            revision=signals.revision,
-            readings=signals.completeness.readings,
-            requests=signals.traffic.requests,
-            errors=signals.errors.count,
+            start_ms=heard.window_start_ms,
+            size_ms=heard.window_end_ms - heard.window_start_ms,
+            revision=heard.revision,
+            readings=heard.completeness.readings,
+            requests=heard.traffic.requests,
+            errors=heard.errors.count,
             latency=None if latency is None else (latency.count, latency.mean_ms, latency.p50_ms, latency.p95_ms, latency.p99_ms),
-            saturation={name: (usage.mean, usage.max) for name, usage in signals.saturation.items()},
-            histogram=signals.histogram,
-            changes=signals.changes,
-            feedback=signals.feedback,
+            saturation={name: (usage.mean, usage.max) for name, usage in heard.saturation.items()},
+            histogram=heard.histogram,
+            changes=heard.changes,
+            feedback=heard.feedback,
+            templates=heard.templates,
         )
 
     @property
@@ -68,26 +72,6 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
         return self.start_ms + self.size_ms
 
     @property
-    def signals(self) -> Signals:
-        """Signals that hold this, and nothing else."""
-        latency = None
-        if self.latency is not None:
-            count, mean_ms, p50_ms, p95_ms, p99_ms = self.latency
-            latency = Latency(count=count, mean_ms=mean_ms, p50_ms=p50_ms, p95_ms=p95_ms, p99_ms=p99_ms)
-        return Signals(
-            id="",
-            environment="",
-            service="",
-            version="",
-            window_start_ms=self.start_ms,
-            window_end_ms=self.end_ms,
-            revision=self.revision,
-            latency=latency,
-            traffic=Traffic(requests=self.requests, requests_per_second=self.requests * 1000 / self.size_ms),
-            errors=Errors(count=self.errors, ratio=min(self.errors / self.requests, 1.0) if self.requests else None),
-            saturation={name: Saturation(mean=mean, max=most) for name, (mean, most) in self.saturation.items()},
-            completeness=Completeness(readings=self.readings, late=0, sources=0, delay_ms=0),
-            changes=self.changes,
-            feedback=self.feedback,
-            histogram=self.histogram,
-        )
+    def is_silent(self) -> bool:
+        """Nothing was heard of the service itself; what people said of it is not its own word."""
+        return self.readings <= len(self.changes) + len(self.feedback)

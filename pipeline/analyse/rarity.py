@@ -1,11 +1,16 @@
-"""How rare a novel value is, in words: decides which of the terms behind a finding a person is told."""
+"""How rare what was found is, in words: decides which of the terms behind a finding a person is told."""
 
 import math
+from collections.abc import Mapping
 
 from pipeline.analyse.wording import number
 from pipeline.contracts.anomalies import Finding
 
 ONE_IN, DAYS, ABOVE_ALL, BELOW_ALL = "one_in", "days", "above_all", "below_all"
+RARITY = frozenset({ONE_IN, DAYS, ABOVE_ALL, BELOW_ALL})
+"""Terms that say how rare it is."""
+_LEAST_TOLD = 10.0
+"""What is more frequent is not called rare."""
 _TERMS = {
     "value_never_seen": "far from every value",
     "shape_never_seen": "a course unlike any",
@@ -27,7 +32,7 @@ def rarity(finding: Finding) -> str:
     """
     terms = finding.explanation
     one_in = terms.get(ONE_IN)
-    if one_in is None or not math.isfinite(one_in):
+    if one_in is None or not math.isfinite(one_in) or not terms.keys() & _TERMS.keys():
         return ""
     if terms.get(ABOVE_ALL):
         what = "higher than anything"
@@ -36,6 +41,28 @@ def rarity(finding: Finding) -> str:
     else:
         rarest = max(_TERMS, key=lambda term: terms.get(term, 0.0))
         what = _TERMS[rarest]
+    return f"{what}{_past(terms)}; 1 in {number(max(one_in, 1.0))}"
+
+
+def how_rare(finding: Finding, further: str = "further out") -> str:
+    """Return how rare an anomaly of the fast path is, beside what its size is; empty where the finding does not say.
+
+    Examples
+    --------
+    >>> terms = {"one_in": 31_234.0, "days": 9.0, "above_all": 1.0}
+    >>> how_rare(Finding(condition="latency", signal="latency", judgement="anomalous", explanation=terms))
+    'further out than anything in 9 days (1 in 30,000)'
+
+    """
+    terms = finding.explanation
+    one_in = terms.get(ONE_IN)
+    if one_in is None or not math.isfinite(one_in) or one_in < _LEAST_TOLD:
+        return ""
+    digits = 10 ** math.floor(math.log10(one_in))
+    chance = f"1 in {number(round(one_in / digits) * digits)}"
+    return f"{further} than anything{_past(terms)} ({chance})" if terms.get(ABOVE_ALL) else f"{chance} by chance"
+
+
+def _past(terms: Mapping[str, float]) -> str:
     days = terms.get(DAYS, 0.0)
-    past = f" in {number(days)} days" if days >= 1.5 else f" in {number(24 * days)} hours"
-    return f"{what}{past}; 1 in {number(max(one_in, 1.0))}"
+    return f" in {number(days)} days" if days >= 1.5 else f" in {number(24 * days)} hours"

@@ -83,8 +83,12 @@ class Recall:
             return self._replayed(snapshot, stored.points)
         if stored.points:
             raise ModelStateError(f"there are {len(stored.points)} points, and no snapshot that they belong to")
-        if snapshot is None or snapshot.at_ms > self.before_ms:
+        if snapshot is None:
             return None
+        if snapshot.at_ms > self.before_ms:
+            raise ModelStateError(
+                f"the snapshot of {snapshot.app!r} is of {snapshot.at_ms} ms, later than the first window, of {self.before_ms} ms"
+            )
         return self._memory(self.load(snapshot.state), at_ms=snapshot.at_ms)
 
     def _replayed(self, snapshot: ModelSnapshot, rows: Mapping[int, bytes]) -> Memory[Any, Any]:

@@ -41,7 +41,12 @@ class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         return self.start_ms + ROLLUP_SIZE_MS
 
     def folded(self, window: WindowRow, value: Partial, mark: int) -> Self:
-        """Return the rollup with a window in it that goes: its value, and the mark of its series' points."""
+        """Return the rollup with a window in it that goes: its value, and the mark of its series' points.
+
+        What log lines say is told by windows alone.
+        """
+        if value.templates:
+            value = msgspec.structs.replace(value, templates={})
         return msgspec.structs.replace(
             self,
             base=value if self.base is None else merge_partials([self.base, value]),

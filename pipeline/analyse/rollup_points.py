@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import msgspec
 
 from pipeline.analyse.detection_params import DetectionParams
+from pipeline.analyse.heard import Heard
 from pipeline.contracts.partials import ChangeNote, FeedbackNote
-from pipeline.contracts.signals import Signals
 
 _LEAST_MS = 1e-3
 Effect = Callable[[DetectionParams, float, float], bool]
@@ -39,15 +39,15 @@ class RollupPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
     feedback: list[FeedbackNote]
 
     @classmethod
-    def of(cls, signals: Signals, *, trouble: str, least_requests: int) -> "RollupPoint":
+    def of(cls, heard: Heard, *, trouble: str, least_requests: int) -> "RollupPoint":
         """Return what the novelty detectors see of a rollup."""
         return cls(
-            start_ms=signals.window_start_ms,
-            end_ms=signals.window_end_ms,
-            series=_values(signals, least_requests),
+            start_ms=heard.window_start_ms,
+            end_ms=heard.window_end_ms,
+            series=_values(heard, least_requests),
             trouble=trouble,
-            changes=signals.changes,
-            feedback=signals.feedback,
+            changes=heard.changes,
+            feedback=heard.feedback,
         )
 
 
@@ -92,18 +92,18 @@ SERIES: Mapping[str, Series] = {
 """By name. Latencies are judged as logarithms, so that a service's slow and fast hours weigh the same."""
 
 
-def _values(signals: Signals, least_requests: int) -> dict[str, float]:
+def _values(heard: Heard, least_requests: int) -> dict[str, float]:
     """Return the series that have a value; where few requests came, latency and errors have none."""
-    if signals.is_silent:
+    if heard.is_silent:
         return {}
-    values = {"traffic": signals.traffic.requests_per_second}
-    latency = signals.latency
-    if signals.traffic.requests >= least_requests:
-        values["errors"] = signals.errors.count / signals.traffic.requests
+    values = {"traffic": heard.traffic.requests_per_second}
+    latency = heard.latency
+    if heard.traffic.requests >= least_requests:
+        values["errors"] = heard.errors.count / heard.traffic.requests
         middle = None if latency is None else latency.p50_ms if latency.p50_ms is not None else latency.mean_ms
         for name, value in (("latency", middle), ("latency_p95", None if latency is None else latency.p95_ms)):
             if value is not None:
                 values[name] = math.log(max(value, _LEAST_MS))
-    if signals.saturation:
-        values["saturation"] = max(usage.mean for usage in signals.saturation.values())
+    if heard.saturation:
+        values["saturation"] = max(usage.mean for usage in heard.saturation.values())
     return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.analyse.lives import Life
+from pipeline.analyse.log_words import log_words
 from pipeline.analyse.observations import SILENCE, observation, subject, value_now
 from pipeline.analyse.wording import clock, duration, joined, plain
 from pipeline.contracts.alerts import ResolveReason, Transition
@@ -61,7 +62,8 @@ def _others(transition: Transition, others: Sequence[str]) -> str:
 
 
 def _going_on(life: Life, transition: Transition, at_ms: int) -> str:
-    parts = [observation(life, at_ms)]
+    log = life.finding.log
+    parts = [observation(life, at_ms) if log is None else log_words(life, log, at_ms)]
     if life.change is not None:
         name = _change_name(life.change)
         article = "an" if name[:1].lower() in "aeiou" else "a"

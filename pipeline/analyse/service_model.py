@@ -15,9 +15,10 @@ from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.detector_kit import DetectorKit, tuning_for
 from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
+from pipeline.analyse.points import WindowPoint
+from pipeline.analyse.rarity import ONE_IN, RARITY
 from pipeline.analyse.restraint import FREE, Restraint
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
-from pipeline.contracts.signals import Signals
 
 Features = dict[str, float]
 _LATENCY = ("latency", "tail", "slow")
@@ -62,11 +63,11 @@ class ServiceModel:
         """Windows a second."""
         self.last_start_ms = -1
 
-    def judge(self, signals: Signals, restraint: Restraint = FREE) -> list[Finding]:
+    def judge(self, point: WindowPoint, restraint: Restraint = FREE) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""
-        self.last_start_ms = signals.window_start_ms
+        self.last_start_ms = point.start_ms
         detectors = self._detectors.by_name
-        features = self._features(signals)
+        features = self._features(point)
         assessed = {name: detectors[name].assess(x) for name, x in features.items()}
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
@@ -74,6 +75,8 @@ class ServiceModel:
         if restraint.raised:
             opinions = restraint.applied(opinions)
         is_anomalous = _any_anomalous(opinions)
+        if is_anomalous and self._alarms and self._tuning.needs_two:
+            opinions = self._standing(opinions)
         is_normal = not (restraint.is_frozen or self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
@@ -121,35 +124,35 @@ class ServiceModel:
         names = _LATENCY if condition == "latency" else (condition,)
         return [name for name in names if name in self._detectors.by_name]
 
-    def _features(self, signals: Signals) -> dict[str, Features]:
+    def _features(self, point: WindowPoint) -> dict[str, Features]:
         """Return what each detector sees; a silent window is shown to silence alone."""
-        if signals.is_silent:
+        if point.is_silent:
             return {"silence": _SILENT}
-        requests, time_s = float(signals.traffic.requests), signals.window_end_ms / 1000
+        requests, time_s = float(point.requests), point.end_ms / 1000
         features: dict[str, Features] = {
             "silence": _NOT_SILENT,
             "traffic": {"requests": requests, "time_s": time_s},
-            "errors": {"bad": float(signals.errors.count), "requests": requests},
+            "errors": {"bad": float(point.errors), "requests": requests},
         }
-        self._add_latencies(features, signals, requests)
-        for resource, usage in signals.saturation.items():
+        self._add_latencies(features, point, requests)
+        for resource, (mean, _) in point.saturation.items():
             name = _resource_condition(resource)
             if name in self._detectors.by_name or self._detectors.can_watch(name):
-                features[name] = {"utilization": usage.mean, "time_s": time_s}
+                features[name] = {"utilization": mean, "time_s": time_s}
         return features
 
-    def _add_latencies(self, features: dict[str, Features], signals: Signals, requests: float) -> None:
+    def _add_latencies(self, features: dict[str, Features], point: WindowPoint, requests: float) -> None:
         """Add what is seen of latencies: a histogram's moments and tail, or the numbers that stand for all of them."""
-        if signals.histogram is None:
-            features["latency"] = _one_for_all(stand_in(signals), requests)
-            slow = slow_stand_in(signals)
+        if point.histogram is None:
+            features["latency"] = _one_for_all(stand_in(point), requests)
+            slow = slow_stand_in(point)
             if slow is not None and self._detectors.can_watch("slow"):
                 features["slow"] = _one_for_all(slow, requests)
             return
         latency, tail = self._detectors.latency, self._detectors.tail
         is_ready = latency.is_ready
         slow_log = latency.expected_log(requests) + tail.offset_sd * latency.sd_log if is_ready else math.inf
-        seen = read_latencies(signals.histogram, latency.bounds(requests), slow_log)
+        seen = read_latencies(point.histogram, latency.bounds(requests), slow_log)
         features["latency"] = {"n": float(seen.n), "mean_log": seen.mean_log, "var_log": seen.var_log, "load": requests}
         if is_ready:
             features["tail"] = {"bad": seen.n_slower, "requests": float(seen.n)}
@@ -173,7 +176,11 @@ class ServiceModel:
                 latency, is_anomalous=True, is_slow=True, score=tail.score, lower=None, upper=None, terms=_named("tail", tail)
             )
         elif self._spikes.is_unusual and not latency.is_anomalous:
-            terms = {"spikes_last_hour": float(self._spikes.n_recent), "usual_spikes_per_day": self._spikes.rate_per_day}
+            terms = {
+                "spikes_last_hour": float(self._spikes.n_recent),
+                "usual_spikes_per_day": self._spikes.rate_per_day,
+                ONE_IN: 1 / self._spikes.chance,
+            }
             opinions["latency"] = replace(
                 latency, is_anomalous=True, is_slow=True, is_quiet=False, score=5.0, lower=None, upper=None, terms=terms
             )
@@ -201,6 +208,17 @@ class ServiceModel:
             if is_second and not (opinion.is_anomalous or opinion.is_quiet):
                 terms = opinion.terms | {"confirms": 1.0}
                 opinions[condition] = replace(opinion, is_anomalous=True, lower=None, upper=None, terms=terms)
+        return opinions
+
+    def _standing(self, opinions: dict[str, Assessment]) -> dict[str, Assessment]:
+        """Return the opinions; a short window right after an anomalous one that is abating does not confirm it.
+
+        It is not learned from either. Trouble that goes on is confirmed by the windows after it.
+        """
+        for condition, opinion in opinions.items():
+            alarm = self._alarms.get(condition)
+            if opinion.is_abating and opinion.is_anomalous and alarm is not None and alarm.run == 1 and not alarm.is_open:
+                opinions[condition] = replace(opinion, is_anomalous=False, is_page=False)
         return opinions
 
     def _take_spike(self, latency: Assessment | None, *, is_normal: bool) -> None:
@@ -356,4 +374,5 @@ def _of_two(mean: Assessment, slow: Assessment) -> Assessment:
 
 
 def _named(prefix: str, opinion: Assessment) -> dict[str, float]:
-    return {f"{prefix}_{name}": value for name, value in opinion.terms.items()} | {"threshold": opinion.terms.get("threshold", 3.0)}
+    told = {name if name in RARITY else f"{prefix}_{name}": value for name, value in opinion.terms.items()}
+    return told | {"threshold": opinion.terms.get("threshold", 3.0)}

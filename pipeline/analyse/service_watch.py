@@ -12,6 +12,7 @@ from pipeline.analyse.learning import Discipline, LearningParams
 from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.restraint import Restraint
 from pipeline.analyse.service_model import ServiceModel
+from pipeline.analyse.template_watch import CONDITIONS, TemplateWatch
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.partials import FeedbackNote, FeedbackVerdict
 
@@ -53,6 +54,8 @@ class ServiceWatch:
         """Conditions of which people said that what is seen is expected, until they calm down."""
         self._trouble: tuple[int, str] = (-1, "")
         """End of the newest window in which a change, a calendar entry or an alarm was open, and which."""
+        self._templates: TemplateWatch | None = None
+        """``None``: it has logged nothing yet."""
 
     @property
     def discipline(self) -> Discipline:
@@ -80,27 +83,48 @@ class ServiceWatch:
             return None
         if point.size_ms > self._model.size_ms:  # a service that went over to wider windows starts again
             self._model = ServiceModel(self._params, point.size_ms)
+            self._templates = None
         entry = self._calendar.open_entry(point.start_ms, point.end_ms)
         why = self._discipline.open_change(point.start_ms, point.end_ms) or ("calendar" if entry is not None else "")
         before = self._model.open_conditions()
         restraint = Restraint(is_frozen=bool(why), raised=self._discipline.thresholds(point.end_ms))
-        findings = self._model.judge(point.signals, restraint)
+        findings = self._model.judge(point, restraint)
         after = self._model.open_conditions()
-        for condition in sorted(after - before):
+        is_bad = any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
+        said_before = self._lines_open()
+        if point.templates or self._templates is not None:
+            findings += self._judge_lines(
+                point, is_frozen=bool(why), is_troubled=bool(before or after or is_bad), raised=restraint.raised
+            )
+        said_after = self._lines_open()
+        for condition in sorted((after - before) | (said_after - said_before)):
             self._discipline.count_alarm(condition)
-        self._expected &= after
+        self._expected &= after | said_after
         planned = frozenset() if entry is None else entry.expects
         trouble = why or (ALARM if before or after else "")
         if trouble:
             self._trouble = (point.end_ms, trouble)
-        is_bad = any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
         not_learned = trouble or (ALARM if is_bad else "")
         return Judged(findings=[self._told(finding, planned) for finding in findings], not_learned=not_learned)
+
+    def _judge_lines(self, point: WindowPoint, *, is_frozen: bool, is_troubled: bool, raised: Mapping[str, float]) -> list[Finding]:
+        if self._templates is None:
+            self._templates = TemplateWatch(self._params, self._model.size_ms)
+        return self._templates.judge(point.templates, is_frozen=is_frozen, is_troubled=is_troubled, raised=raised)
+
+    def _lines_open(self) -> set[str]:
+        return set() if self._templates is None else self._templates.open_conditions
+
+    def take_evicted(self) -> int:
+        """Return how many kinds of log lines went for want of room since this was asked last."""
+        return 0 if self._templates is None else self._templates.take_evicted()
 
     def _hear(self, notes: Iterable[FeedbackNote], at_ms: int) -> None:
         """Act on feedback: of the condition that it names, or of all that are in alarm."""
         for note in self._discipline.heard(notes):
-            named = {note.condition} if note.condition else self._model.open_conditions()
+            named = {note.condition} if note.condition else self._model.open_conditions() | self._lines_open()
+            for condition in sorted(named & set(CONDITIONS)):
+                self._hear_of_lines(condition, note.verdict, at_ms)
             for condition in sorted(named & set(self._model.conditions())):
                 self._discipline.count_feedback(condition, note.verdict)
                 match note.verdict:
@@ -111,6 +135,17 @@ class ServiceWatch:
                         self._expected |= {condition} & self._model.open_conditions()
                     case FeedbackVerdict.NEW_NORMAL:
                         self._model.accept(condition)
+
+    def _hear_of_lines(self, condition: str, verdict: FeedbackVerdict, at_ms: int) -> None:
+        if self._templates is None:
+            return
+        self._discipline.count_feedback(condition, verdict)
+        if verdict is FeedbackVerdict.EXPECTED:
+            self._expected |= {condition} & self._lines_open()
+            return
+        if verdict is FeedbackVerdict.FALSE_POSITIVE:
+            self._discipline.raise_threshold(condition, at_ms)
+        self._templates.accept(condition)
 
     def _told(self, finding: Finding, planned: frozenset[str]) -> Finding:
         """Return the finding as it is told: what people expect wakes nobody, what the calendar expects is no news."""
@@ -127,7 +162,7 @@ class ServiceWatch:
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
-        return {
+        state = {
             "kind": "service_watch",
             "v": 1,
             "size_ms": self._model.size_ms,
@@ -136,6 +171,7 @@ class ServiceWatch:
             "expected": sorted(self._expected),
             "trouble": list(self._trouble),
         }
+        return state if self._templates is None else state | {"templates": self._templates.to_state()}
 
     def from_state(self, state: Mapping[str, Any]) -> "ServiceWatch":
         """Take plain data over; that of a model alone, as the version before kept it, too.
@@ -155,4 +191,6 @@ class ServiceWatch:
             self._expected = {str(condition) for condition in state["expected"]}
             end_ms, why = state["trouble"]
             self._trouble = (int(end_ms), str(why))
+            if "templates" in state:
+                self._templates = TemplateWatch(self._params, self._model.size_ms).from_state(state["templates"])
         return self

@@ -452,6 +452,8 @@ class _Step:
             raise StateError(f"a window of {service} has no profile beside it")
         if value is not None and len(value.operations) > self._params.max_operations and not rollup:
             self._reached[Limit.PUBLISHED_OPERATIONS] += 1
+        if value is not None and len(value.templates) > self._params.max_templates and not rollup:
+            self._reached[Limit.PUBLISHED_TEMPLATES] += 1
         record = self._publisher(service).record(profile, key, revision=revision, rollup=rollup, value=value, n_sources=n_sources)
         self._outputs.append(record)
 

@@ -70,7 +70,7 @@ def cold_starts(stage: DetectionStage, snapshots: Iterable[ModelSnapshot], recor
     if n_late:
         remarks.append(f"{n_late} snapshots are of a time after the history's first window: what they know was not used")
     if stage.n_cold:
-        remarks.append(f"{stage.n_cold} snapshots cannot be read, and what they are of started cold; the last: {stage.cold_reason}")
+        remarks.append(f"{stage.n_cold} snapshots cannot be used, and what they are of started cold; the last: {stage.cold_reason}")
     return remarks
 
 

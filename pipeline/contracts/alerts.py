@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from pipeline.contracts.anomalies import Severity
+from pipeline.contracts.anomalies import LogNote, Severity
 from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.partials import ChangeNote
 
@@ -78,6 +78,8 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         Few of the requests that it is about, by their trace ids: the slowest so far; of ``errors``, failed ones.
     trace_url
         Link to the first of them, where the configuration says how one is made.
+    log
+        The log lines that it is about, with an example.
 
     """
 
@@ -118,6 +120,7 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     explanation: dict[str, float] = {}
     exemplars: list[Exemplar] = []
     trace_url: str = ""
+    log: LogNote | None = None
 
 
 class Delivery(StrEnum):

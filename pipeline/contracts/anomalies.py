@@ -29,6 +29,31 @@ class Severity(StrEnum):
     TICKET = "ticket"
 
 
+class LogNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The log lines that a finding is about.
+
+    Attributes
+    ----------
+    template
+        What they say, ``<*>`` where they differ.
+    severity
+        The worst of them.
+    n
+        Lines in this window.
+    n_kinds
+        Kinds of lines that the finding is about; this is the worst and most frequent one.
+    example
+        One of them as it came, cut, without control characters and named secrets. Text from outside: escape it where it is shown.
+
+    """
+
+    template: str
+    severity: str = ""
+    n: int = 0
+    n_kinds: int = 1
+    example: str = ""
+
+
 class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What one detector says of one signal (or resource) of the service in this window.
 
@@ -52,7 +77,11 @@ class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     n_seen
         Windows that the detector has learned from.
     explanation
-        The named terms behind the score, each a number.
+        The named terms behind the score, each a number. Of every anomaly whose law is known: ``one_in``, how many judgements
+        of this kind there are for one that is as far outside when all is well; ``days`` of memory behind that; and
+        ``above_all`` or ``below_all`` (1) when nothing in them was as far outside.
+    log
+        Log lines that it is about; ``None``: it is about none.
 
     """
 
@@ -71,6 +100,7 @@ class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     confidence: Share = 0.0
     n_seen: int = 0
     explanation: dict[str, float] = {}
+    log: LogNote | None = None
 
 
 class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

@@ -74,6 +74,11 @@ class IngestConfig:
         Cumulative series per service and chunk and window; points of further ones are counted as over the limit.
     max_exemplars
         Trace ids kept per service and chunk and window: so many of the slowest requests, and so many of the failed ones; 0: none.
+    max_templates
+        Masked log lines told apart per service and chunk and window, the first that come; of warnings and errors twice as
+        many. Lines of further ones are counted together. 0: no log line is looked at.
+    max_template_length
+        Characters kept of a masked log line, and of its example.
     max_changes
         Change notes kept per service and chunk and window, and feedback likewise; further ones are counted, not kept.
 
@@ -107,6 +112,8 @@ class IngestConfig:
     max_versions: AtLeastOne = 8
     max_attributes: AtLeastOne = 128
     max_series: AtLeastOne = 5_000
+    max_templates: AtLeastZero = 50
+    max_template_length: AtLeastOne = 200
     max_changes: AtLeastOne = 100
     max_exemplars: Annotated[int, Field(ge=0, le=MAX_KEPT)] = 3
 

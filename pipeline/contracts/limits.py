@@ -20,6 +20,9 @@ class Limit(StrEnum):
     RESOURCES = "resources"
     VERSIONS = "versions"
     CHANGES = "changes"
+    TEMPLATES = "templates"
+    """Masked log lines of a partial."""
+    PUBLISHED_TEMPLATES = "published_templates"
     PUBLISHED_OPERATIONS = "published_operations"
     OPEN_CONDITIONS = "open_conditions"
 
@@ -30,6 +33,8 @@ class Evicted(StrEnum):
     KNOWN_SERVICES = "known_services"
     """Of the window stage."""
     DETECTORS = "detectors"
+    LOG_TEMPLATES = "log_templates"
+    """Kinds of log lines of a service."""
     CONDITIONS = "conditions"
     """Services with open conditions."""
     ALERTS = "alerts"
@@ -61,10 +66,13 @@ KEYS: Mapping[Bound, str] = MappingProxyType(
         Limit.RESOURCES: "ingest.max_resources",
         Limit.VERSIONS: "ingest.max_versions",
         Limit.CHANGES: "ingest.max_changes",
+        Limit.TEMPLATES: "ingest.max_templates",
+        Limit.PUBLISHED_TEMPLATES: "windows.max_templates",
         Limit.PUBLISHED_OPERATIONS: "windows.max_operations",
         Limit.OPEN_CONDITIONS: "alerting.max_conditions",
         Evicted.KNOWN_SERVICES: "windows.max_services",
         Evicted.DETECTORS: "detection.max_services",
+        Evicted.LOG_TEMPLATES: "detection.templates.max_kinds",
         Evicted.CONDITIONS: "alerting.max_services",
         Evicted.ALERTS: "act.max_alerts",
     }

@@ -3,7 +3,9 @@
 The records of `tocsin.partials`. Partials merge in any order to the same numbers; see docs/adr/0001-window-protocol.md.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
@@ -16,6 +18,11 @@ SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 OTHER = "other"
 """Where what is over a cardinality limit is counted."""
+
+OTHER_TEMPLATE = "(other lines)"
+"""Where log lines are counted for which there is no room."""
+SEVERITY_RANK: Mapping[str, int] = MappingProxyType({"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4, "fatal": 5})
+"""How bad a log line is, by its severity."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -52,6 +59,34 @@ class GaugePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     limit: float = 0.0
     n_used: Count = 0
     n_limit: Count = 0
+
+
+class TemplatePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Log lines that are the same but for numbers, ids, addresses and quoted text: how many, and the first of them.
+
+    Attributes
+    ----------
+    n
+        Lines.
+    severity
+        The worst of them.
+    example, time_ms
+        The earliest line (of equal times, the first by its text), cut, and its time.
+
+    """
+
+    n: Count = 0
+    severity: str = "trace"
+    example: str = ""
+    time_ms: int = 0
+
+    def absorb(self, n: int, severity: str, example: str, time_ms: int) -> None:
+        """Add ``n`` lines, the earliest of which is ``example``."""
+        if not self.n or (time_ms, example) < (self.time_ms, self.example):
+            self.example, self.time_ms = example, time_ms
+        self.n += n
+        if SEVERITY_RANK.get(severity, 0) > SEVERITY_RANK.get(self.severity, 0):
+            self.severity = severity
 
 
 class ChangeNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -95,7 +130,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``operations`` has ``""`` for what names none. ``versions`` counts readings by the service's version.
     ``readings`` counts every reading: requests, summaries, gauges, points, logs, changes, feedback. ``points`` holds
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
-    of its requests, the slowest and the failed ones.
+    of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
     """
 
     environment: str
@@ -112,6 +147,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     over_limit: Count = 0
     feedback: list[FeedbackNote] = []
     exemplars: list[Exemplar] = []
+    templates: dict[str, TemplatePartial] = {}
 
 
 class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -220,7 +256,19 @@ def merge_partials(parts: list[Partial]) -> Partial:
         over_limit=sum(part.over_limit for part in parts),
         feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
         exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
+        templates=merge_templates([part.templates for part in parts if part.templates]),
     )
+
+
+def merge_templates(parts: list[dict[str, TemplatePartial]]) -> dict[str, TemplatePartial]:
+    """Return the sum of masked log lines; a single one is returned itself."""
+    if len(parts) < 2:
+        return parts[0] if parts else {}
+    merged_lines: dict[str, TemplatePartial] = {}
+    for part in parts:
+        for line, counted in part.items():
+            merged_lines.setdefault(line, TemplatePartial()).absorb(counted.n, counted.severity, counted.example, counted.time_ms)
+    return merged_lines
 
 
 def _merged_or_none(histograms: list[Histogram | None]) -> Histogram | None:

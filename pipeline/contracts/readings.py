@@ -90,7 +90,10 @@ class PointsReading(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class LogReading(msgspec.Struct, kw_only=True, frozen=True):
-    """A log line; with ``is_request`` it also counts as one request (its duration may be unknown)."""
+    """A log line; with ``is_request`` it also counts as one request (its duration may be unknown).
+
+    ``text`` is what it says, as it came; empty: nothing that is worth a template.
+    """
 
     origin: Origin
     time_ms: int
@@ -99,6 +102,7 @@ class LogReading(msgspec.Struct, kw_only=True, frozen=True):
     is_request: bool = False
     duration_ms: float | None = None
     trace_id: str = ""
+    text: str = ""
 
 
 class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):

@@ -80,12 +80,21 @@ class Completeness(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True
     over_limit: Count = 0
 
 
+class LogLines(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Log lines of the window that say the same: how many, the worst severity, and the earliest of them, cut."""
+
+    n: Count
+    severity: str
+    example: str = ""
+
+
 class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind", tag="signals"):
     """The four golden signals of a service in ``[window_start_ms, window_end_ms)``.
 
     ``id`` is the same for every revision; the highest revision counts. A window without readings is published too.
     ``rollup`` marks five-minute sums of whole base windows. ``histogram`` is that of all requests' latencies.
     ``exemplars`` are few of its requests, the slowest and the failed ones, by their trace ids.
+    ``templates`` has log lines by what they say, masked; the rest, for which there was no room, under ``(other lines)``.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -112,6 +121,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
     feedback: list[FeedbackNote] = []
     histogram: Histogram | None = None
     exemplars: list[Exemplar] = []
+    templates: dict[str, LogLines] = {}
 
     @property
     def size_ms(self) -> int:

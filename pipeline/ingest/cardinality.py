@@ -12,7 +12,7 @@ import msgspec
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Limit
-from pipeline.contracts.partials import OTHER, Partial
+from pipeline.contracts.partials import OTHER, OTHER_TEMPLATE, Partial
 from pipeline.contracts.readings import Reading
 from pipeline.ingest.reduce import PartialKey
 
@@ -96,6 +96,8 @@ def limits_of(partial: Partial, config: IngestConfig) -> Iterator[Limit]:
         yield Limit.VERSIONS
     if len(partial.changes) >= config.max_changes:
         yield Limit.CHANGES
+    if OTHER_TEMPLATE in partial.templates and config.max_templates:
+        yield Limit.TEMPLATES
 
 
 def _is_full(names: Mapping[str, object], limit: int) -> bool:

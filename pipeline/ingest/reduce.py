@@ -3,14 +3,25 @@
 A service's totals are the merge of its operations (``""`` for readings that name none), so they are not kept twice.
 """
 
-from collections.abc import Container, Iterable, Sized
+from collections.abc import Container, Sequence, Sized
 from typing import Protocol
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.exemplars import Exemplar, with_one
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
-from pipeline.contracts.partials import OTHER, ChangeNote, FeedbackNote, GaugePartial, OperationPartial, Partial, Quantile
+from pipeline.contracts.partials import (
+    OTHER,
+    OTHER_TEMPLATE,
+    SEVERITY_RANK,
+    ChangeNote,
+    FeedbackNote,
+    GaugePartial,
+    OperationPartial,
+    Partial,
+    Quantile,
+    TemplatePartial,
+)
 from pipeline.contracts.points import Series, summed
 from pipeline.contracts.readings import (
     ChangeReading,
@@ -24,10 +35,12 @@ from pipeline.contracts.readings import (
     UsageReading,
 )
 from pipeline.contracts.window_times import BASE_SIZE_MS, size_for_interval, window_start
+from pipeline.ingest.masking import clean_line, example_of, masked
 
 MAX_POINTS = 1_000
 """Points of one series in one partial: a hundred a second."""
 
+_BAD = SEVERITY_RANK["warn"]
 PartialKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""
 
@@ -45,28 +58,22 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
     match reading:
         case RequestReading():
             _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
-            if reading.trace_id:
-                _add_exemplars(partial, [_exemplar(reading)], config)
         case SummaryReading():
             _add_summary(operation_of(partial, origin.operation, config), reading)
-            _add_exemplars(partial, reading.exemplars, config)
         case GaugeReading():
             _add_gauge(partial, reading, config)
         case LogReading():
-            partial.logs[reading.severity] = partial.logs.get(reading.severity, 0) + 1
-            if reading.is_request:
-                _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
-            if reading.trace_id and (reading.is_error or reading.is_request):
-                _add_exemplars(partial, [_exemplar(reading)], config)
+            _add_log(partial, reading, config)
         case ChangeReading():
             _add_change(partial, reading, config)
         case PointsReading():
             _add_points(partial, reading, config)
-            _add_exemplars(partial, reading.exemplars, config)
         case UsageReading():
             _add_usage(_gauge(partial, reading.resource, config), reading)
         case FeedbackReading():
             _add_feedback(partial, reading, config)
+    for exemplar in _exemplars(reading) if config.max_exemplars else ():
+        partial.exemplars = with_one(partial.exemplars, exemplar, config.max_exemplars)
     return key
 
 
@@ -183,6 +190,27 @@ def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
         gauge.n_limit += reading.limit > 0
 
 
+def _add_line(partial: Partial, reading: LogReading, config: IngestConfig) -> None:
+    """Count a line under what it says; a bad one finds room where others find none."""
+    line = clean_line(reading.text, config.max_template_length)
+    said = masked(line, config.max_template_length)
+    if not said:
+        return
+    known, severity = partial.templates, reading.severity
+    counted = known.get(said)
+    if counted is None:
+        limit = config.max_templates * (2 if SEVERITY_RANK.get(severity, 0) >= _BAD else 1)
+        if len(known) - (OTHER_TEMPLATE in known) >= limit:
+            said = OTHER_TEMPLATE
+        counted = known.get(said)
+        if counted is None:
+            counted = known[said] = TemplatePartial()
+    if not counted.n or reading.time_ms <= counted.time_ms:
+        counted.absorb(1, severity, example_of(line, config.max_template_length), reading.time_ms)
+    else:
+        counted.absorb(1, severity, counted.example, reading.time_ms)
+
+
 def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) -> None:
     """Keep points as they came: what they add is reckoned where all of their series comes together. Deltas are added up."""
     known = partial.points
@@ -203,14 +231,26 @@ def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) 
             partial.over_limit += 1
 
 
-def _exemplar(reading: RequestReading | LogReading) -> Exemplar:
-    return Exemplar(trace_id=reading.trace_id, time_ms=reading.time_ms, value_ms=reading.duration_ms, failed=reading.is_error)
+def _exemplars(reading: Reading) -> Sequence[Exemplar]:
+    """Return the single requests that a reading names by their trace ids."""
+    match reading:
+        case RequestReading(trace_id=trace_id) if trace_id:
+            failed, value_ms = reading.is_error, reading.duration_ms
+            return (Exemplar(trace_id=trace_id, time_ms=reading.time_ms, value_ms=value_ms, failed=failed),)
+        case LogReading(trace_id=trace_id, is_error=failed) if trace_id and (failed or reading.is_request):
+            return (Exemplar(trace_id=trace_id, time_ms=reading.time_ms, value_ms=reading.duration_ms, failed=failed),)
+        case SummaryReading(exemplars=exemplars) | PointsReading(exemplars=exemplars):
+            return exemplars
+        case _:
+            return ()
 
 
-def _add_exemplars(partial: Partial, exemplars: Iterable[Exemplar], config: IngestConfig) -> None:
-    for exemplar in exemplars:
-        if config.max_exemplars:
-            partial.exemplars = with_one(partial.exemplars, exemplar, config.max_exemplars)
+def _add_log(partial: Partial, reading: LogReading, config: IngestConfig) -> None:
+    partial.logs[reading.severity] = partial.logs.get(reading.severity, 0) + 1
+    if reading.text and config.max_templates:
+        _add_line(partial, reading, config)
+    if reading.is_request:
+        _add_request(operation_of(partial, reading.origin.operation, config), reading.is_error, reading.duration_ms)
 
 
 def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -> None:

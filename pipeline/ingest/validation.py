@@ -21,9 +21,9 @@ MAX_COUNT = 10**10
 """Of one report: 30 million requests a second for its longest interval, while a chunk's sums stay below 2^63."""
 DEFAULT_ENVIRONMENT = "default"
 
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
+FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 """Control characters, line separators, bidirectional overrides, byte order marks, lone surrogates."""
-_FORBIDDEN_IN_NOTES = re.compile(_FORBIDDEN.pattern.replace("\x00-\x1f", "\x00-\x08\x0b\x0c\x0e-\x1f"))
+_FORBIDDEN_IN_NOTES = re.compile(FORBIDDEN.pattern.replace("\x00-\x1f", "\x00-\x08\x0b\x0c\x0e-\x1f"))
 """Notes are prose: tabs and line ends are theirs."""
 
 
@@ -183,7 +183,7 @@ def optional_text(value: object, field: str, max_length: int) -> str:
         If it is no text, or breaks these rules.
 
     """
-    return _text(value, field, max_length, _FORBIDDEN.search)
+    return _text(value, field, max_length, FORBIDDEN.search)
 
 
 def prose(value: object, field: str, max_length: int) -> str:
@@ -198,8 +198,8 @@ def prose(value: object, field: str, max_length: int) -> str:
     return _text(value, field, max_length, _FORBIDDEN_IN_NOTES.search)
 
 
-def unkept_text(value: object, field: str) -> None:
-    """Check the type of a text that is read no further (a log's body); its content is nobody's business here.
+def unchecked_text(value: object, field: str) -> str:
+    """Return a text of any length and content, such as a log's body; ``""`` when absent. Whoever keeps it cleans and cuts it.
 
     Raises
     ------
@@ -207,8 +207,11 @@ def unkept_text(value: object, field: str) -> None:
         If it is neither absent nor text.
 
     """
-    if value is not None and type(value) is not str:
+    if value is None:
+        return ""
+    if type(value) is not str:
         raise refused(RejectReason.WRONG_TYPE, field, "must be text", value)
+    return value
 
 
 def origin(fields: Fields, max_length: int) -> Origin:

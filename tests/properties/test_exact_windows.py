@@ -38,6 +38,8 @@ def check(world: World) -> dict[str, int]:
         match said:
             case Signals() as s:
                 assert value_by_revision.setdefault((s.id, s.revision), record.value) == record.value, "one revision, two values"
+                assert s.rollup or sum(lines.n for lines in s.templates.values()) == sum(s.logs.values()), "log lines were lost"
+                assert len(s.templates) <= (0 if s.rollup else 3), "too many log lines are told apart"
                 place = (record.key, s.window_start_ms, s.window_end_ms - s.window_start_ms)
                 if s.revision == 1 and not s.rollup:
                     first.add(place)

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
-from pipeline.contracts.partials import OTHER, ChangeNote, FeedbackVerdict, GaugePartial, OperationPartial, Partial, merge_partials
+from pipeline.contracts.limits import Limit
+from pipeline.contracts.partials import (
+    OTHER,
+    OTHER_TEMPLATE,
+    ChangeNote,
+    FeedbackVerdict,
+    GaugePartial,
+    OperationPartial,
+    Partial,
+    TemplatePartial,
+    merge_partials,
+)
 from pipeline.contracts.readings import (
     ChangeReading,
     FeedbackReading,
@@ -20,6 +31,7 @@ from pipeline.contracts.readings import (
     RequestReading,
     SummaryReading,
 )
+from pipeline.ingest.cardinality import limits_of
 from pipeline.ingest.reduce import PartialKey, fold
 
 CART = Origin(environment="prod", service="cart", version="1", operation="GET /")
@@ -72,6 +84,7 @@ LOGS = st.builds(
     is_request=st.booleans(),
     duration_ms=st.none() | DURATIONS,
     trace_id=TRACES,
+    text=st.sampled_from(["", "took 3 ms", "took 17 ms", "no route to 10.0.0.1", "started\x00\u2028"]),
 )
 CHANGES = st.builds(
     ChangeReading, origin=ORIGINS, time_ms=TIMES, published_ms=TIMES, type=st.sampled_from(["deployment", "maintenance"])
@@ -299,3 +312,27 @@ def test_environments_do_not_mix() -> None:
     partials = folded([request_of("a"), RequestReading(origin=staging, time_ms=BASE_MS, duration_ms=1.0, is_error=False)])
 
     assert set(partials) == {("prod/cart", BASE_MS, 10_000), ("staging/cart", BASE_MS, 10_000)}
+
+
+def line_of(text: str, severity: str = "info", after_ms: int = 0) -> LogReading:
+    return LogReading(origin=CART, time_ms=BASE_MS + after_ms, severity=severity, is_error=False, text=text)
+
+
+def test_log_lines_that_say_the_same_are_counted_together_with_the_worst_severity_and_the_earliest_example() -> None:
+    partial = only([line_of("took 17 ms", after_ms=2), line_of("took 3 ms", "error", after_ms=1), line_of("took 9 ms", after_ms=3)])
+
+    assert partial.templates == {"took <*> ms": TemplatePartial(n=3, severity="error", example="took 3 ms", time_ms=BASE_MS + 1)}
+
+
+def test_masked_lines_over_the_limit_are_counted_together_and_bad_ones_find_twice_the_room() -> None:
+    said = [line_of(word) for word in ("a", "b", "c", "d", "a")] + [line_of(word, "error") for word in ("e", "f", "g")]
+
+    partial = only(said, IngestConfig(max_templates=2))
+
+    assert {line: one.n for line, one in partial.templates.items()} == {"a": 2, "b": 1, OTHER_TEMPLATE: 3, "e": 1, "f": 1}
+    assert partial.templates[OTHER_TEMPLATE].severity == "error"
+    assert list(limits_of(partial, IngestConfig(max_templates=2))) == [Limit.TEMPLATES]
+
+
+def test_without_room_for_templates_no_line_is_looked_at() -> None:
+    assert only([line_of("a")], IngestConfig(max_templates=0)).templates == {}

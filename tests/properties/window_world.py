@@ -19,8 +19,8 @@ TOPICS = {"telemetry.metrics": 2, "tocsin.changes": 1}
 SOURCES = ("telemetry.metrics/0", "telemetry.metrics/1", "tocsin.changes/0")
 TARGETS = 2
 SERVICES = 6
-CONFIG = IngestConfig(chunk_records=40, chunk_ms=15_000)
-PARAMS = WindowParams(grace_ms=20_000, refresh_ms=2_000)
+CONFIG = IngestConfig(chunk_records=40, chunk_ms=15_000, max_templates=1)
+PARAMS = WindowParams(grace_ms=20_000, refresh_ms=2_000, max_templates=2)
 LAG = 1_500  # moves before the changelog is compacted: a zombie's life, and the time to the next whole checkpoint
 
 
@@ -102,6 +102,9 @@ class World:
             size = wide * 1000
         else:
             record |= {"kind": "request", "status": 200, "duration_ms": rng.randint(1, 500), "operation": rng.choice("ab")}
+            if at % 3 == 0:
+                said = f"{('slow', 'lost', 'full', 'late')[at % 4]} after {at} ms"
+                record |= {"kind": "log", "severity": "warn" if at % 2 else "info", "body": said}
         place = at - 1 if wide else at
         self.truth[f"default/{service}", place // size * size, size] += 1
         return json.dumps(record).encode()

@@ -5,6 +5,13 @@ import orjson
 NATIVE_KINDS = frozenset({"request", "summary", "gauge", "log", "change"})
 _OTLP_JSON = {"resourceMetrics": "otlp_metrics", "resourceLogs": "otlp_logs", "resourceSpans": "otlp_spans"}
 _FIRST_FIELD, _SECOND_FIELD = 0x0A, 0x12
+_OF_LOGS = frozenset({0x09, 0x10, 0x38, 0x45, 0x59})
+"""Tags: time, severity, dropped attributes, flags, observed time."""
+_OF_SPANS = frozenset({0x30, 0x39, 0x41})
+"""Tags: kind, start, end."""
+_WITH_LENGTH = 2
+_FIXED = {1: 8, 5: 4}
+"""Bytes of a field, by its wire type."""
 _MAX_VARINT = 10
 
 
@@ -49,17 +56,47 @@ def _json_format(value: bytes) -> str:
 def _otlp_signal(value: bytes) -> str | None:
     """Return which of OTLP's three messages bytes are, by the first item in them; ``None``: they are none of them.
 
-    Each holds senders (1), which hold scopes (2), which hold items (2). A log record begins with a fixed time (1, or 11), a
-    span with 16 bytes of trace id (1), a metric with its name.
+    Each holds senders (1), which hold scopes (2), which hold items (2).
     """
     sender = _field(value, _FIRST_FIELD)
     scope = None if sender is None else _field(sender, _SECOND_FIELD)
     item = None if scope is None else _field(scope, _SECOND_FIELD)
     if item is None:
         return None if sender is None else "otlp_metrics"  # nothing in it: whoever reads it finds nothing
-    if item[:1] in {b"\x09", b"\x59", b"\x10", b"\x1a", b"\x2a"}:
-        return "otlp_logs"
-    return "otlp_spans" if item[:2] == b"\x0a\x10" and item[18:20] == b"\x12\x08" else "otlp_metrics"
+    return _kind_of_item(item)
+
+
+def _kind_of_item(item: bytes) -> str:
+    """Return which of the three an item belongs to, by the fields that only one of them has; the order of fields is free.
+
+    The Collector writes them from the last to the first, SDKs from the first to the last. Only a log record has its time (1,
+    or 11) and severity (2) as numbers, only a span its kind (6), start (7) and end (8). A metric consists of parts with a length
+    alone; so may the others, and then a span has its ids (1 and 2, of 16 and 8 bytes), a log record no name (1).
+    """
+    lengths: dict[int, int] = {}
+    at = 0
+    while at < len(item):
+        tag, at = _varint(item, at)
+        if tag in _OF_LOGS:
+            return "otlp_logs"
+        if tag in _OF_SPANS:
+            return "otlp_spans"
+        if tag is None:
+            break
+        wire = tag & 7
+        if wire == _WITH_LENGTH:
+            length, at = _varint(item, at)
+            if length is None:
+                break
+            lengths[tag] = length
+            at += length
+        elif wire in _FIXED:
+            at += _FIXED[wire]
+        else:
+            _, at = _varint(item, at)
+    if (lengths.get(_FIRST_FIELD), lengths.get(_SECOND_FIELD)) == (16, 8):
+        return "otlp_spans"
+    return "otlp_metrics" if _FIRST_FIELD in lengths or not lengths else "otlp_logs"
 
 
 def _field(message: bytes, wanted: int) -> bytes | None:

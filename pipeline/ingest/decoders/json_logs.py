@@ -8,7 +8,7 @@ from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.json_message import json_records
 from pipeline.ingest.decoders.line_fields import header_fields, with_body
 from pipeline.ingest.decoders.log_fields import flattened, log_reading
-from pipeline.ingest.semantics import semantics_of
+from pipeline.ingest.semantics import first_text, semantics_of
 from pipeline.ingest.validation import refused
 
 
@@ -23,8 +23,10 @@ def decode_json_logs(config: IngestConfig, topic: str, record: InRecord) -> Deco
         try:
             if type(item) is not dict:
                 raise refused(RejectReason.WRONG_TYPE, "", "a log line must be an object", item)
-            fields = with_body(config, flattened(item, config.max_attributes), semantics.mapping.logs.body)
-            harvest.readings.append(log_reading(semantics, topic, record.timestamp_ms, {**headers, **fields}))
+            fields, names = flattened(item, config.max_attributes), semantics.mapping.logs.body
+            line = with_body(config, fields, first_text(fields, names), names)
+            about = {**headers, **line.fields}
+            harvest.readings.append(log_reading(semantics, topic, record.timestamp_ms, about, text=line.text))
         except FieldRefused as refusal:
             harvest.refuse(refusal)
     return harvest.decoded()

@@ -33,7 +33,7 @@ from pipeline.ingest.validation import (
     origin,
     prose,
     refused,
-    unkept_text,
+    unchecked_text,
 )
 
 MAX_NOTE_LENGTH = 2_000
@@ -154,8 +154,8 @@ def read_log(config: IngestConfig, published_ms: int, fields: Fields) -> LogRead
     """
     get = fields.get
     severity = _severity(get("severity"))
-    unkept_text(get("body"), "body")
-    unkept_text(get("trace_id"), "trace_id")
+    body = unchecked_text(get("body"), "body")
+    unchecked_text(get("trace_id"), "trace_id")
     has_failed = _is_failure(get("status"))
     duration_ms = get("duration_ms")
     if duration_ms is not None:
@@ -168,6 +168,7 @@ def read_log(config: IngestConfig, published_ms: int, fields: Fields) -> LogRead
         is_request=has_failed is not None or duration_ms is not None,
         duration_ms=duration_ms,
         trace_id=trace_id_of(get("trace_id")),
+        text=body,
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import orjson
 
@@ -9,7 +10,8 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.log_fields import flattened
-from pipeline.ingest.semantics import Attribute, Attributes, first_text
+from pipeline.ingest.decoders.old_times import MONTHS
+from pipeline.ingest.semantics import Attribute, first_text
 
 MAX_LINE = 16_384
 """Characters of a line that are looked at; the rest of a longer one says nothing more."""
@@ -24,30 +26,42 @@ _ACCESS = re.compile(
 )
 _TRAILING = re.compile(r'(?:^|[\s"=])([0-9]{1,10}(?:\.[0-9]{1,6})?)"?\s*$')
 _REQUEST = re.compile(r"([A-Z]{3,16}) (\S{1,4096}?)(?:\?\S*)?(?: HTTP/[0-9.]{1,3})?")
-_MONTHS = {
-    name: i for i, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
-}
 _HEX = "[0-9a-fA-F]"
 _ID = re.compile(rf"(?<=/)(?:[0-9]+|{_HEX}{{8}}(?:-?{_HEX}{{4}}){{3}}-?{_HEX}{{12}}|{_HEX}{{16,64}})(?=/|$)")
 """A part of a path that names one of many things: a number, a UUID, a long hexadecimal id."""
 
 
-def line_fields(config: IngestConfig, line: str) -> dict[str, Attribute]:
-    """Return the fields of a line; none where it is nothing but text.
+class Line(NamedTuple):
+    """The fields of a line, none where it is nothing but text; and what it says, empty where its fields are all of it."""
 
-    Raises
-    ------
-    FieldRefused
-        If it has too many fields.
+    fields: dict[str, Attribute]
+    text: str
+
+
+def read_line(config: IngestConfig, line: str, body_names: Iterable[str]) -> Line:
+    """Return what a line holds. What an access log's line says is a request, so that it says nothing else.
+
+    Parameters
+    ----------
+    config
+        Its limits.
+    line
+        At most its first ``MAX_LINE`` characters are looked at.
+    body_names
+        The fields that hold what a structured line says.
 
     """
     line = line[:MAX_LINE].strip()
     if line.startswith("{"):
-        return _json_fields(config, line)
+        fields = _json_fields(config, line)
+        return Line(fields, first_text(fields, body_names) if fields else line)
     access = access_fields(line)
     if access:
-        return access
-    return logfmt_fields(line) if _LOGFMT_START.match(line) else {}
+        return Line(access, "")
+    if not _LOGFMT_START.match(line):
+        return Line({}, line)
+    fields = logfmt_fields(line)
+    return Line(fields, first_text(fields, body_names) or line)
 
 
 def logfmt_fields(line: str) -> dict[str, Attribute]:
@@ -82,7 +96,7 @@ def access_fields(line: str) -> dict[str, Attribute]:
     if match is None:
         return {}
     when = match["time"]
-    month = _MONTHS.get(when[3:6])
+    month = MONTHS.get(when[3:6])
     if month is None:
         return {}
     fields: dict[str, Attribute] = {
@@ -98,18 +112,10 @@ def access_fields(line: str) -> dict[str, Attribute]:
     return fields
 
 
-def with_body(config: IngestConfig, fields: dict[str, Attribute], body_names: Iterable[str]) -> Attributes:
-    """Return fields with those that the line's own text holds; the text's win, it is nearer to the program that wrote it.
-
-    Raises
-    ------
-    FieldRefused
-        If the text has too many fields.
-
-    """
-    body = first_text(fields, body_names)
-    inner = line_fields(config, body) if body else {}
-    return {**fields, **inner} if inner else fields
+def with_body(config: IngestConfig, fields: dict[str, Attribute], body: str, body_names: Iterable[str]) -> Line:
+    """Return fields with those that the line's own text holds; the text's win, it is nearer to the program that wrote it."""
+    inner = read_line(config, body, body_names) if body else Line({}, "")
+    return Line({**fields, **inner.fields} if inner.fields else fields, inner.text)
 
 
 def header_fields(record: InRecord) -> dict[str, Attribute]:

@@ -5,7 +5,7 @@ from pipeline.contracts.readings import Decoded, LogReading, RejectReason
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
-from pipeline.ingest.decoders.line_fields import MAX_LINE, header_fields, line_fields, with_body
+from pipeline.ingest.decoders.line_fields import MAX_LINE, header_fields, read_line, with_body
 from pipeline.ingest.decoders.log_fields import log_reading
 from pipeline.ingest.decoders.syslog import syslog_fields
 from pipeline.ingest.semantics import Attributes, Semantics, semantics_of
@@ -30,8 +30,8 @@ def decode_lines(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
 
 
 def _read(semantics: Semantics, topic: str, published_ms: int, line: str, headers: Attributes) -> LogReading:
-    config = semantics.config
+    config, names = semantics.config, semantics.mapping.logs.body
     line = line[:MAX_LINE].strip()
     syslog = syslog_fields(line, published_ms)
-    fields = line_fields(config, line) if syslog is None else with_body(config, syslog, ("message",))
-    return log_reading(semantics, topic, published_ms, {**headers, **fields})
+    read = read_line(config, line, names) if syslog is None else with_body(config, syslog, str(syslog["message"]), names)
+    return log_reading(semantics, topic, published_ms, {**headers, **read.fields}, text=read.text)

@@ -10,6 +10,7 @@ from pipeline.contracts.readings import LogReading, RejectReason
 from pipeline.contracts.semantic import MS_PER_UNIT
 from pipeline.ingest.decoders.kinds import SEVERITY_BY_WORD
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
+from pipeline.ingest.decoders.old_times import from_syslog
 from pipeline.ingest.decoders.traces import trace_id_of
 from pipeline.ingest.semantics import FAILED_FROM, Attribute, Attributes, Semantics, as_status, first_text, joined
 from pipeline.ingest.times import event_time
@@ -34,7 +35,9 @@ class Asked(NamedTuple):
     duration_ms: float | None
 
 
-def log_reading(semantics: Semantics, topic: str, published_ms: int, fields: Attributes, severity: str = "") -> LogReading:
+def log_reading(
+    semantics: Semantics, topic: str, published_ms: int, fields: Attributes, *, severity: str = "", text: str = ""
+) -> LogReading:
     """Return the reading of a line's fields; without a time it is that of its record.
 
     Parameters
@@ -47,6 +50,8 @@ def log_reading(semantics: Semantics, topic: str, published_ms: int, fields: Att
         By name; those of objects within have the names of both, with a dot between.
     severity
         Where the fields name none.
+    text
+        What the line says.
 
     Raises
     ------
@@ -66,6 +71,7 @@ def log_reading(semantics: Semantics, topic: str, published_ms: int, fields: Att
         is_request=asked is not None,
         duration_ms=None if asked is None else asked.duration_ms,
         trace_id=trace_id_of(first_text(fields, names.trace)),
+        text=text,
     )
 
 
@@ -143,18 +149,18 @@ def _time_ms(semantics: Semantics, fields: Attributes, published_ms: int) -> int
         if value is None or value == "" or isinstance(value, bool):
             continue
         if isinstance(value, str):
-            value = _plainer_time(value)
+            value = _plainer_time(value, published_ms)
         return event_time(config, value, name, published_ms + config.max_future_ms)
     return published_ms
 
 
-def _plainer_time(value: str) -> object:
-    """Return digits as a number, and a date and time without an offset as UTC; anything else as it is."""
+def _plainer_time(value: str, published_ms: int) -> object:
+    """Return digits as a number, a date and time without an offset or a year as UTC; anything else as it is."""
     if _NUMBER.fullmatch(value):
         return float(value) if "." in value else int(value)
     match = _PLAIN_TIME.fullmatch(value)
     if match is None:
-        return value
+        return from_syslog(value, published_ms) or value
     try:
         moment = datetime(*(int(part) for part in match.group(1, 2, 3, 4, 5, 6)), tzinfo=UTC)  # type: ignore[misc,arg-type]
     except ValueError:

@@ -8,10 +8,11 @@ from pipeline.contracts.readings import Decoded, LogReading, RejectReason
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
+from pipeline.ingest.decoders.line_fields import read_line
 from pipeline.ingest.decoders.log_fields import SEVERITIES, asked_of, severity_of
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
 from pipeline.ingest.decoders.traces import otlp_trace_id
-from pipeline.ingest.semantics import Semantics, Sender, semantics_of
+from pipeline.ingest.semantics import Semantics, Sender, first_text, semantics_of
 
 
 def decode_otlp_logs(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
@@ -60,4 +61,15 @@ def _log(semantics: Semantics, who: Sender, published_ms: int, line: LogRecord) 
         is_request=asked is not None,
         duration_ms=None if asked is None else asked.duration_ms,
         trace_id=otlp_trace_id(line.trace_id),
+        text=_text(semantics, line) if config.max_templates else "",
     )
+
+
+def _text(semantics: Semantics, line: LogRecord) -> str:
+    """Return what a record says: its body's text, or the field of its body that holds it."""
+    names = semantics.mapping.logs.body
+    if line.body.HasField("kvlist_value"):
+        said = {field.key: field.value.string_value for field in line.body.kvlist_value.values if field.key in names}
+        return first_text(said, names)
+    text = line.body.string_value
+    return read_line(semantics.config, text, names).text if text.startswith("{") else text

@@ -69,3 +69,18 @@ def test_a_restored_alarm_is_the_same() -> None:
         take(alarm, bad=True, slow=True)
 
     assert Alarm.from_state(alarm.to_state()) == alarm
+
+
+def test_an_alarm_that_no_scale_has_seen_for_as_long_as_the_longest_needs_closes_though_no_window_is_quiet() -> None:
+    alarm = Alarm()
+
+    def unquiet(*, bad: bool) -> bool:
+        return alarm.take(is_anomalous=bad, is_slow=True, is_quiet=False, quiet_least=3, quiet_most=30, n_watched=150, n_since=360)
+
+    unquiet(bad=True)
+    unquiet(bad=True)
+    closed = [unquiet(bad=i == 40) for i in range(192)]
+
+    assert closed.index(True) == 190
+    assert Alarm.from_state(alarm.to_state()) == alarm
+    assert Alarm.from_state(Alarm(run=1).to_state()[:8]) == Alarm(run=1)

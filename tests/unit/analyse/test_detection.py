@@ -381,3 +381,59 @@ def test_an_anomalous_finding_that_tells_a_band_lies_outside_of_it(size_ms: int)
                 seen += 1
 
     assert seen > 50
+
+
+@pytest.mark.parametrize(
+    ("second", "is_confirmed"),
+    [
+        pytest.param({"errors": 30}, True, id="as bad"),
+        pytest.param({"errors": 8}, False, id="errors abate"),
+        pytest.param({"ms": 300.0}, True, id="as slow"),
+        pytest.param({"ms": 165.0}, False, id="latency abates"),
+    ],
+)
+def test_a_short_window_that_is_half_over_does_not_confirm_the_one_before(second: dict[str, float], is_confirmed: bool) -> None:
+    feed = trained(900)
+    condition = "errors" if "errors" in second else "latency"
+    first = {"errors": 45} if condition == "errors" else {"ms": 400.0}
+    n_seen = finding(feed(signals(900, **first)), condition).n_seen
+
+    abating = finding(feed(signals(901, **second)), condition)
+
+    assert (abating.judgement is Judgement.ANOMALOUS) is is_confirmed
+    assert abating.n_seen == n_seen
+    assert finding(feed(signals(902, **second)), condition).judgement is Judgement.ANOMALOUS
+
+
+def test_trouble_that_comes_again_and_again_does_not_blind_the_service_to_the_next() -> None:
+    feed = trained(900)
+    for i in range(900, 3900):
+        feed(signals(i, errors=2 if i % 300 < 12 else 0))
+
+    assert finding(feed(signals(3900, errors=7)), "errors").judgement is Judgement.ANOMALOUS
+    assert finding(feed(signals(3901, errors=7)), "errors").severity is Severity.PAGE
+
+
+@pytest.mark.parametrize(
+    ("condition", "fault", "least"),
+    [
+        pytest.param("latency", {"ms": 400.0}, 1e6, id="slow"),
+        pytest.param("errors", {"errors": 30}, 1e6, id="failing"),
+        pytest.param("traffic", {"requests": 5}, 1e6, id="few"),
+        pytest.param("saturation:cpu", {"cpu": 0.99}, 3, id="full"),
+        pytest.param("silence", {"silent": True}, 1e5, id="silent"),
+    ],
+)
+def test_every_alarm_says_how_rare_it_is_and_whether_it_is_further_out_than_anything_remembered(
+    condition: str, fault: dict[str, float], least: float
+) -> None:
+    feed = trained(900)
+    feed(signals(900, **fault))
+    feed(signals(901, **fault))
+
+    found = finding(feed(signals(902, **fault)), condition)
+
+    assert found.judgement is Judgement.ANOMALOUS
+    assert found.explanation["one_in"] >= least
+    assert found.explanation["above_all"] == 1
+    assert 0.04 < found.explanation["days"] < 0.2

@@ -66,6 +66,33 @@ def test_a_firing_alert_says_what_how_much_since_when_and_what_came_before() -> 
             "latency is 1.6 s at p95, outside of what is normal at this hour, since 03:12 UTC.",
         ),
         (
+            finding("A", explanation={"one_in": 31_234.0, "days": 9.0, "above_all": 1.0}),
+            (
+                "latency is 480 ms at p95, 3.1 times what is normal at this hour (120-180 ms), "
+                "further out than anything in 9 days (1 in 30,000), since 03:12 UTC."
+            ),
+        ),
+        (
+            finding("A", explanation={"one_in": 31_234.0, "days": 9.0}),
+            "latency is 480 ms at p95, 3.1 times what is normal at this hour (120-180 ms), 1 in 30,000 by chance, since 03:12 UTC.",
+        ),
+        (
+            finding(
+                "A",
+                "silence",
+                unit="windows",
+                statistic="",
+                observed=2.0,
+                lower=0.0,
+                upper=1.0,
+                explanation={"one_in": 2e6, "days": 0.5, "above_all": 1.0},
+            ),
+            (
+                "nothing is heard from it since 03:23 UTC, for 20 seconds, where at most 10 seconds is normal, "
+                "longer than anything in 12 hours (1 in 2,000,000)."
+            ),
+        ),
+        (
             finding("A", observed=None, expected=None),
             "latency is outside of what is normal at this hour (120-180 ms), since 03:12 UTC.",
         ),

@@ -227,7 +227,7 @@ def test_a_snapshot_of_another_app_is_a_warm_start_and_its_offsets_mean_nothing(
     assert b"not_ready" not in said[NEXT]
 
 
-def test_a_snapshot_of_another_app_from_a_later_time_is_not_taken() -> None:
+def test_a_snapshot_of_another_app_from_a_later_time_starts_cold_and_says_so() -> None:
     stage = of({})
     fed(RECORDS[:MID], stage)
     foreign = msgspec.structs.replace(read_snapshot(kept(stage)[SNAPSHOT]), app="other")
@@ -235,6 +235,8 @@ def test_a_snapshot_of_another_app_from_a_later_time_is_not_taken() -> None:
     again = of({SNAPSHOT: write_snapshot(foreign)})
 
     assert fed(RECORDS[:4], again).keys() == {offset for offset in WHOLE if offset < 4}
+    assert again.n_cold == 1
+    assert "later than the first window" in again.cold_reason
 
 
 def test_a_missing_point_that_the_head_row_vouches_for_starts_cold() -> None:

@@ -195,7 +195,9 @@ def test_a_gauge(fields: dict[str, object], utilization: float) -> None:
 def test_severities_are_words_or_numbers_of_opentelemetry(value: object, severity: str) -> None:
     line = reading_of(log(NOW_MS, severity=value))
 
-    assert line == LogReading(origin=ORIGIN, time_ms=NOW_MS, severity=severity, is_error=severity in {"error", "fatal"})
+    assert line == LogReading(
+        origin=ORIGIN, time_ms=NOW_MS, severity=severity, is_error=severity in {"error", "fatal"}, text="hello"
+    )
 
 
 @pytest.mark.parametrize(

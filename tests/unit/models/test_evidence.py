@@ -42,8 +42,39 @@ def test_a_heavy_tail_raises_the_threshold() -> None:
 
     for _ in range(200):
         tail.learn(6.0, 1.0)
+    tail.settle()
+    tail.settle()
 
     assert tail.thresholds[0] > before + 2
+
+
+def test_scores_shortly_before_trouble_do_not_raise_the_threshold() -> None:
+    tail, calm = TailThreshold([1e-5], memory=10_000), TailThreshold([1e-5], memory=10_000)
+    for _ in range(200):
+        tail.learn(6.0, 1.0)
+        calm.learn(1.0, 1.0)
+    tail.settle()
+    tail.drop()
+    for one in (tail, calm):
+        one.settle()
+        one.settle()
+
+    assert tail.thresholds == pytest.approx(calm.thresholds)
+
+
+def test_a_tail_goes_on_equally_after_a_restart_and_reads_the_version_before() -> None:
+    tail = TailThreshold([1e-5, 1e-6], memory=10_000)
+    for score in (3.0, 1.0, 4.0):
+        tail.learn(score, 1.0)
+        tail.settle()
+    again = TailThreshold([1e-5, 1e-6], memory=10_000).from_state(tail.to_state())
+    older = TailThreshold([1e-5, 1e-6], memory=10_000).from_state(tail.to_state()[:6])
+    for one in (tail, again, older):
+        one.settle()
+
+    assert again.to_state() == tail.to_state()
+    assert older.n_tail == pytest.approx(1, rel=1e-3)
+    assert tail.n_tail == pytest.approx(2, rel=1e-3)
 
 
 def test_variability_is_what_sampling_does_not_explain() -> None:
@@ -165,3 +196,54 @@ def test_windows_of_very_different_weight_leave_no_rest_behind() -> None:
         scores = evidence.scores(item)
         assert all(score.sampling >= 0 for score in scores)
         evidence.push(item, scores, is_normal=True)
+
+
+def test_an_alarm_takes_back_what_tails_learned_of_the_windows_before_it() -> None:
+    learned, dropped = make_evidence(), make_evidence()
+    for evidence in (learned, dropped):
+        push(evidence, 10, 10, 300)
+        push(evidence, 22, 10, 20)
+    dropped.clear()
+    for evidence in (learned, dropped):
+        push(evidence, 10, 10, 300)
+
+    threshold = {name: evidence.scores((10, 10, 1))[0].threshold for name, evidence in (("l", learned), ("d", dropped))}
+    assert threshold["l"] > threshold["d"] + 1
+
+
+def test_a_state_of_the_version_before_is_read() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 100)
+    state = evidence.to_state()
+    older = {name: value for name, value in state.items() if name != "n_unsettled"} | {"v": 2}
+    older["scales"] = [[k, variability, tail[:6]] for k, variability, tail in state["scales"]]
+
+    assert make_evidence().from_state(older).scores((12, 10, 1)) == evidence.scores((12, 10, 1))
+
+
+def test_what_was_as_far_out_before_is_not_called_the_furthest_and_twice_in_a_row_is_rarer_than_once() -> None:
+    evidence = make_evidence()
+    push(evidence, 10, 10, 600)
+    first = evidence.rarity(evidence.scores((40, 10, 1))[0], window_s=10)
+    push(evidence, 40, 10, 1)
+    second = evidence.rarity(evidence.scores((40, 10, 1))[0], window_s=10)
+    push(evidence, 40, 10, 1)
+    push(evidence, 10, 10, 600)
+    push(evidence, 38, 10, 1)
+    again = evidence.rarity(evidence.scores((38, 10, 1))[0], window_s=10)
+
+    assert "above_all" not in first
+    assert second["above_all"] == 1
+    assert second["one_in"] > 100 * first["one_in"] > 100
+    assert "above_all" not in again
+    assert again["days"] == pytest.approx(1200 / 8640, rel=0.1)
+
+
+def test_the_chance_of_a_threshold_is_the_one_it_was_made_for_whatever_the_tail() -> None:
+    tail = TailThreshold([1e-5, 1e-7], memory=10_000)
+    for _ in range(200):
+        tail.learn(6.0, 1.0)
+    tail.settle()
+    tail.settle()
+
+    assert [tail.chance(threshold) for threshold in tail.thresholds] == pytest.approx([1e-5, 1e-7])
