@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
+.PHONY: help run test setup lock lint types imports senders unit doctest integration format schemas config-docs clean \
         bench-exact bench-restore bench-ingest bench-shop bench-petshop bench-nab bench-detector bench-scale bench-sizes bench-otlp bench-templates fuzz
 
 help: ## what can be made
@@ -42,6 +42,9 @@ types: $(STAMP) ## mypy, strict
 
 imports: $(STAMP) ## who may know whom
 	@$(RUN)/lint-imports
+
+senders: $(STAMP) ## bring the real senders that tests start into the cache (docs/formats.md)
+	@$(RUN)/python -m tests.senders.install
 
 unit: $(STAMP) ## tests without a broker
 	@$(RUN)/pytest -m "not embedded and not kafka"

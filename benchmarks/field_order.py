@@ -1,12 +1,16 @@
-"""Protobuf as the OpenTelemetry Collector writes it since it has an encoder of its own: fields from the last to the first."""
+"""Protobuf as the OpenTelemetry Collector 0.155 writes it, with an encoder of its own: fields in reverse order of declaration."""
 
 from google.protobuf.message import Message
 
 
 def from_last_to_first(message: Message) -> bytes:
-    """Return a message's bytes with the fields of all its parts in descending order of their numbers; readers must not mind."""
+    """Return a message's bytes with the fields of all its parts from the one declared last to the first; readers must not mind."""
     written = bytearray()
-    for descriptor, value in reversed(message.ListFields()):
+    given = {descriptor.name: value for descriptor, value in message.ListFields()}
+    for descriptor in reversed(message.DESCRIPTOR.fields):
+        if descriptor.name not in given:
+            continue
+        value = given[descriptor.name]
         if descriptor.message_type is None:
             alone = type(message)()
             if descriptor.is_repeated:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from pipeline.contracts.exemplars import MAX_KEPT, Exemplar, kept
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.points import Series, merge_series
 
@@ -128,8 +129,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     ``operations`` has ``""`` for what names none. ``versions`` counts readings by the service's version.
     ``readings`` counts every reading: requests, summaries, gauges, points, logs, changes, feedback. ``points`` holds
-    those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``templates`` has log
-    lines by what they say, masked.
+    those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
+    of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
     """
 
     environment: str
@@ -145,6 +146,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     points: dict[str, Series] = {}
     over_limit: Count = 0
     feedback: list[FeedbackNote] = []
+    exemplars: list[Exemplar] = []
     templates: dict[str, TemplatePartial] = {}
 
 
@@ -193,18 +195,30 @@ def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
     """Return the sum of the same operation's partials; a single one is returned itself."""
     if len(parts) == 1:
         return parts[0]
+    requests, errors = 0, 0
+    ok: list[Histogram] = []
+    failed: list[Histogram] = []
+    mixed: list[Histogram] = []
     quantiles: dict[str, Quantile] = {}
     for part in parts:
+        requests += part.requests
+        errors += part.errors
+        if part.latency_ok is not None:
+            ok.append(part.latency_ok)
+        if part.latency_failed is not None:
+            failed.append(part.latency_failed)
+        if part.latency_mixed is not None:
+            mixed.append(part.latency_mixed)
         for name, quantile in part.quantiles.items():
             total = quantiles.setdefault(name, Quantile())
             total.weight += quantile.weight
             total.weighted_ms += quantile.weighted_ms
     return OperationPartial(
-        requests=sum(part.requests for part in parts),
-        errors=sum(part.errors for part in parts),
-        latency_ok=_merged_or_none([part.latency_ok for part in parts]),
-        latency_failed=_merged_or_none([part.latency_failed for part in parts]),
-        latency_mixed=_merged_or_none([part.latency_mixed for part in parts]),
+        requests=requests,
+        errors=errors,
+        latency_ok=merged(ok) if ok else None,
+        latency_failed=merged(failed) if failed else None,
+        latency_mixed=merged(mixed) if mixed else None,
         quantiles=quantiles,
     )
 
@@ -218,6 +232,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
     versions: dict[str, int] = {}
     changes: list[ChangeNote] = []
     feedback: list[FeedbackNote] = []
+    exemplars: list[Exemplar] = []
     for part in parts:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
@@ -237,6 +252,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
             versions[version] = versions.get(version, 0) + n
         changes.extend(part.changes)
         feedback.extend(part.feedback)
+        exemplars.extend(part.exemplars)
     return Partial(
         environment=first.environment,
         service=first.service,
@@ -251,6 +267,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         points=merge_series([part.points for part in parts if part.points]),
         over_limit=sum(part.over_limit for part in parts),
         feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
+        exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
         templates=merge_templates([part.templates for part in parts if part.templates]),
     )
 
@@ -266,6 +283,7 @@ def merge_templates(parts: list[dict[str, TemplatePartial]]) -> dict[str, Templa
     return merged_lines
 
 
-def _merged_or_none(histograms: list[Histogram | None]) -> Histogram | None:
+def merged_present(histograms: list[Histogram | None]) -> Histogram | None:
+    """Return the sum of the histograms that there are; ``None`` when there is none."""
     present = [histogram for histogram in histograms if histogram is not None]
     return merged(present) if present else None

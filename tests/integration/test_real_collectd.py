@@ -16,7 +16,7 @@ from pipeline.adapters.clock import now_ms
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import InRecord
 from tests.senders.arrived import Sum, all_records, arrived, config_for, decoded, new_topics, sums_of
-from tests.senders.collectd import collectd
+from tests.senders.collectd import EXPECTED, GAUGES, RATES, collectd, put_values
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 WAYS = {
@@ -25,48 +25,6 @@ WAYS = {
     "json-counters": ('Format JSON\nStoreRates false\nKey "Random"', "collectd_counters"),
     "command-counters": ("Format Command\nStoreRates false", "collectd_counters"),
 }
-GIGABYTE = 1_000_000_000
-GAUGES = {
-    "web/memory/memory-used": 6 * GIGABYTE,
-    "web/memory/memory-free": 1 * GIGABYTE,
-    "web/memory/memory-cached": 1 * GIGABYTE,
-    "web/df-root/df_complex-used": 70 * GIGABYTE,
-    "web/df-root/df_complex-reserved": 5 * GIGABYTE,
-    "web/df-root/df_complex-free": 25 * GIGABYTE,
-    "web/swap/swap-used": 1,
-    "web/swap/swap-free": 3,
-    "web/cpu/count": 4,
-    "web/load/load": "2.5:1.5:0.5",
-}
-RATES = {
-    "web/cpu-0/cpu-user": "30",
-    "web/cpu-0/cpu-system": "10",
-    "web/cpu-0/cpu-idle": "60",
-    "web/cpu-1/cpu-user": "10",
-    "web/cpu-1/cpu-idle": "90",
-    "web/interface-eth0/if_octets": "25000000:12500000",
-}
-"""What each of these grows by a second."""
-EXPECTED = {
-    "cpu": 0.25,
-    "filesystem root": 0.75,
-    "load": 0.625,
-    "memory": 0.75,
-    "network in eth0": 0.2,
-    "network out eth0": 0.1,
-    "swap": 0.25,
-}
-
-
-def put_values(start_s: int, n: int) -> list[str]:
-    """Return what collectd is told at ``n`` moments, 10 s apart: gauges stay, counters grow, from a million on."""
-    lines = []
-    for at_s in range(start_s, start_s + 10 * n, 10):
-        lines += [f"{name} {at_s}:{value}" for name, value in GAUGES.items()]
-        for name, rates in RATES.items():
-            counts = ":".join(str(1_000_000 + int(rate) * (at_s - start_s)) for rate in rates.split(":"))
-            lines.append(f"{name} {at_s}:{counts}")
-    return lines
 
 
 def with_limit(config: IngestConfig) -> IngestConfig:
@@ -156,7 +114,7 @@ async def test_its_own_plugins_say_what_the_machine_says(kafka_broker: KafkaBrok
         levels = {resource: sum(values) / len(values) for resource, values in found.saturation.items()}
         assert set(levels) == {"cpu", "memory", "load", "filesystem root", "network in lo", "network out lo"}, name
         assert 0 < levels["cpu"] <= 1
-        assert levels["memory"] == pytest.approx(used, abs=0.05)
+        assert levels["memory"] == pytest.approx(used, abs=0.1)
         assert levels["filesystem root"] == pytest.approx(1 - disk.free / disk.total, abs=0.02)
         assert levels["load"] == pytest.approx(os.getloadavg()[0] / (os.cpu_count() or 1), abs=2.0)
         assert levels["network in lo"] == pytest.approx(2 * levels["network out lo"], rel=0.01)  # what goes out of it comes in

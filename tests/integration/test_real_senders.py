@@ -13,12 +13,10 @@ import yaml
 from pipeline.adapters.brokers import KafkaBroker
 from pipeline.adapters.clock import now_ms
 from pipeline.adapters.reading import read_topic
-from tests.integration.test_real_collectd import EXPECTED, put_values
-from tests.integration.test_real_log_shippers import BY_SEVERITY, LINES, access_lines, rfc3164, rfc5424
-from tests.integration.test_real_opentelemetry import FORMS
 from tests.scenarios.running import Tocsin, Windows, running
-from tests.senders.collectd import collectd
-from tests.senders.otel import Route, collecting, metering, report_levels, report_requests, report_spans
+from tests.senders.collectd import EXPECTED, collectd, put_values
+from tests.senders.lines import BY_SEVERITY, LINES, access_lines, rfc3164, rfc5424
+from tests.senders.otel import FORMS, Route, collecting, metering, report_levels, report_requests, report_spans
 from tests.senders.shippers import confluent, kcat, octet_counted, rsyslog, send_lines, syslog_ng
 from tests.senders.traffic import ASKED, native
 

@@ -36,6 +36,39 @@ _TOPIC = """  <Topic "{topic}">
     {settings}
   </Topic>"""
 
+GIGABYTE = 1_000_000_000
+GAUGES = {
+    "web/memory/memory-used": 6 * GIGABYTE,
+    "web/memory/memory-free": 1 * GIGABYTE,
+    "web/memory/memory-cached": 1 * GIGABYTE,
+    "web/df-root/df_complex-used": 70 * GIGABYTE,
+    "web/df-root/df_complex-reserved": 5 * GIGABYTE,
+    "web/df-root/df_complex-free": 25 * GIGABYTE,
+    "web/swap/swap-used": 1,
+    "web/swap/swap-free": 3,
+    "web/cpu/count": 4,
+    "web/load/load": "2.5:1.5:0.5",
+}
+RATES = {
+    "web/cpu-0/cpu-user": "30",
+    "web/cpu-0/cpu-system": "10",
+    "web/cpu-0/cpu-idle": "60",
+    "web/cpu-1/cpu-user": "10",
+    "web/cpu-1/cpu-idle": "90",
+    "web/interface-eth0/if_octets": "25000000:12500000",
+}
+"""What each of these grows by a second."""
+EXPECTED = {
+    "cpu": 0.25,
+    "filesystem root": 0.75,
+    "load": 0.625,
+    "memory": 0.75,
+    "network in eth0": 0.2,
+    "network out eth0": 0.1,
+    "swap": 0.25,
+}
+"""How full each resource is, then."""
+
 
 class Collectd:
     """A collectd that runs."""
@@ -67,3 +100,14 @@ def collectd(
     config.write_text(_CONFIG.format(host=host, folder=folder, root=root, plugins=plugins, broker=broker.bootstrap, topics=blocks))
     with started(["/".join((str(root), "usr/sbin/collectd")), "-f", "-C", config], folder, is_up=(folder / "socket").exists):
         yield Collectd(folder / "socket")
+
+
+def put_values(start_s: int, n: int) -> list[str]:
+    """Return what collectd is told at ``n`` moments, 10 s apart: gauges stay, counters grow, from a million on."""
+    lines = []
+    for at_s in range(start_s, start_s + 10 * n, 10):
+        lines += [f"{name} {at_s}:{value}" for name, value in GAUGES.items()]
+        for name, rates in RATES.items():
+            counts = ":".join(str(1_000_000 + int(rate) * (at_s - start_s)) for rate in rates.split(":"))
+            lines.append(f"{name} {at_s}:{counts}")
+    return lines
