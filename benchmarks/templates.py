@@ -45,6 +45,8 @@ N_KNOWN, N_HELD_BACK = 16, 4
 RARE = {"gateway": "auth", "orders": "billing", "storage": "kernel", "scheduler": "search"}
 """By service, whose warnings and errors it logs rarely: one line at a time, ``N_RARE`` of each in the whole run."""
 N_RARE = 6
+ROUNDS = 5
+"""Of each speed the best of so many: others use the machine, too."""
 LEARN_S = 3 * 3600
 """Before the first new template, and before anything counts as false."""
 
@@ -78,9 +80,12 @@ def rates(lines: Sequence[Line]) -> dict[str, float]:
     """Return lines a second of masking, of clustering masked lines, and of the ingest step with and without templates."""
 
     def per_second(work: Callable[[], object]) -> float:
-        began = time.perf_counter()
-        work()
-        return len(lines) / (time.perf_counter() - began)
+        shortest_s = math.inf
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            work()
+            shortest_s = min(shortest_s, time.perf_counter() - began)
+        return len(lines) / shortest_s
 
     texts = [line.text for line in lines]
     said = [
@@ -109,7 +114,7 @@ def rates(lines: Sequence[Line]) -> dict[str, float]:
 def _messages(lines: Sequence[Line]) -> Iterator[bytes]:
     """Yield messages of a hundred lines each."""
     for i in range(0, len(lines), 100):
-        yield orjson.dumps([_record(line, START_S * 1000 + i) for line in lines[i : i + 100]])
+        yield orjson.dumps([_record(line, START_S * 1000 + (i + j) // 50) for j, line in enumerate(lines[i : i + 100])])
 
 
 def _record(line: Line, time_ms: int) -> dict[str, object]:

@@ -113,12 +113,15 @@ def settled(scores: Sequence[ScaleScore]) -> bool:
 
 
 class Scale:
-    """One time scale: its learned variability and tail, and the thresholds of ticket and page in force."""
+    """One time scale: its learned variability and tail, and the thresholds of ticket and page in force.
 
-    __slots__ = ("_least_learned", "k", "page_threshold", "tail", "threshold", "variability")
+    Its tail counts what came before ``settle_windows`` normal windows without an alarm.
+    """
 
-    def __init__(self, k: int, variability: Variability, tail: TailThreshold) -> None:
-        self.k, self.variability, self.tail = k, variability, tail
+    __slots__ = ("_least_learned", "k", "page_threshold", "settle_windows", "tail", "threshold", "variability")
+
+    def __init__(self, k: int, variability: Variability, tail: TailThreshold, *, settle_windows: int = 120) -> None:
+        self.k, self.variability, self.tail, self.settle_windows = k, variability, tail, settle_windows
         self._least_learned = _LEAST_SUMS * k
         self.threshold = self.page_threshold = _OUT_OF_REACH
 
@@ -162,7 +165,7 @@ class Evidence:
         self._fine = [scale for scale in scales if BLOCK < scale.k < COARSE_FROM]
         self._coarse = [scale for scale in scales if scale.k >= COARSE_FROM]
         self._n_learned = 0
-        self._settle_every = max((scale.k for scale in scales), default=1)
+        self._settle_every = max((scale.settle_windows for scale in scales), default=1)
         self._blocks = Blocks(
             BLOCK,
             COARSE,
@@ -181,7 +184,7 @@ class Evidence:
         """What the long scales said when their last block was full, by ascending scale."""
         self._blocks.clear()
         self._n_unsettled = 0
-        """Normal windows since tails were settled: as often as the longest scale takes to see trouble."""
+        """Normal windows since tails were settled."""
         for scale in self._by_k.values():
             scale.tail.drop()
 

@@ -136,22 +136,22 @@ class LatencyDetector:
         terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
         if hit is not None:
             terms |= self._evidence.rarity(hit, self._tuning.window_s)
-        return Assessment(
-            score=shown.z,
-            is_anomalous=hit is not None,
-            is_page=is_page,
-            is_slow=hit is not None and not (is_newest_out and short.effect > self._least(short)),
-            is_abating=hit is not None and not is_long_hit and self._is_abating(item),
-            is_spike=is_newest_out and short.effect >= effects.short and self.is_ready,
-            is_quiet=short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),
-            observed=expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,
-            expected=expected,
-            lower=0.0,
-            upper=expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),
-            newest_score=short.z,
-            terms=terms,
-            item=item,
-            scores=scores,
+        return Assessment(  # by place: keywords take twice the time
+            shown.z,  # score
+            hit is not None,  # is_anomalous
+            is_page,
+            hit is not None and not (is_newest_out and short.effect > self._least(short)),  # is_slow
+            is_newest_out and short.effect >= effects.short and self.is_ready,  # is_spike
+            hit is not None and not is_long_hit and self._is_abating(item),  # is_abating
+            short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),  # is_quiet
+            expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,  # observed
+            expected,
+            0.0,  # lower
+            expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),  # upper
+            short.z,  # newest_score
+            terms,
+            item,
+            scores,
         )
 
     def _least(self, score: ScaleScore) -> float:

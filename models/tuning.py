@@ -9,6 +9,9 @@ from models.evidence import BLOCK, COARSE, COARSE_FROM, Scale
 from models.variability import Variability
 
 DAY_S = 86_400.0
+_SETTLED_S = 1200.0
+"""Trouble that grows is seen by the sums of twenty minutes at the latest, or it is none; in seconds, because so it is for windows
+of any length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class Tuning:
                 k,
                 Variability(self.windows(self.variability_s), prior, floor),
                 TailThreshold(_budgets(self, k), memory=self.windows(self.tail_s), prior_windows=self._prior_windows),
+                settle_windows=round(self.windows(_SETTLED_S)),
             )
             for k in ks
         ]
