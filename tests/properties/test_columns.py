@@ -131,8 +131,8 @@ FIELDS = {
     "duration_ms": DURATIONS,
     "status": st.one_of(st.integers(99, 601), st.sampled_from(["ok", "error", "200", None, 200.0, 200.5, True, 10**30])),
     "error": st.sampled_from([True, False, None, 0, "true"]),
-    "trace_id": ANYTHING,
     "body": ANYTHING,
+    "trace_id": st.sampled_from(["a1", "b2", "<", 7, None]),
 }
 
 
@@ -280,7 +280,7 @@ def test_plain_requests_go_as_columns() -> None:
     values: list[bytes | None] = [
         spelled(request(NOW_MS)),
         spelled(request(NOW_MS, instance="i-1", error=False)),
-        spelled(request(NOW_MS, trace_id="abc")),
+        spelled(request(NOW_MS, user="abc")),
         spelled([request(NOW_MS), request(NOW_MS / 1000)]),
         spelled(request("2026-01-05T00:00:09.5Z")),  # type: ignore[arg-type]
     ]
@@ -289,6 +289,13 @@ def test_plain_requests_go_as_columns() -> None:
 
     assert run.requests.message.tolist() == [0, 1, 2, 3, 3, 4]
     assert (run.others, run.refused) == ([], [])
+
+
+def test_a_request_with_a_trace_id_goes_alone_unless_none_is_kept() -> None:
+    records = InRecords.of(in_records([spelled(request(NOW_MS, trace_id="abc"))]))
+
+    assert len(decode_run(IngestConfig(), METRICS, records, SeriesIndex(256)).requests) == 0
+    assert len(decode_run(IngestConfig(max_exemplars=0), METRICS, records, SeriesIndex(256)).requests) == 1
 
 
 def test_a_message_of_which_one_record_is_refused_is_left_to_the_scalar_path_whole() -> None:

@@ -56,7 +56,8 @@ def histogram_of(values: Sequence[float]) -> Histogram:
     return histogram
 
 
-REQUESTS = st.builds(RequestReading, origin=ORIGINS, time_ms=TIMES, duration_ms=DURATIONS, is_error=st.booleans())
+TRACES = st.sampled_from(["", "", "a1", "b2", "c3", "d4"])
+REQUESTS = st.builds(RequestReading, origin=ORIGINS, time_ms=TIMES, duration_ms=DURATIONS, is_error=st.booleans(), trace_id=TRACES)
 SUMMARIES = st.builds(
     SummaryReading,
     origin=ORIGINS,
@@ -82,6 +83,7 @@ LOGS = st.builds(
     is_error=st.booleans(),
     is_request=st.booleans(),
     duration_ms=st.none() | DURATIONS,
+    trace_id=TRACES,
     text=st.sampled_from(["", "took 3 ms", "took 17 ms", "no route to 10.0.0.1", "started\x00\u2028"]),
 )
 CHANGES = st.builds(

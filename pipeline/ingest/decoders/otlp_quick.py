@@ -37,6 +37,8 @@ _COUNTS_AT, _LAST = 38, 18
 """Where the counts begin; how long minimum and maximum are."""
 _MAXIMUM, _BOUNDS = 0x61, 0x3A
 """Tags that the Collector begins a point with."""
+_EXEMPLARS = b"\x42"
+"""Tag of the field that stands between bounds and attributes where a point has exemplars."""
 _MAX_EXACT = 2**53
 _NS_PER_MS = np.uint64(1_000_000)
 
@@ -194,6 +196,8 @@ def _is_usual(rows: NDArray[np.uint8], n_counts: int, bounds_at: int) -> NDArray
 
 
 def _learnt(shared: Shared, value: bytes, key: slice, attributes_at: int) -> Known | None:
+    if value[attributes_at : attributes_at + 1] == _EXEMPLARS:
+        return None  # each is another: read the slow way, and not remembered
     name = value[key]
     if name not in shared.known:
         given = tuple(np.frombuffer(value[key.start : attributes_at], "<f8").tolist())
