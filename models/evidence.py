@@ -275,13 +275,13 @@ class Evidence:
         blocks, single = self._blocks, self._single
         is_block_end = blocks.is_fine_end
         if is_normal:
-            self._n_learned += 1
+            self._n_learned = n_learned = self._n_learned + 1
             self._n_unsettled += 1
         if single is not None:
             newest, before = scores[0], self._previous_z
             self._previous_z = z = newest.z
             if is_normal:
-                single.learn(newest, before if self._needs_two and before < z else z, 1.0, self._n_learned)
+                single.learn(newest, before if self._needs_two and before < z else z, 1.0, n_learned)
             recent, recent_z = self._recent, self._recent_z
             recent.append(item)
             recent_z.append(z)
@@ -291,7 +291,7 @@ class Evidence:
             if is_normal:
                 self._learn_sums(scores)
             self._held = [score for score in scores if score.k > BLOCK]
-        if self._n_unsettled >= self._settle_every:
+        if is_normal and self._n_unsettled >= self._settle_every:
             self._settle()
         blocks.push(item)
 

@@ -104,11 +104,11 @@ class SaturationDetector:
             "usual": usual,
             "hours_to_full": to_full_s / 3600 if to_full_s < 1e7 else -1.0,
         }
-        if is_full or is_filling:
+        if is_anomalous := is_full or is_filling:
             terms |= self._rarity(value)
         return Assessment(  # by place: keywords take twice the time
             (value - usual) / spread if is_ready else 0.0,  # score
-            is_full or is_filling,  # is_anomalous
+            is_anomalous,
             is_full and value >= limits.page,  # is_page
             False,  # is_slow
             False,  # is_spike

@@ -250,47 +250,71 @@ class ServiceModel:
             del self._alarms[condition]
 
     def _findings(self, opinions: Mapping[str, Assessment]) -> list[Finding]:
-        """Return the findings on all conditions, in one loop, because a call of each costs as much as its finding."""
-        by_name, alarms, ready, half = self._detectors.by_name, self._alarms, self._tuning.ready_windows, self._half_sure
-        findings = []
-        for condition in self._detectors.conditions:
-            opinion = opinions.get(condition)
-            n_seen = by_name[condition].n_seen
-            is_held = bool(alarms) and condition in alarms and alarms[condition].holds
+        """Return the findings on all conditions; what nearly all of them are, normal, is made in the loop, without a call."""
+        kit, alarms, ready, half = self._detectors, self._alarms, self._tuning.ready_windows, self._half_sure
+        findings, is_held = [], False
+        for (condition, signal, unit), detector in zip(_all_told_as(kit.conditions), kit.judging, strict=True):
+            opinion, n_seen = opinions.get(condition), detector.n_seen
+            if alarms:
+                is_held = condition in alarms and alarms[condition].holds
             if opinion is None:
-                findings.append(_without_opinion(condition, n_seen, is_ready=n_seen >= ready, is_held=is_held))
-                continue
-            is_anomalous = opinion.is_anomalous
-            observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
-            if condition == "traffic":  # judged in requests a window, told in requests a second
-                rate = self._per_second
-                observed, expected, lower, upper = (
-                    observed and observed * rate,
-                    expected and expected * rate,
-                    lower and lower * rate,
-                    upper and upper * rate,
+                judgement = _NO_DATA if n_seen >= ready else _NOT_READY
+                findings.append(Finding(condition, signal, judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen))
+            elif opinion.is_anomalous or condition == "traffic":
+                findings.append(self._finding((condition, signal, unit), opinion, n_seen, is_held=is_held))
+            else:
+                findings.append(
+                    Finding(  # by place: keywords take twice the time
+                        condition,
+                        signal,
+                        _NORMAL,
+                        _PAGE if opinion.is_page else _TICKET,
+                        unit,
+                        "",  # statistic
+                        opinion.observed,
+                        opinion.expected,
+                        opinion.lower,
+                        opinion.upper,
+                        opinion.score if n_seen >= ready else None,
+                        not is_held,  # is_recovered
+                        0.5 * n_seen / (n_seen + half),  # confidence
+                        n_seen,
+                        opinion.terms,
+                    )
                 )
-            confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + half)
-            signal, unit = _told_as(condition)
-            finding = Finding(  # by place: keywords take twice the time
-                condition,
-                signal,
-                _ANOMALOUS if is_anomalous else _NORMAL,
-                _PAGE if opinion.is_page else _TICKET,
-                unit,
-                "",  # statistic
-                observed,
-                expected,
-                lower,
-                upper,
-                opinion.score if n_seen >= ready else None,
-                not (is_held or is_anomalous),  # is_recovered
-                min(confidence, _MOST_CONFIDENT),
-                n_seen,
-                opinion.terms,
-            )
-            findings.append(finding)
         return findings
+
+    def _finding(self, told_as: tuple[str, str, str], opinion: Assessment, n_seen: int, *, is_held: bool) -> Finding:
+        """Return the finding on a condition that is anomalous, or is told in another unit than it is judged in."""
+        condition, signal, unit = told_as
+        is_anomalous = opinion.is_anomalous
+        observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
+        if condition == "traffic":  # judged in requests a window, told in requests a second
+            rate = self._per_second
+            observed, expected, lower, upper = (
+                observed and observed * rate,
+                expected and expected * rate,
+                lower and lower * rate,
+                upper and upper * rate,
+            )
+        confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._half_sure)
+        return Finding(
+            condition,
+            signal,
+            _ANOMALOUS if is_anomalous else _NORMAL,
+            _PAGE if opinion.is_page else _TICKET,
+            unit,
+            "",  # statistic
+            observed,
+            expected,
+            lower,
+            upper,
+            opinion.score if n_seen >= self._tuning.ready_windows else None,
+            not (is_held or is_anomalous),  # is_recovered
+            min(confidence, _MOST_CONFIDENT),
+            n_seen,
+            opinion.terms,
+        )
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
@@ -329,22 +353,16 @@ _SIGNALS = {"silence": "traffic"}
 """Conditions that belong to a signal of another name."""
 
 
-def _without_opinion(condition: str, n_seen: int, *, is_ready: bool, is_held: bool) -> Finding:
-    """Return the finding on a condition that had no data, or whose detector is not ready."""
-    signal, unit = _told_as(condition)
-    judgement = _NO_DATA if is_ready else _NOT_READY
-    return Finding(condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen)
-
-
 def _rarity(opinion: Assessment) -> float:
     """Return how sure an anomalous opinion is, by how improbable it is; in ``[0.5, 1)``."""
     return 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
 
 
 @lru_cache(maxsize=1024)
-def _told_as(condition: str) -> tuple[str, str]:
-    kind = condition.partition(":")[0]
-    return _SIGNALS.get(kind, kind), _UNITS.get(kind, "")
+def _all_told_as(conditions: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Return (condition, signal, unit) of each; one list for all services that are judged by the same."""
+    kinds = [condition.partition(":")[0] for condition in conditions]
+    return [(condition, _SIGNALS.get(kind, kind), _UNITS.get(kind, "")) for condition, kind in zip(conditions, kinds, strict=True)]
 
 
 @lru_cache(maxsize=1024)
