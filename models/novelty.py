@@ -30,7 +30,7 @@ _USUAL_INTERVAL_S = 300.0
 _LEAST_INTERVAL_S, _MOST_INTERVAL_S = 60.0, 86_400.0
 
 
-class Novelty(NamedTuple):
+class Novelty(msgspec.Struct, frozen=True, gc=False):
     """What one point looks like.
 
     Attributes

@@ -2,7 +2,8 @@
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 from pipeline.analyse.points import WindowPoint
 from pipeline.contracts.histogram import Histogram
@@ -14,7 +15,7 @@ _FAR = 1 << 40
 Bounds = tuple[float, float]
 
 
-class Latencies(NamedTuple):
+class Latencies(msgspec.Struct, frozen=True, gc=False):
     """What a histogram says: how many; mean and variance of ln(latency / ms), clipped; how many are slower than a bound."""
 
     n: int

@@ -153,11 +153,11 @@ class ServiceModel:
             return
         latency, tail = self._detectors.latency, self._detectors.tail
         low, high, slow_log = latency.looked_at(requests, tail.offset_sd)
-        n, mean_log, var_log, n_slower = read_latencies(point.histogram, (low, high), slow_log)
-        seen = float(n)
-        features["latency"] = {"n": seen, "mean_log": mean_log, "var_log": var_log, "load": requests}
+        found = read_latencies(point.histogram, (low, high), slow_log)
+        seen = float(found.n)
+        features["latency"] = {"n": seen, "mean_log": found.mean_log, "var_log": found.var_log, "load": requests}
         if slow_log < math.inf:
-            features["tail"] = {"bad": n_slower, "requests": seen}
+            features["tail"] = {"bad": found.n_slower, "requests": seen}
 
     def _opinions(self, assessed: dict[str, Assessment]) -> dict[str, Assessment]:
         """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out.
