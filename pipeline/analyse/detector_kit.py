@@ -49,7 +49,7 @@ class DetectorKit:
     requests. What others read of ``latency`` and ``tail`` is why these two are known by their class.
     """
 
-    __slots__ = ("_params", "_tuning", "by_name", "conditions", "judging", "latency", "tail", "unready")
+    __slots__ = ("_params", "_tuning", "by_name", "conditions", "latency", "tail", "unready")
 
     def __init__(self, params: DetectionParams, tuning: Tuning) -> None:
         self._params = params
@@ -59,8 +59,6 @@ class DetectorKit:
         """Which of them may not be listened to yet; a resource's is, because too full needs no learning."""
         self.conditions: tuple[str, ...] = ()
         """What findings are about; tail and slow speak for latency."""
-        self.judging: tuple[Detector, ...] = ()
-        """The detectors of these conditions."""
         self.latency: LatencyDetector
         self.tail: TailDetector
         for name in FIXED:
@@ -89,7 +87,6 @@ class DetectorKit:
             self.unready.add(name)
         if name not in self.conditions and name not in ("tail", "slow"):
             self.conditions = (*self.conditions, name)
-        self.judging = tuple(self.by_name[condition] for condition in self.conditions)
         return fresh
 
     def to_state(self) -> dict[str, Any]:

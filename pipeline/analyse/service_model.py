@@ -68,7 +68,9 @@ class ServiceModel:
         self.last_start_ms = point.start_ms
         detectors = self._detectors.by_name
         features = self._features(point)
-        assessed = {name: detectors[name].assess(x) for name, x in features.items()}
+        assessed: dict[str, Assessment] = {}
+        for name, x in features.items():
+            assessed[name] = detectors[name].assess(x)
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._opinions(assessed)
@@ -81,8 +83,8 @@ class ServiceModel:
             opinions = self._standing(opinions)
         is_normal = not (restraint.is_frozen or self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
-        for (name, x), assessment in zip(features.items(), assessed.values(), strict=True):
-            detectors[name].take_one(x, assessment, is_normal=is_normal)
+        for name, x in features.items():
+            detectors[name].take_one(x, assessed[name], is_normal=is_normal)
         if is_anomalous or self._alarms:
             for condition, opinion in opinions.items():
                 if opinion.is_anomalous or condition in self._alarms:
@@ -251,10 +253,10 @@ class ServiceModel:
 
     def _findings(self, opinions: Mapping[str, Assessment]) -> list[Finding]:
         """Return the findings on all conditions; what nearly all of them are, normal, is made in the loop, without a call."""
-        kit, alarms, ready, half = self._detectors, self._alarms, self._tuning.ready_windows, self._half_sure
+        by_name, alarms, ready, half = self._detectors.by_name, self._alarms, self._tuning.ready_windows, self._half_sure
         findings, is_held = [], False
-        for (condition, signal, unit), detector in zip(_all_told_as(kit.conditions), kit.judging, strict=True):
-            opinion, n_seen = opinions.get(condition), detector.n_seen
+        for condition, signal, unit in _all_told_as(self._detectors.conditions):
+            opinion, n_seen = opinions.get(condition), by_name[condition].n_seen
             if alarms:
                 is_held = condition in alarms and alarms[condition].holds
             if opinion is None:
