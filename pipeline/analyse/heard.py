@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
-from pipeline.contracts.partials import ChangeNote, FeedbackNote
+from pipeline.contracts.partials import CallPartial, ChangeNote, FeedbackNote
 from pipeline.contracts.signals import Count, LogLines, Notice, Saturation
 from pipeline.errors import RecordInvalid
 
@@ -67,6 +67,7 @@ class Heard(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="si
     histogram: Histogram | None = None
     templates: dict[str, LogLines] = {}
     exemplars: list[Exemplar] = []
+    calls: dict[str, CallPartial] = {}
 
     @property
     def size_ms(self) -> int:

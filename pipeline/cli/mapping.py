@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from pipeline.cli.wording import safe
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import (
+    CallReading,
     ChangeReading,
     Decoded,
     GaugeReading,
@@ -131,6 +132,14 @@ def _signals(reading: Reading) -> str:
         case LogReading():
             asked = ", also a request" + (" that failed" if reading.is_error else "") if reading.is_request else ""
             return f"log line of severity {reading.severity}{asked}"
+        case _:
+            return _seldom(reading)
+
+
+def _seldom(reading: Reading) -> str:
+    match reading:
+        case CallReading():
+            return f"call of {reading.callee}" + (" that failed" if reading.is_error else "")
         case ChangeReading():
             return f"change ({reading.type})"
         case _:
