@@ -18,8 +18,11 @@ def added(environment: str, service: str, *, start_ms: int, size_ms: int, growth
     gauges: dict[str, GaugePartial] = {}
     latencies: defaultdict[SeriesMeaning, list[Point]] = defaultdict(list)
     groups: defaultdict[str, list[Growth]] = defaultdict(list)
+    amounts: defaultdict[str, float] = defaultdict(float)
     for meaning, points in growths:
-        if meaning.group:
+        if meaning.role == "amount":
+            amounts[meaning.resource] += sum(point.value for point in points)
+        elif meaning.group:
             groups[meaning.group].append((meaning, points))
         elif meaning.role == "latency":
             latencies[meaning].extend(points)
@@ -43,6 +46,7 @@ def added(environment: str, service: str, *, start_ms: int, size_ms: int, growth
         size_ms=size_ms,
         operations={name: merge_operations(parts) for name, parts in operations.items()},
         gauges=gauges,
+        amounts=dict(amounts),
     )
 
 

@@ -13,7 +13,7 @@ from models.evidence import COARSE, settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.detector_kit import DetectorKit, tuning_for
+from pipeline.analyse.detector_kit import NAMED, DetectorKit, tuning_for
 from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
 from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.rarity import ONE_IN, RARITY
@@ -55,6 +55,8 @@ class ServiceModel:
         self._alarms: dict[str, Alarm] = {}
         """Of conditions that are anomalous, or open."""
         self._n_open = 0
+        self._n_named = 0
+        """Named signals that are watched."""
         self._half_sure = params.ready_windows / 4
         """Windows seen at which confidence is half of what it can be."""
         self._n_since = _SAME_TROUBLE_MS // size_ms
@@ -139,7 +141,19 @@ class ServiceModel:
             name = _resource_condition(resource)
             if name in self._detectors.by_name or self._detectors.can_watch(name):
                 features[name] = {"utilization": mean, "time_s": time_s}
+        if point.amounts or self._n_named:
+            self._add_amounts(features, point, time_s)
         return features
+
+    def _add_amounts(self, features: dict[str, Features], point: WindowPoint, time_s: float) -> None:
+        """Add what named signals counted; of one that is known and was not heard of, nothing."""
+        for signal in point.amounts:
+            name = NAMED + signal
+            if name not in self._detectors.by_name:
+                self._n_named += self._detectors.can_watch(name)
+        for name in self._detectors.conditions:
+            if name.startswith(NAMED):
+                features[name] = {"requests": float(point.amounts.get(name.removeprefix(NAMED), 0.0)), "time_s": time_s}
 
     def _add_latencies(self, features: dict[str, Features], point: WindowPoint, requests: float) -> None:
         """Add what is seen of latencies: a histogram's moments and tail, or the numbers that stand for all of them."""
@@ -262,8 +276,8 @@ class ServiceModel:
             )
         is_anomalous = opinion.is_anomalous
         observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
-        if condition == "traffic":  # judged in requests a window, told in requests a second
-            rate = self._per_second
+        if condition == "traffic" or signal == SIGNAL:  # judged by the window, told by the second, or by the minute
+            rate = self._per_second * (60 if signal == SIGNAL else 1)
             observed, expected, lower, upper = (
                 _times(observed, rate),
                 _times(expected, rate),
@@ -314,11 +328,21 @@ class ServiceModel:
             self._detectors.from_state(state["detectors"])
             self._spikes.from_state(state["spikes"])
             self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
+            self._n_named = sum(name.startswith(NAMED) for name in self._detectors.by_name)
             self._n_open = sum(alarm.is_open for alarm in self._alarms.values())
         return self
 
 
-_UNITS = {"latency": "ms", "traffic": "requests/s", "errors": "ratio", "saturation": "utilization", "silence": "windows"}
+SIGNAL = "signal"
+"""Kind of the conditions of named signals, and the signal that they belong to."""
+_UNITS = {
+    "latency": "ms",
+    "traffic": "requests/s",
+    "errors": "ratio",
+    "saturation": "utilization",
+    "silence": "windows",
+    SIGNAL: "a minute",
+}
 
 
 _SIGNALS = {"silence": "traffic"}
@@ -331,7 +355,7 @@ def _rarity(opinion: Assessment) -> float:
 
 
 def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
+    return value * factor if value is not None and math.isfinite(value) else None
 
 
 @lru_cache(maxsize=1024)

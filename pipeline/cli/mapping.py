@@ -112,7 +112,8 @@ def _becomes(decoded: Decoded) -> Iterator[Becomes]:
         if isinstance(reading, PointsReading):
             for _, meaning, _ in reading.points:
                 kind = "delta" if meaning.is_delta else "cumulative"
-                what = meaning.resource and f"saturation ({meaning.resource})"
+                kept = "signal" if meaning.role == "amount" else "saturation"
+                what = meaning.resource and f"{kept} ({meaning.resource})"
                 failed = " of failed requests" if meaning.failed else ""
                 counted[about, meaning.operation, what or f"{meaning.role}{failed} ({kind})"] += 1
         else:
@@ -156,6 +157,9 @@ def _rule(config: IngestConfig, metric: str) -> Rule:
         if request is not None:
             about = f"; of the service in {', '.join(request.service)}" if request.service else ""
             return Rule(metric=metric, rule=f"{request.form} of requests in {request.unit}{about}; {request.source}")
+    named = semantics.named_signal(metric)
+    if named is not None:
+        return Rule(metric=metric, rule=f"counter of the signal {named.name}; {named.source}")
     levels = semantics.saturation_rules(metric)
     return Rule(metric=metric, rule=f"saturation of {levels[0].resource} ({levels[0].form}); {levels[0].source}" if levels else "")
 

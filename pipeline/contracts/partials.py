@@ -138,7 +138,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``readings`` counts every reading: requests, summaries, gauges, points, logs, calls, changes, feedback. ``points`` holds
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
-    ``calls`` counts what the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`).
+    ``amounts`` has what named signals counted. ``calls`` counts what the service asked of others, by their names
+    (:func:`pipeline.contracts.topology.callee_name`).
     """
 
     environment: str
@@ -156,6 +157,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     feedback: list[FeedbackNote] = []
     exemplars: list[Exemplar] = []
     calls: dict[str, CallPartial] = {}
+    amounts: dict[str, float] = {}
     templates: dict[str, TemplatePartial] = {}
 
 
@@ -231,6 +233,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
     feedback: list[FeedbackNote] = []
     exemplars: list[Exemplar] = []
     calls: dict[str, CallPartial] = {}
+    amounts: dict[str, float] = {}
     for part in parts:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
@@ -251,6 +254,8 @@ def merge_partials(parts: list[Partial]) -> Partial:
         changes.extend(part.changes)
         feedback.extend(part.feedback)
         exemplars.extend(part.exemplars)
+        for name, amount in part.amounts.items():
+            amounts[name] = amounts.get(name, 0.0) + amount
         for callee, own in part.calls.items():
             total = calls.setdefault(callee, CallPartial())
             total.calls += own.calls
@@ -271,6 +276,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
         exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
         calls=calls,
+        amounts=amounts,
         templates=merge_templates([part.templates for part in parts if part.templates]),
     )
 

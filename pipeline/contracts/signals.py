@@ -93,7 +93,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
 
     ``id`` is the same for every revision; the highest revision counts. A window without readings is published too.
     ``rollup`` marks five-minute sums of whole base windows. ``histogram`` is that of all requests' latencies.
-    ``calls`` counts what it asked of others, by their names.
+    ``calls`` counts what it asked of others, by their names; ``amounts`` has what named signals counted in the window.
     ``exemplars`` are few of its requests, the slowest and the failed ones, by their trace ids.
     ``templates`` has log lines by what they say, masked; the rest, for which there was no room, under ``(other lines)``.
     """
@@ -123,6 +123,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
     histogram: Histogram | None = None
     exemplars: list[Exemplar] = []
     calls: dict[str, CallPartial] = {}
+    amounts: dict[str, float] = {}
     templates: dict[str, LogLines] = {}
 
     @property
