@@ -44,7 +44,8 @@ PACED_S = 20
 """How long records come at half the sustained pace."""
 CLOSING_MS = 45_000
 """Record time that is sent at least, so that some windows close: one ms a record of a partition."""
-SETTLE_S = 3.0
+SETTLE_S = 8.0
+"""After the last record: idle_ms (5 s) after it a source says what its last windows hold, in a header a second."""
 STANDSTILL_S = 90.0
 MIB = 2**20
 SCALE: dict[str, tuple[str, ...]] = {

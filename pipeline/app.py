@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import structlog
 
@@ -22,10 +22,11 @@ from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry, prometheus_telemetry
 from pipeline.adapters.observer import MetricsObserver
 from pipeline.adapters.outbox import Outbox
+from pipeline.adapters.precedence import Precedence
 from pipeline.adapters.reports import Reporter, probe
 from pipeline.adapters.stage_shell import StageShell, run_stage
 from pipeline.adapters.tables import RowTable, SnapshottedRows, TableRows, make_snapshot_table, make_table
-from pipeline.adapters.transport import bulk_topic
+from pipeline.adapters.transport import BulkProducer, bulk_topic
 from pipeline.adapters.transport_view import TransportView
 from pipeline.adapters.watch import LivenessWatch
 from pipeline.adapters.web import start_web
@@ -124,7 +125,7 @@ def ingest_app(house: House) -> TocsinApp:
     shell = ingest_agents.IngestShell(
         ledger=ledger,
         consumer=TransportView(app),
-        outbox=lambda: Outbox(lambda: app.producer, names),
+        outbox=lambda: Outbox(lambda: cast(BulkProducer, app.producer), names),
         config=settings.ingest,
         configs=house.configs,
         read_configs=partial(_configs, settings),
@@ -155,6 +156,7 @@ def analyse_app(house: House) -> TocsinApp:
     )
     app, ledger = house.app("analyse", [house.names[agent.topic] for agent in agents])
     n_tables = len(house.tables)
+    closing = Precedence(partial(TransportView(app).is_waiting, house.names["partials"]), clock.monotonic_ms)
     shells = [
         stage_shell(
             house,
@@ -165,6 +167,7 @@ def analyse_app(house: House) -> TocsinApp:
             agent.restore,
             settings.topics.service_partitions,
             snapshots=agent.snapshots,
+            **{"right_of_way": closing} if agent.topic == "partials" else {"give_way": closing.give_way},
         )
         for agent in agents
     ]
@@ -209,8 +212,9 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
     partitions: int,
     *,
     snapshots: str = "",
+    **turns: Any,
 ) -> StageShell:
-    """Return the shell of one stage, with its tables and its agent declared."""
+    """Return the shell of one stage, with its tables and its agent declared; ``turns`` say who goes first."""
     table = make_table(app, table_name, partitions)
     house.tables.append(table)
     checkpoints = TableRows(table)
@@ -223,12 +227,13 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
         ledger=ledger,
         checkpoints=checkpoints,
         restore=restore,
-        outbox=lambda: Outbox(lambda: app.producer, house.names),
+        outbox=lambda: Outbox(lambda: cast(BulkProducer, app.producer), house.names),
         seek=TransportView(app).seek,
         now_ms=clock.now_ms,
         monotonic_ms=clock.monotonic_ms,
         checkpoint_ms=house.settings.worker.checkpoint_ms,
         observer=MetricsObserver(house.telemetry, clock.now_ms),
+        **turns,
     )
 
     house.shells.append(shell)

@@ -20,6 +20,9 @@ METADATA_MAX_AGE_MS = 10_000
 """A partition that was added is seen, and assigned, within this; until then it holds all watermarks. The default is 5 min."""
 PRODUCER_LINGER_S = 0.01
 """How long a send waits for others to share its request: stages send many small records, and a window takes seconds anyway."""
+PRODUCER_BATCH_BYTES = 256 * 1024
+"""Of one partition and request. A broker is sent one request at a time: with aiokafka's 16 KiB, the signals of a partition's
+hundred services that close at once, and their rows, would take dozens of round trips. Below every topic's max.message.bytes."""
 PRODUCER_PATIENCE_S = 120.0
 """How long a send is tried again before it fails, and the worker with it: longer than a broker's restart takes."""
 
@@ -145,6 +148,7 @@ def make_app(
         "producer_max_request_size": settings.max_request_bytes,
         "producer_acks": -1,
         "producer_linger": PRODUCER_LINGER_S,
+        "producer_max_batch_size": PRODUCER_BATCH_BYTES,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": settings.fetch_bytes,
         "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,

@@ -1,7 +1,8 @@
 """Runs a stage over one topic: feeds it, publishes for it, checkpoints it; decides nothing about the domain."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -16,8 +17,8 @@ from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.stage import Stage
 from pipeline.errors import RecordInvalid, StateError
 
-YIELD_EVERY = 64
-"""Records between two moments in which the event loop may do something else."""
+YIELD_EVERY = 32
+"""Records between two moments in which another stage may go first, or the event loop do something else (some ms)."""
 SLICE = 500
 """Records of one step that are made and sent before the event loop may do something else (some 10 ms)."""
 
@@ -78,11 +79,20 @@ class _Owned:
     checkpointed_ms: int
     n_sent: int = 0
     event: Any = None
+    is_writing: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+async def _next_turn() -> None:
+    await asyncio.sleep(0)
+
+
 class StageShell:
-    """One stage per owned partition of ``topic``; see docs/architecture.md, "Stages"."""
+    """One stage per owned partition of ``topic``; see docs/architecture.md, "Stages".
+
+    A checkpoint takes a stage's rows in one go, between two batches, and writes them while the stage goes on: first it
+    waits for the outputs of all that is in the rows, not for later ones. One at a time of each partition.
+    """
 
     def __init__(
         self,
@@ -97,6 +107,8 @@ class StageShell:
         monotonic_ms: Callable[[], int],
         checkpoint_ms: int,
         observer: Observer,
+        right_of_way: AbstractContextManager[None] | None = None,
+        give_way: Callable[[], Awaitable[None]] = _next_turn,
     ) -> None:
         self.topic = topic
         self._ledger = ledger
@@ -108,9 +120,13 @@ class StageShell:
         self._monotonic_ms = monotonic_ms
         self._checkpoint_ms = checkpoint_ms
         self._observer = observer
+        self._right_of_way: AbstractContextManager[None] = right_of_way or nullcontext()
+        self._give_way = give_way
         self._owned: dict[int, _Owned] = {}
         self._refused: dict[int, int] = {}
         self._is_stopping = False
+        self._writing: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     def stages(self) -> dict[int, Stage]:
         """Return the stage of each owned partition, for metrics."""
@@ -132,7 +148,8 @@ class StageShell:
                 self._refused.pop(partition, None)
 
     async def on_batch(self, event: Any, batch: Batch) -> None:
-        """Fold a batch in, publish, and checkpoint when it is time."""
+        """Fold a batch in, publish, and begin a checkpoint when it is time."""
+        self._raise_failure()
         if self._is_stopping or not self._ledger.owns((batch.topic, batch.partition)):
             return  # whoever comes next reads it again; or it was fetched before the partition was given up
         owned = self._owned.get(batch.partition) or self._take_over(batch)
@@ -145,18 +162,24 @@ class StageShell:
                 await self._seek(self.topic, batch.partition)
                 return
             owned.event = event
-            await self._fold(owned, batch)
+            with self._right_of_way:
+                await self._fold(owned, batch)
             if self._is_due(owned):
-                await self._checkpoint(batch.partition, owned)
+                self._begin_checkpoint(batch.partition, owned)
 
     async def tick(self) -> None:
         """Checkpoint partitions that have gone quiet with rows still unwritten."""
-        for partition, owned in list(self._owned.items()):
-            if self._is_stopping:
-                return
-            if owned.finished < owned.position and self._is_due(owned) and not owned.lock.locked():
-                async with owned.lock:
-                    await self._checkpoint(partition, owned)
+        self._raise_failure()
+        if self._is_stopping:
+            return
+        begun = [
+            self._begin_checkpoint(partition, owned)
+            for partition, owned in self._owned.items()
+            if owned.finished < owned.position and self._is_due(owned) and not owned.lock.locked()
+        ]
+        if begun:
+            await asyncio.wait(begun)
+            self._raise_failure()
 
     async def hand_over(self) -> None:
         """Checkpoint every partition before the worker stops; a stage that takes snapshots takes them now.
@@ -166,9 +189,13 @@ class StageShell:
         self._is_stopping = True
         for partition, owned in list(self._owned.items()):
             async with owned.lock:
+                while owned.is_writing:
+                    await asyncio.wait(self._writing)
+                self._raise_failure()
                 if isinstance(owned.stage, Hastening):
                     owned.stage.hasten()
-                await self._checkpoint(partition, owned)
+                await asyncio.wait([self._begin_checkpoint(partition, owned)])
+                self._raise_failure()
 
     def _take_over(self, batch: Batch) -> _Owned:
         tp = (batch.topic, batch.partition)
@@ -215,7 +242,7 @@ class StageShell:
         return self._owned.get(partition) is owned
 
     def _is_due(self, owned: _Owned) -> bool:
-        return self._monotonic_ms() - owned.checkpointed_ms >= self._checkpoint_ms
+        return not owned.is_writing and self._monotonic_ms() - owned.checkpointed_ms >= self._checkpoint_ms
 
     async def _fold(self, owned: _Owned, batch: Batch) -> None:
         stage, now_ms = owned.stage, self._now_ms()
@@ -224,7 +251,7 @@ class StageShell:
             if record.offset > stage.applied:
                 await self._publish(owned, self._stepped(stage, batch, record, now_ms))
             if i % YIELD_EVERY == YIELD_EVERY - 1:
-                await asyncio.sleep(0)
+                await self._give_way()
         owned.position = batch.next_offset
         if self._refused.get(batch.partition, owned.position) < owned.position:
             del self._refused[batch.partition]  # what was refused has been read since, so that it may be refused again
@@ -252,18 +279,41 @@ class StageShell:
             refused = [Rejection(reason=RejectReason.BROKEN_CONTRACT, detail=str(problem)[:500])]
             return [dead_letter(topic=batch.topic, partition=batch.partition, record=record, rejections=refused, n_records=1)]
 
-    async def _checkpoint(self, partition: int, owned: _Owned) -> None:
-        began_ms, position = self._monotonic_ms(), owned.position
-        await owned.outbox.acknowledged()
-        if not self._is_mine(partition, owned):
-            return
-        changes = owned.stage.take_changes()
-        await self._checkpoints.write(owned.event, partition, changes)
+    def _begin_checkpoint(self, partition: int, owned: _Owned) -> "asyncio.Task[None]":
+        """Take the rows of all that is folded so far, and begin to write them; no batch of the partition is in work."""
+        owned.is_writing = True
+        writing = self._checkpoint(partition, owned, owned.stage.take_changes(), owned.position, owned.outbox.mark())
+        task = asyncio.create_task(writing)
+        self._writing.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def _checkpoint(
+        self, partition: int, owned: _Owned, changes: Mapping[str, bytes | None], position: int, mark: int
+    ) -> None:
+        began_ms = self._monotonic_ms()
+        try:
+            await owned.outbox.acknowledged(mark)
+            if not self._is_mine(partition, owned):
+                return
+            await self._checkpoints.write(owned.event, partition, changes)
+        finally:
+            owned.is_writing = False
         if not self._is_mine(partition, owned):
             return
         self._ledger.finish((self.topic, partition), position)
         owned.finished, owned.checkpointed_ms = position, self._monotonic_ms()
         self._observer.checkpointed(self.topic, partition, len(changes), (owned.checkpointed_ms - began_ms) / 1000)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._writing.discard(task)
+        if not task.cancelled() and self._failure is None:
+            self._failure = task.exception()
+
+    def _raise_failure(self) -> None:
+        """Raise what a checkpoint has failed with: the worker cannot go on as if it had been written."""
+        if self._failure is not None:
+            raise self._failure
 
 
 async def run_stage(stream: Any, shell: StageShell) -> None:

@@ -12,6 +12,7 @@ from faust.stores import memory
 from faust.tables.table import Table
 from faust.types import TP, EventT, StoreT
 
+from pipeline.adapters.transport import BulkProducer, RunRecord
 from pipeline.contracts.models import rank_of
 from pipeline.contracts.rows import HEAD, SNAPSHOTS, applied_of
 from pipeline.errors import BrokerError, StateError
@@ -256,10 +257,11 @@ class SnapshottedRows(TableRows):
 
 
 async def _send(table: RowTable, partition: int, changes: Mapping[str, bytes | None]) -> None:
-    producer, topic = table.app.producer, changelog_name(table)
-    sent = [await producer.send(topic, _key(table, partition, name), row, partition, None, None) for name, row in changes.items()]
-    if sent:
-        await asyncio.gather(*sent)
+    if changes:
+        producer = cast(BulkProducer, table.app.producer)
+        run = [RunRecord(_key(table, partition, name), row) for name, row in changes.items()]
+        sent = await producer.send_run(changelog_name(table), partition, run)
+        await asyncio.gather(*(batch.acknowledged for batch in sent))
 
 
 def _key(table: RowTable, partition: int, name: str) -> bytes:

@@ -22,6 +22,10 @@ class TransportView:
         """Tell whether everything in the partition has been delivered."""
         return transport.is_caught_up(self._app, (topic, partition))
 
+    def is_waiting(self, topic: str) -> bool:
+        """Tell whether a batch of a topic waits for its agent."""
+        return transport.is_waiting(self._app, topic)
+
     async def seek(self, topic: str, partition: int) -> None:
         """Read the partition again from where the ledger stands."""
         await transport.seek_to_standing(self._app, (topic, partition))

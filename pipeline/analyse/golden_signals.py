@@ -1,11 +1,11 @@
 """The four golden signals of what a window holds: latency, traffic, errors, saturation, per service and operation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pipeline.analyse.log_lines import told_lines
-from pipeline.contracts.histogram import Histogram, merged
+from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.ids import content_id
-from pipeline.contracts.partials import OTHER, GaugePartial, OperationPartial, Partial, Quantile, merge_operations
+from pipeline.contracts.partials import OTHER, GaugePartial, OperationPartial, Partial, Quantile, merge_operations, merged_present
 from pipeline.contracts.signals import Completeness, Errors, Latency, OperationSignals, Saturation, Signals, Traffic
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
@@ -46,7 +46,7 @@ def golden_signals(
     kind = "rollup" if rollup else "window"
     operations = {} if value is None else value.operations
     total = merge_operations(list(operations.values()))
-    overall = _merged([total.latency_ok, total.latency_failed, total.latency_mixed])
+    overall = _overall(total)
     latency, latency_ok, latency_failed = _latencies(total, overall)
     saturation = {} if value is None else _saturation(value.gauges)
     versions = {} if value is None else value.versions
@@ -96,7 +96,7 @@ def _operations(
 
 
 def _operation(operation: OperationPartial, size_ms: int, threshold_ms: float | None) -> OperationSignals:
-    overall = _merged([operation.latency_ok, operation.latency_failed, operation.latency_mixed])
+    overall = _overall(operation)
     latency, latency_ok, latency_failed = _latencies(operation, overall)
     return OperationSignals(
         latency=latency,
@@ -107,17 +107,18 @@ def _operation(operation: OperationPartial, size_ms: int, threshold_ms: float | 
     )
 
 
-def _merged(histograms: Iterable[Histogram | None]) -> Histogram | None:
-    present = [histogram for histogram in histograms if histogram is not None]
-    if len(present) < 2:
-        return present[0] if present else None
-    return merged(present)
+def _overall(operation: OperationPartial) -> Histogram | None:
+    """Return the latencies of all requests, whatever became of them."""
+    ok = operation.latency_ok
+    if operation.latency_failed is None and operation.latency_mixed is None:
+        return ok
+    return merged_present([ok, operation.latency_failed, operation.latency_mixed])
 
 
 def _latencies(operation: OperationPartial, overall: Histogram | None) -> tuple[Latency | None, Latency | None, Latency | None]:
     """Return the latency of all requests, of good and of failed ones; mostly all are good, and it is reckoned once."""
-    ok = _latency(operation.latency_ok, {})
-    failed = _latency(operation.latency_failed, {})
+    ok = None if operation.latency_ok is None else _own_latency(operation.latency_ok)
+    failed = None if operation.latency_failed is None else _own_latency(operation.latency_failed)
     if operation.quantiles or overall is not operation.latency_ok:
         return _latency(overall, operation.quantiles), ok, failed
     return ok, ok, failed
@@ -125,15 +126,14 @@ def _latencies(operation: OperationPartial, overall: Histogram | None) -> tuple[
 
 def _latency(histogram: Histogram | None, ready_made: Mapping[str, Quantile]) -> Latency | None:
     """Return quantiles of a histogram, and of what arrived as quantiles, weighted by requests; then only approximate."""
-    count = 0 if histogram is None else histogram.count
-    n_ready_made = round(max((quantile.weight for quantile in ready_made.values()), default=0.0)) if ready_made else 0
+    if not ready_made:
+        return None if histogram is None else _own_latency(histogram)
+    count, quantiles = (0, [None] * len(SHARES)) if histogram is None else histogram.counted_quantiles(SHARES)
+    n_ready_made = round(max(quantile.weight for quantile in ready_made.values()))
     if not count + n_ready_made:
         return None
-    found: dict[str, float | None] = dict.fromkeys((*NAMES, "mean"))
-    if histogram is not None and count:
-        found = dict(zip(NAMES, histogram.quantiles(SHARES), strict=True)) | {"mean": histogram.sum / count}
-    if ready_made:
-        found = {name: _weighted(own, count, ready_made.get(name)) for name, own in found.items()}
+    own = dict(zip(NAMES, quantiles, strict=True)) | {"mean": histogram.sum / count if histogram is not None and count else None}
+    found = {name: _weighted(value, count, ready_made.get(name)) for name, value in own.items()}
     return Latency(
         count=count + n_ready_made,
         mean_ms=found["mean"],
@@ -142,7 +142,22 @@ def _latency(histogram: Histogram | None, ready_made: Mapping[str, Quantile]) ->
         p95_ms=found["p95"],
         p99_ms=found["p99"],
         relative_error=0.0 if histogram is None else histogram.relative_error,
-        approximate=bool(ready_made),
+        approximate=True,
+    )
+
+
+def _own_latency(histogram: Histogram) -> Latency | None:
+    count, (p50, p90, p95, p99) = histogram.counted_quantiles(SHARES)
+    if not count:
+        return None
+    return Latency(
+        count=count,
+        mean_ms=histogram.sum / count,
+        p50_ms=p50,
+        p90_ms=p90,
+        p95_ms=p95,
+        p99_ms=p99,
+        relative_error=histogram.relative_error,
     )
 
 

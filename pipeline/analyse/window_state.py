@@ -86,6 +86,8 @@ class WindowState:
         self.lates_by_source: defaultdict[str, set[LateKey]] = defaultdict(set)
         self.windows_by_rollup: defaultdict[RollupKey, set[WindowKey]] = defaultdict(set)
         self.n_rows: Counter[str] = Counter()
+        self.threshold_ms: dict[str, float | None] = {}
+        """Of each known service, once it was looked up: the configuration is found by patterns."""
 
     def rows(self, kind: str) -> Mapping[Any, WindowRow | RollupRow | SeriesRow | LateRow | Profile]:
         """Return the rows of a kind by key."""
@@ -156,6 +158,7 @@ class WindowState:
         self.profiles.pop(service, None)
         self.due_profiles.discard(service)
         if profile is None:
+            self.threshold_ms.pop(service, None)
             return
         self.profiles[service] = profile
         start_ms = profile.next_start_ms

@@ -386,8 +386,9 @@ class _Step:
     def _forget_services(self) -> None:
         """Forget, past the bound, the services not heard of for longest that have no open rows."""
         known = self._state.profiles
-        n_over = len(known.keys() | self._profiles.keys()) - self._params.max_services
-        if n_over <= 0 or self._profiles.keys() <= known.keys():  # it is looked for when a service comes, not at every bundle
+        n_new = sum(service not in known for service in self._profiles)
+        n_over = len(known) + n_new - self._params.max_services
+        if n_over <= 0 or not n_new:  # it is looked for when a service comes, not at every bundle
             return
         open_rows = {key[0] for rows in (self._windows, self._rollups, self._lates) for key in rows.changed}
         open_rows |= self._series.changed.keys()
@@ -468,8 +469,10 @@ class _Step:
             self._outputs += edge_records(profile, value, start_ms=start_ms, size_ms=size_ms, partition=self._partition)
 
     def _publisher(self, service: str) -> Publisher:
-        threshold_ms = self._directory.entry(service).latency_threshold_ms
-        return Publisher(params=self._params, partition=self._partition, threshold_ms=threshold_ms)
+        known = self._state.threshold_ms
+        if service not in known:
+            known[service] = self._directory.entry(service).latency_threshold_ms
+        return Publisher(params=self._params, partition=self._partition, threshold_ms=known[service])
 
     def _say(self, key: str, record: SignalsRecord) -> None:
         self._outputs.append(OutRecord(topic=TOPIC, key=key, partition=self._partition, value=encode(record)))

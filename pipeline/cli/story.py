@@ -155,6 +155,12 @@ def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertE
     said.append(
         f"In the last window {observed}{outside}{worst}; {alert.confidence:.0%} sure, after {counted(alert.n_windows, 'window')}."
     )
+    log = next((event.log for event in reversed(life) if event.log is not None), None)
+    if log is not None:
+        said.append(
+            f"Log lines: {safe(log.template)} ({safe(log.severity)})"
+            + (f", such as: {safe(log.example, 400)}" if log.example else "")
+        )
     if alert.resolved_at_ms is not None:
         reason = "" if alert.resolve_reason is None else f" ({alert.resolve_reason.replace('_', ' ')})"
         said.append(f"It lasted {duration(alert.resolved_at_ms - alert.since_ms)}{reason}.")

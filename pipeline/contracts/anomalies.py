@@ -54,7 +54,7 @@ class LogNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     example: str = ""
 
 
-class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one detector says of one signal (or resource) of the service in this window.
 
     Attributes

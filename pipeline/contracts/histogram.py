@@ -1,10 +1,11 @@
 """Latency distributions that merge exactly in any order: exponential histograms, as OpenTelemetry defines them."""
 
-import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
+from math import ceil
 from typing import Annotated
 
 import msgspec
@@ -115,17 +116,21 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
             ``relative_error``.
 
         """
-        total = self.count
+        return self.counted_quantiles(shares)[1]
+
+    def counted_quantiles(self, shares: Sequence[float]) -> tuple[int, list[float | None]]:
+        """Return how many values it holds, and :meth:`quantiles`, in one pass."""
+        counts, scale = self.counts, self.scale
+        indexes = sorted(counts)
+        up_to = list(accumulate(map(counts.__getitem__, indexes), initial=self.zero_count))
+        total = up_to[-1]
         if not total:
-            return [None] * len(shares)
-        indexes = sorted(self.counts)
-        up_to = list(itertools.accumulate(map(self.counts.__getitem__, indexes), initial=self.zero_count))
-        scale = self.scale
+            return 0, [None] * len(shares)
         found: list[float | None] = []
         for share in shares:
-            at = bisect_left(up_to, max(1, math.ceil(share * total - 1e-9)))
+            at = bisect_left(up_to, max(1, ceil(share * total - 1e-9)))
             found.append(_middle(indexes[at - 1], scale) if at else 0.0)
-        return found
+        return total, found
 
     def quantile(self, share: float) -> float | None:
         """Return one quantile; see :meth:`quantiles`."""
@@ -171,23 +176,30 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
     parts = list(histograms)
     if len(parts) == 1:
         return parts[0]
-    scale = min((part.scale for part in parts), default=MAX_SCALE)
+    scale, zero_count, input_error = MAX_SCALE, 0, 0.0
+    for part in parts:
+        zero_count += part.zero_count
+        scale = min(scale, part.scale)
+        input_error = max(input_error, part.input_error)
     counts: dict[int, int] = {}
-    get = counts.get
     for part in parts:
         own = part.counts if part.scale == scale else _rescaled(part.counts, part.scale - scale)
         if counts:
             for index, n in own.items():
-                counts[index] = get(index, 0) + n
+                if index in counts:
+                    counts[index] += n
+                else:
+                    counts[index] = n
         else:
-            counts.update(own)
-    scale, counts = _fitted(scale, counts)
+            counts = own.copy()
+    if len(counts) > MAX_BUCKETS:
+        scale, counts = _fitted(scale, counts)
     return Histogram(
         scale=scale,
-        zero_count=sum(part.zero_count for part in parts),
-        sum=math.fsum(part.sum for part in parts),
+        zero_count=zero_count,
+        sum=math.fsum([part.sum for part in parts]),
         counts=counts,
-        input_error=max((part.input_error for part in parts), default=0.0),
+        input_error=input_error,
     )
 
 

@@ -206,18 +206,30 @@ def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
     """Return the sum of the same operation's partials; a single one is returned itself."""
     if len(parts) == 1:
         return parts[0]
+    requests, errors = 0, 0
+    ok: list[Histogram] = []
+    failed: list[Histogram] = []
+    mixed: list[Histogram] = []
     quantiles: dict[str, Quantile] = {}
     for part in parts:
+        requests += part.requests
+        errors += part.errors
+        if part.latency_ok is not None:
+            ok.append(part.latency_ok)
+        if part.latency_failed is not None:
+            failed.append(part.latency_failed)
+        if part.latency_mixed is not None:
+            mixed.append(part.latency_mixed)
         for name, quantile in part.quantiles.items():
             total = quantiles.setdefault(name, Quantile())
             total.weight += quantile.weight
             total.weighted_ms += quantile.weighted_ms
     return OperationPartial(
-        requests=sum(part.requests for part in parts),
-        errors=sum(part.errors for part in parts),
-        latency_ok=_merged_or_none([part.latency_ok for part in parts]),
-        latency_failed=_merged_or_none([part.latency_failed for part in parts]),
-        latency_mixed=_merged_or_none([part.latency_mixed for part in parts]),
+        requests=requests,
+        errors=errors,
+        latency_ok=merged(ok) if ok else None,
+        latency_failed=merged(failed) if failed else None,
+        latency_mixed=merged(mixed) if mixed else None,
         quantiles=quantiles,
     )
 
@@ -292,6 +304,7 @@ def merge_templates(parts: list[dict[str, TemplatePartial]]) -> dict[str, Templa
     return merged_lines
 
 
-def _merged_or_none(histograms: list[Histogram | None]) -> Histogram | None:
+def merged_present(histograms: list[Histogram | None]) -> Histogram | None:
+    """Return the sum of the histograms that there are; ``None`` when there is none."""
     present = [histogram for histogram in histograms if histogram is not None]
     return merged(present) if present else None

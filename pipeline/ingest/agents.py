@@ -203,6 +203,7 @@ class IngestShell:
             return owned  # a hole inside the chunk: no reason to cut it here
         mark = _mark(standing, self._config)
         if batch.begins_at < owned.reader.position:  # the topic was created anew
+            await self._publish(tp[0], owned, owned.reader.rest(self._owner(tp, owned)))
             mark = ChunkMark(config=self._config.hash, epoch=mark.epoch + 1)
         again = self._owned[tp] = self._begin(tp, batch.begins_at, mark)
         again.lock = owned.lock

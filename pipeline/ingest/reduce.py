@@ -192,7 +192,7 @@ def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
     gauge.used += reading.used
     gauge.limit += reading.limit
     if not reading.is_part:
-        gauge.n_used += reading.used > 0
+        gauge.n_used += not reading.limit  # also when nothing is used
         gauge.n_limit += reading.limit > 0
 
 
@@ -211,10 +211,12 @@ def _add_line(partial: Partial, reading: LogReading, config: IngestConfig) -> No
         counted = known.get(said)
         if counted is None:
             counted = known[said] = TemplatePartial()
-    if not counted.n or reading.time_ms <= counted.time_ms:
-        counted.absorb(1, severity, example_of(line, config.max_template_length), reading.time_ms)
-    else:
-        counted.absorb(1, severity, counted.example, reading.time_ms)
+    if counted.n and reading.time_ms > counted.time_ms and severity == counted.severity:  # nearly all lines
+        counted.n += 1
+        return
+    is_later = counted.n > 0 and reading.time_ms > counted.time_ms
+    example = counted.example if is_later else example_of(line, config.max_template_length)
+    counted.absorb(1, severity, example, reading.time_ms)
 
 
 def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) -> None:

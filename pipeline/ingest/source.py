@@ -18,6 +18,7 @@ from pipeline.ingest.chunks import records_before_end
 from pipeline.ingest.dead_letters import letter_of
 from pipeline.ingest.decoders import DecodedRun, decode_run
 from pipeline.ingest.decoders.request_columns import SeriesIndex
+from pipeline.ingest.reduce import PartialKey
 from pipeline.ingest.reduce_columns import ChunkFold
 
 
@@ -184,11 +185,11 @@ class SourceReader:
         end = first + n_taken
         if end == len(run):
             if self._is_flush_due(owner.now_ms, self._watermark_ms):
-                outputs += self._flush(owner, through=self.position - 1, watermark_ms=self._watermark_ms, idle=False)
+                outputs += self._flush(owner, watermark_ms=self._watermark_ms)
             return ReadOutcome(n_read=end, outputs=outputs, chunk_end=None, counts=counts)
         next_offset = int(run.offsets[end])
-        outputs += self._flush(owner, through=next_offset - 1, watermark_ms=self._watermark_ms, idle=False)
         self._is_over, self.position = True, next_offset
+        outputs += self._flush(owner, watermark_ms=self._watermark_ms, whole=True)
         chunk_end = ChunkEnd(next_offset=next_offset, watermark_ms=self._watermark_ms, epoch=self._epoch)
         return ReadOutcome(n_read=end, outputs=outputs, chunk_end=chunk_end, counts=counts)
 
@@ -211,7 +212,16 @@ class SourceReader:
             watermark_ms = self._capped(watermark_ms + idle_for_ms, owner.now_ms)
         if not self._is_flush_due(owner.now_ms, watermark_ms):
             return []
-        return self._flush(owner, through=self.position - 1, watermark_ms=watermark_ms, idle=idle)
+        return self._flush(owner, watermark_ms=watermark_ms, idle=idle, whole=idle)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether something is folded in that no flush has carried yet, because its window is not over."""
+        return bool(self._fold.dirty)
+
+    def rest(self, owner: Owner) -> list[OutRecord]:
+        """Return a flush of all that is held back: the log that it is of is gone, and will not be read again."""
+        return self._flush(owner, watermark_ms=self._watermark_ms, whole=True) if self.holds_back else []
 
     def take_limits(self) -> Counter[Bound]:
         """Return how often limits were reached since the last call, as of the last flush."""
@@ -288,27 +298,39 @@ class SourceReader:
         """Return how many base windows since the epoch are over at this watermark, their delay included."""
         return -1 if watermark_ms is None else (watermark_ms - self._params.delay_ms) // BASE_SIZE_MS
 
-    def _flush(self, owner: Owner, *, through: int, watermark_ms: int | None, idle: bool) -> list[OutRecord]:
+    def _flush(self, owner: Owner, *, watermark_ms: int | None, idle: bool = False, whole: bool = False) -> list[OutRecord]:
+        """Return a header for every target, with the partials of windows that are over at this watermark; or with all.
+
+        A window that is not over cannot close: the watermark of its target is no higher, unless this source is idle. So
+        what it holds waits, because it would only be replaced; and goes when its chunk ends, or the source becomes idle.
+        """
         header = Bundle(
             source=self._source,
             epoch=self._epoch,
             chunk=self._chunk,
-            through=through,
+            through=self.position - 1,
             watermark_ms=watermark_ms,
             idle=idle,
             generation=owner.generation,
             config=self._config_hash,
             partitions=owner.partitions,
         )
+        dirty = self._fold.dirty
+        due = list(dirty) if whole else [key for key in dirty if self._is_over_at(key, watermark_ms)]
         records = bundle_records(
             header,
-            [self._fold.partials[key] for key in self._fold.dirty],
+            [self._fold.partials[key] for key in due],
             n_targets=owner.n_targets,
             max_bundle_bytes=self._params.max_bundle_bytes,
             sent_watermark_ms=self._sent_watermark_ms,
         )
-        self._limits += self._reached.news(self._fold.partials, self._fold.dirty, self._fold.services)
-        self._fold.dirty.clear()
+        self._limits += self._reached.news(self._fold.partials, due, self._fold.services)
+        for key in due:
+            del dirty[key]
         self._sent_watermark_ms = watermark_ms
         self._flushed_ms = owner.now_ms
         return records
+
+    def _is_over_at(self, key: PartialKey, watermark_ms: int | None) -> bool:
+        _, start_ms, size_ms = key
+        return watermark_ms is not None and start_ms + size_ms + self._params.delay_ms <= watermark_ms

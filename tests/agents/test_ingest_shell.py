@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
-from pipeline.adapters.transport import Batch
+from pipeline.adapters.transport import Batch, RunRecord, Sent
 from pipeline.contracts.codec import decode
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.partials import Bundle
@@ -44,6 +44,9 @@ class Broker:
                 raise KafkaTimeoutError
 
         return acknowledged()
+
+    async def send_run(self, topic: str, _partition: int, records: Sequence[RunRecord]) -> list[Sent]:
+        return [Sent(1, asyncio.ensure_future(await self.send(topic, record.key, record.value))) for record in records]
 
 
 class Observing:

@@ -1,7 +1,7 @@
 """The shell around a stage: order, acknowledgement before state, one checkpoint, gaps and lost ownership."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,10 +9,10 @@ import pytest
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import MAX_PENDING, Outbox
 from pipeline.adapters.stage_shell import SLICE, StageShell
-from pipeline.adapters.transport import Batch
+from pipeline.adapters.transport import Batch, RunRecord, Sent
 from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.records import InRecord, OutRecord
-from pipeline.errors import RecordInvalid, StateError
+from pipeline.errors import BrokerError, RecordInvalid, StateError
 
 
 class Adding:
@@ -58,6 +58,9 @@ class Broker:
             self.log.append("acknowledged")
 
         return acknowledged()
+
+    async def send_run(self, topic: str, _partition: int, records: Sequence[RunRecord]) -> list[Sent]:
+        return [Sent(1, asyncio.ensure_future(await self.send(topic, record.key, record.value))) for record in records]
 
     def rows_of(self, _partition: int) -> Mapping[str, bytes]:
         return dict(self.rows)
@@ -142,19 +145,49 @@ async def test_outputs_are_published_in_order_and_committed_only_at_a_checkpoint
 
 async def test_rows_are_written_only_after_every_output_was_acknowledged(house: House) -> None:
     house.broker.may_acknowledge.clear()
+    await house.shell.on_batch("event", batch(0, b"a"))
     house.clock_ms = 1000
-    task = asyncio.create_task(house.shell.on_batch("event", batch(0, b"a")))
+    task = asyncio.create_task(house.shell.tick())
     for _ in range(10):
         await asyncio.sleep(0)
-    house.shell._owned[0].checkpointed_ms = -1000
 
     assert "rows" not in house.broker.log
 
     house.broker.may_acknowledge.set()
     await task
-    await house.shell.tick()
 
     assert house.broker.log == ["acknowledged", "rows"]
+
+
+async def test_a_stage_goes_on_while_its_checkpoint_is_written_which_holds_nothing_of_what_comes_meanwhile(house: House) -> None:
+    house.broker.may_acknowledge.clear()
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.clock_ms = 1000
+    task = asyncio.create_task(house.shell.tick())
+    await asyncio.sleep(0)
+    await house.shell.on_batch("event", batch(1, b"bb"))
+
+    assert house.broker.sent == [b"1", b"3"]
+
+    house.broker.may_acknowledge.set()
+    await task
+
+    assert house.broker.rows["head"] == b"1,0"
+    assert house.ledger.standing(("in", 0)) == Standing(1, "")
+
+
+async def test_a_checkpoint_that_the_broker_refuses_ends_the_shell(house: House) -> None:
+    async def refuse(*_: Any) -> None:
+        raise BrokerError("no room")
+
+    house.broker.write = refuse  # type: ignore[method-assign]
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.clock_ms = 1000
+    with pytest.raises(BrokerError, match="no room"):
+        await house.shell.tick()
+
+    with pytest.raises(BrokerError, match="no room"):
+        await house.shell.on_batch("event", batch(1, b"a"))
 
 
 async def test_a_restored_stage_skips_what_its_rows_hold(house: House) -> None:

@@ -17,7 +17,7 @@ from pipeline.contracts.signals import LateCount, Notice, Signals, SignalsRecord
 from pipeline.errors import StateError
 from pipeline.ingest import source as source_module
 from pipeline.ingest.reduce_columns import ChunkFold
-from pipeline.ingest.source import SourceReader
+from pipeline.ingest.source import Owner, SourceReader
 from tests.properties.window_world import T0, Rules, World
 
 Place = tuple[str, int, int]
@@ -183,6 +183,16 @@ def flush_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> Rules:
     return Rules()
 
 
+def keep_back_what_a_finished_chunk_has(monkeypatch: pytest.MonkeyPatch) -> Rules:
+    flush = SourceReader._flush
+
+    def patched(reader: SourceReader, owner: Owner, **header: Any) -> list[OutRecord]:
+        return flush(reader, owner, **{**header, "whole": header.get("idle", False)})
+
+    monkeypatch.setattr(SourceReader, "_flush", patched)
+    return Rules()
+
+
 def cut_chunks_where_the_reading_ends(monkeypatch: pytest.MonkeyPatch) -> Rules:
     calls = iter(range(10**9))
 
@@ -202,6 +212,7 @@ BROKEN: dict[str, Callable[[pytest.MonkeyPatch], Rules]] = {
     "windows are dropped with open contributions": drop_windows_at_grace,
     "the watermark goes back": let_the_watermark_go_back,
     "flushes are not cumulative": flush_only_what_is_new,
+    "a finished chunk keeps something back": keep_back_what_a_finished_chunk_has,
     "chunks are cut where reading ends": cut_chunks_where_the_reading_ends,
     "progress is committed before the acks": lambda _: Rules(commits_after_acks=False),
     "chunks are cut when their owner goes": lambda _: Rules(commits_at_chunk_ends_only=False),

@@ -261,7 +261,7 @@ class IngestShell:
         through = self.reader.position - 1
         outputs = self.reader.tick(self.owner(is_caught_up=is_caught_up))
         yield from self.send(outputs)
-        if outputs:
+        if outputs and not self.reader.holds_back:
             self.acked_through = through
 
     def send(self, outputs: list[OutRecord], step: str = "sent") -> Iterator[str]:
@@ -280,9 +280,7 @@ class IngestShell:
 
     def cut(self) -> None:
         """What must not be done: end the chunk because the owner goes."""
-        outputs = self.reader._flush(
-            self.owner(is_caught_up=False), through=self.reader.position - 1, watermark_ms=None, idle=False
-        )
+        outputs = self.reader._flush(self.owner(is_caught_up=False), watermark_ms=None, whole=True)
         for _ in self.send(outputs):
             pass
         self.commit((self.epoch, self.reader.position, None))

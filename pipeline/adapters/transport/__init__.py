@@ -11,6 +11,7 @@ from pipeline.adapters.transport.driver import (
     generation,
     is_caught_up,
     is_heard,
+    is_waiting,
     jumps_by_partition,
     lag_by_partition,
     position_by_partition,
@@ -18,14 +19,18 @@ from pipeline.adapters.transport.driver import (
     register,
     seek_to_standing,
 )
+from pipeline.adapters.transport.producer import BulkProducer, RunRecord, Sent
 from pipeline.adapters.transport.reading import BulkReading, reading_of
 from pipeline.adapters.transport.rebalance import SeekFirstTables
 
 __all__ = [
     "SCHEME",
     "Batch",
+    "BulkProducer",
     "BulkReading",
+    "RunRecord",
     "SeekFirstTables",
+    "Sent",
     "Transport",
     "assigned",
     "batches",
@@ -34,6 +39,7 @@ __all__ = [
     "generation",
     "is_caught_up",
     "is_heard",
+    "is_waiting",
     "jumps_by_partition",
     "lag_by_partition",
     "position_by_partition",

@@ -56,7 +56,7 @@ class BulkConsumer(stock.Consumer):
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type] # mode's stubs want its own Event
         # Frozen: the live set turns empty in mid-call, and the fetcher takes empty for "all" (second remedy).
         active = frozenset(self._get_active_partitions())
-        held = frozenset(tp for tp in active if self.is_bulk(tp) and self._n_waiting(tp) >= MAX_WAITING)
+        held = frozenset(tp for tp in active if self.is_bulk(tp) and self.n_waiting(tp) >= MAX_WAITING)
         taken = await self._thread.take(active - held, HELD_WAIT_S if held else min(timeout, TAKE_WAIT_S))
         if not taken:
             if not active - held:
@@ -128,7 +128,8 @@ class BulkConsumer(stock.Consumer):
     def _queues(self, tp: TP) -> Iterator[asyncio.Queue[Any]]:
         return (channel.queue for channel in self.app.topics._tp_index.get(tp, ()))  # type: ignore[attr-defined] # noqa: SLF001 - Conductor's
 
-    def _n_waiting(self, tp: TP) -> int:
+    def n_waiting(self, tp: TP) -> int:
+        """Return how many of a partition's messages wait for their agents."""
         return sum(event.message.tp == tp for queue in self._queues(tp) for event in queue._queue)  # type: ignore[attr-defined] # noqa: SLF001 - no public way to look
 
     # --- seeking
@@ -247,7 +248,7 @@ class BulkConsumer(stock.Consumer):
         position, end, heard_ms = self.position_now(tp), self.high_watermark_now(tp), self._thread.heard_ms(tp)
         if position is None or end is None or heard_ms is None or clock.now_ms() - heard_ms > FRESH_MS:
             return False
-        return position >= end and tp not in self._thread.in_hand and self._n_waiting(tp) == 0
+        return position >= end and tp not in self._thread.in_hand and self.n_waiting(tp) == 0
 
     def is_current(self, batch: Batch) -> bool:
         """Tell whether a batch was taken after the last seek of its partition."""

@@ -8,19 +8,21 @@ from faust.transport import drivers
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, Message
 from faust.types.topics import TopicT
-from faust.types.transports import ConsumerT
+from faust.types.transports import ConsumerT, ProducerT
 
 from pipeline.adapters.ledger import TopicPartition
 from pipeline.adapters.transport.consumer import BulkConsumer
+from pipeline.adapters.transport.producer import BulkProducer
 from pipeline.adapters.transport.reading import reading_of
 
 SCHEME = "tocsin"
 
 
 class Transport(stock.Transport):
-    """Faust's aiokafka transport with the bulk consumer."""
+    """Faust's aiokafka transport with the bulk consumer and producer."""
 
     Consumer: ClassVar[type[ConsumerT]] = BulkConsumer
+    Producer: ClassVar[type[ProducerT]] = BulkProducer
 
 
 class BatchSchema(faust.Schema[Any, Any]):
@@ -90,6 +92,12 @@ def assigned(app: faust.App) -> set[TopicPartition]:
 def is_caught_up(app: faust.App, tp: TopicPartition) -> bool:
     """Tell whether all of a partition, as known from the last fetch, has been handed to its agent."""
     return _consumer(app).is_caught_up(TP(*tp))
+
+
+def is_waiting(app: faust.App, topic: str) -> bool:
+    """Tell whether a batch of a bulk topic waits for its agent."""
+    consumer = _consumer(app)
+    return any(consumer.n_waiting(tp) for tp in _assignment(consumer) if tp.topic == topic)
 
 
 def position_by_partition(app: faust.App) -> dict[TopicPartition, int]:

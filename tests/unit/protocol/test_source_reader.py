@@ -76,11 +76,43 @@ def test_a_flush_carries_all_that_its_chunk_holds_of_what_was_touched() -> None:
     source = reader()
     source.read([record(10, 0, "cart"), record(11, 0, "shop")], owner(100))
 
-    source.read([record(12, 50, "cart")], owner(200))
-    (bundle,) = bundles(source.tick(owner(1_200)))
+    source.read([record(12, 13_000)], owner(13_000))
+    source.read([record(13, 50, "cart")], owner(13_100))
+    (bundle,) = bundles(source.tick(owner(14_000)))
 
     assert [(p.service, p.readings) for p in bundle.partials] == [("cart", 2)]
-    assert (bundle.chunk, bundle.through) == (10, 12)
+    assert (bundle.chunk, bundle.through) == (10, 13)
+
+
+def test_what_a_window_holds_waits_until_the_window_is_over() -> None:
+    source = reader()
+    source.read([record(10, 0, "cart")], owner(0))
+
+    (header,) = bundles(source.tick(owner(1_000)))
+    (over,) = bundles(source.read([record(11, 13_000, "shop")], owner(13_000)).outputs)
+
+    assert (header.through, header.partials) == (10, [])
+    assert (over.through, [p.service for p in over.partials]) == (11, ["cart"])
+
+
+def test_a_source_that_becomes_idle_holds_nothing_back_because_its_windows_may_close_without_it() -> None:
+    source = reader()
+    source.read([record(10, 0, "cart")], owner(0))
+
+    (idle,) = bundles(source.tick(owner(6_000, is_caught_up=True)))
+
+    assert (idle.idle, [p.service for p in idle.partials]) == (True, ["cart"])
+    assert not source.holds_back
+
+
+def test_of_a_log_that_is_gone_all_that_was_held_back_is_said() -> None:
+    source = reader()
+    source.read([record(10, 0, "cart")], owner(0))
+
+    (rest,) = bundles(source.rest(owner(100)))
+
+    assert [p.service for p in rest.partials] == ["cart"]
+    assert source.rest(owner(200)) == []
 
 
 def test_every_target_hears_the_header_at_least_once_a_second() -> None:
@@ -116,12 +148,12 @@ def test_a_bundle_that_grows_too_large_is_split_with_the_new_watermark_in_the_la
     source.read([record(10, 0)], owner(0))
 
     source.read([record(11 + i, 100, f"service-{i}") for i in range(9)], owner(200))
-    parts = bundles(source.tick(owner(1_200)))
+    parts = bundles(source.read([record(20, 13_000, "shop")], owner(13_000)).outputs)
 
     assert len(parts) > 1
     assert {part.watermark_ms for part in parts[:-1]} == {T0}
-    assert parts[-1].watermark_ms == T0 + 100
-    assert sorted(p.service for part in parts for p in part.partials) == [f"service-{i}" for i in range(9)]
+    assert parts[-1].watermark_ms == T0 + 13_000
+    assert sorted(p.service for part in parts for p in part.partials) == ["cart", *(f"service-{i}" for i in range(9))]
 
 
 def test_partials_go_to_the_partition_of_their_service() -> None:
@@ -129,8 +161,9 @@ def test_partials_go_to_the_partition_of_their_service() -> None:
     source.tick(owner(0, n_targets=4))
 
     source.read([record(10 + i, 0, f"s{i}") for i in range(20)], owner(10, n_targets=4))
-    outputs = source.tick(owner(1_000, n_targets=4))
+    outputs = source.tick(owner(6_000, is_caught_up=True, n_targets=4))
 
+    assert sum(len(bundle.partials) for bundle in bundles(outputs)) == 20
     for output in outputs:
         for partial in decode(output.value or b"", Bundle).partials:
             assert partition_for(f"default/{partial.service}", 4) == output.partition

@@ -1,0 +1,50 @@
+"""Who goes first where several stages share one event loop: what closes windows before what judges them."""
+
+import asyncio
+from collections.abc import Callable
+
+PATIENCE_MS = 200
+"""So long a stage lets another one go first ..."""
+BURST_MS = 100
+"""... before it takes its share: under a load that never ends, a third of the time."""
+LOOK_S = 0.002
+
+
+class Precedence:
+    """One stage's right of way over the others of its worker.
+
+    Parameters
+    ----------
+    is_waiting
+        Tells whether there is something for the first stage to do that it has not begun.
+    monotonic_ms
+        A clock.
+
+    """
+
+    def __init__(self, is_waiting: Callable[[], bool], monotonic_ms: Callable[[], int]) -> None:
+        self._is_waiting = is_waiting
+        self._monotonic_ms = monotonic_ms
+        self._n_at_work = 0
+        self._burst_ends_ms = -1
+
+    def __enter__(self) -> None:
+        self._n_at_work += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._n_at_work -= 1
+
+    async def give_way(self) -> None:
+        """Let the first stage go first, and the event loop do something else in any case; not for ever."""
+        await asyncio.sleep(0)
+        now_ms = self._monotonic_ms()
+        if now_ms < self._burst_ends_ms or not self._is_pressing():
+            return
+        while self._is_pressing():
+            if self._monotonic_ms() - now_ms >= PATIENCE_MS:
+                self._burst_ends_ms = self._monotonic_ms() + BURST_MS
+                return
+            await asyncio.sleep(LOOK_S)
+
+    def _is_pressing(self) -> bool:
+        return self._n_at_work > 0 or self._is_waiting()
