@@ -71,7 +71,7 @@ def read(config: IngestConfig, records: Sequence[InRecord], cut: int) -> tuple[l
         counts.n_ignored += outcome.counts.n_ignored
         for reason, n in outcome.counts.n_rejected_by_reason.items():
             counts.n_rejected_by_reason[reason] = counts.n_rejected_by_reason.get(reason, 0) + n
-    for output in source.rest(OWNER):  # what is held back because its window is not over
+    for output in source.rest(OWNER):
         keep(partials, output)
     return list(partials.values()), letters, counts
 

@@ -101,7 +101,9 @@ def level_of(config: IngestConfig, about: About, value: float) -> GaugeReading |
     )
 
 
-def counted(config: IngestConfig, about: About, names: tuple[str, str], value: float, *, start_ms: int = 0) -> PointsReading | None:
+def counted(
+    config: IngestConfig, about: About, names: tuple[str, str], value: float, *, start_ms: int = 0, interval_ms: int = 0
+) -> PointsReading | None:
     """Return the reading of a counter of what was used; ``None``: a counter says nothing by its rule.
 
     Parameters
@@ -114,6 +116,8 @@ def counted(config: IngestConfig, about: About, names: tuple[str, str], value: f
         Counted so far, in the metric's unit.
     start_ms
         Since when; 0: not known.
+    interval_ms
+        Of a delta: how long it counted; 0: it is none.
 
     Raises
     ------
@@ -126,7 +130,8 @@ def counted(config: IngestConfig, about: About, names: tuple[str, str], value: f
         return None
     point = Point(at_ms, start_ms, number(value * rule.factor, "value", 0.0, MAX_VALUE))
     if rule.form == "parts":
-        meaning = SeriesMeaning(role=role, resource=resource)
+        meaning = SeriesMeaning(role=role, resource=resource, is_delta=interval_ms > 0)
     else:
-        meaning = SeriesMeaning(role=role, resource=resource, group=names[1], limit=limit_of(config, about))
-    return PointsReading(origin=origin, time_ms=at_ms, points=[(names[0], meaning, point)])
+        limit = limit_of(config, about)
+        meaning = SeriesMeaning(role=role, resource=resource, group=names[1], limit=limit, is_delta=interval_ms > 0)
+    return PointsReading(origin=origin, time_ms=at_ms, points=[(names[0], meaning, point)], interval_ms=interval_ms)

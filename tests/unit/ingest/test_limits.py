@@ -50,6 +50,28 @@ def test_a_counter_of_seconds_is_compared_with_a_limit_that_arrives() -> None:
     assert levels(cpu_time(limit=2.0), "otlp_metrics", "shop") == [{"cpu": 0.3}, {"cpu": 0.3}]
 
 
+@pytest.mark.parametrize("limit", [2.0, None])
+def test_deltas_of_processor_seconds_mean_the_same(limit: float | None) -> None:
+    messages = []
+    for at_ms, value in cpu_time(limit=limit):
+        message = ExportMetricsServiceRequest.FromString(value)
+        counter = message.resource_metrics[0].scope_metrics[0].metrics[0].sum
+        counter.aggregation_temporality = 1
+        for point, grown in zip(counter.data_points, (5.0, 1.0), strict=True):
+            point.as_double, point.start_time_unix_nano = grown, (at_ms - TEN_S) * 10**6
+        messages.append((at_ms, message.SerializeToString()))
+
+    configured = {} if limit else {"cpu": {"*": 2.0}}
+    assert levels(messages, "otlp_metrics", "shop", **configured) == [{"cpu": 0.3}, {"cpu": 0.3}]
+
+
+def test_deltas_of_a_processors_states_are_parts() -> None:
+    message = ExportMetricsServiceRequest.FromString(exported(T0 + TEN_S, system__cpu__time={"user": 2.5, "idle": 7.5})[1])
+    message.resource_metrics[0].scope_metrics[0].metrics[0].sum.aggregation_temporality = 1
+
+    assert levels([(T0 + TEN_S, message.SerializeToString())], "otlp_metrics", "shop") == [{"cpu": 0.25}]
+
+
 def test_containers_are_compared_one_by_one_however_many_there_are() -> None:
     assert levels(cpu_time(limit=2.0, instances=("i1", "i2", "i3")), "otlp_metrics", "shop") == [{"cpu": 0.3}, {"cpu": 0.3}]
 
