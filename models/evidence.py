@@ -107,6 +107,10 @@ class MeanScorer:
         return ScaleScore(scale.k, z, effect, deviation, sampling, sums, scale.threshold, scale.page_threshold)
 
 
+TOO_FEW, TOO_MANY, HIGHER = CountScorer(-1).__call__, CountScorer(+1).__call__, MeanScorer().__call__
+"""What detectors count as fault-like. Methods, which are called faster than objects; one of each for all services."""
+
+
 def settled(scores: Sequence[ScaleScore]) -> bool:
     """Return whether the newest window and the last six together look usual; scores come by ascending scale."""
     return all(score.z < _SETTLED for score in scores[:2] if score.k <= BLOCK)
@@ -158,7 +162,7 @@ class Evidence:
     )  # fmt: skip
 
     def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, needs_two: bool) -> None:
-        self._scorer = scorer.__call__  # a method is called faster than an object
+        self._scorer = scorer
         self._needs_two = needs_two
         self._by_k = {scale.k: scale for scale in scales}
         self._single, self._six = self._by_k.get(1), self._by_k.get(BLOCK)

@@ -9,7 +9,7 @@ from models.averages import FadingMean
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import has_abated
 from models.errors import numbers, reading
-from models.evidence import Evidence, Item, MeanScorer, ScaleScore
+from models.evidence import HIGHER, Evidence, Item, ScaleScore
 from models.load import LoadEffect
 from models.tuning import Tuning
 
@@ -65,9 +65,7 @@ class LatencyDetector:
         self._was_page = False
         self._expected = _NOT_RECKONED
         """Of the newest window: (its load, what :meth:`expected_log` said), so that it is reckoned once."""
-        self._evidence = Evidence(
-            MeanScorer(), tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two
-        )
+        self._evidence = Evidence(HIGHER, tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two)
 
     @property
     def n_seen(self) -> int:

@@ -56,7 +56,7 @@ class Usual(NamedTuple):
     most: float
 
 
-class Look(NamedTuple):
+class Look(msgspec.Struct, frozen=True, gc=False):
     """One point, and everything that was reckoned from it before anything is learned."""
 
     time_s: float
@@ -200,7 +200,7 @@ class NoveltyDetector(AnomalyDetector):
             x = math.copysign(LARGEST, x)
         pair, triple = _means(x, self._last)
         level = self._hours.level_with(x)
-        distances = self._values.distance(pair), self._shapes.distance(triple), self._hours.residual(level, time_s)
+        distances = (self._values.distance(pair), self._shapes.distance(triple), self._hours.residual(level, time_s))
         return Look(time_s, first, x, pair, triple, level, distances, self._novelty(x, distances))
 
     def _novelty(self, x: float, distances: tuple[float, float, float]) -> Novelty:
@@ -240,16 +240,25 @@ class NoveltyDetector(AnomalyDetector):
         shapes.learn(look.distances[1])
         hours.learn(look.distances[2])
         self._shapes.add(look.triple)
-        if len(self._pending) == _DELAY:
-            self._values.add(self._pending[0])
-        self._pending = (*self._pending[1 - _DELAY :], look.pair)
+        pending = self._pending
+        if len(pending) == _DELAY:
+            self._values.add(pending[0])
+            pending = pending[1:]
+        self._pending = (*pending, look.pair)
 
     def _advance(self, look: Look) -> None:
         """Make the point the newest one."""
-        self._last = (look.x, *self._last[:1])
-        if self._last_s is not None and look.time_s > self._last_s:
-            self._take_interval(float(round(min(look.time_s - self._last_s, _MOST_INTERVAL_S))))
-        self._last_s = look.time_s
+        last = self._last
+        self._last = (look.x, last[0]) if last else (look.x,)
+        time_s, last_s = look.time_s, self._last_s
+        self._last_s = time_s
+        if last_s is not None and time_s > last_s:
+            interval_s = time_s - last_s
+            i = self._n_intervals % _N_INTERVALS
+            if i < len(self._intervals) and self._intervals[i] == interval_s:
+                self._n_intervals += 1  # nearly always: nothing else changes
+            else:
+                self._take_interval(float(round(min(interval_s, _MOST_INTERVAL_S))))
 
     def _take_interval(self, interval_s: float) -> None:
         intervals = self._intervals

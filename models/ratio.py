@@ -9,7 +9,7 @@ from models.averages import FadingRatio
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_bound, count_limit, has_abated
 from models.errors import numbers, reading
-from models.evidence import CountScorer, Evidence, Item, ScaleScore
+from models.evidence import TOO_MANY, Evidence, Item, ScaleScore
 from models.tuning import DAY_S, Tuning
 
 _PRIOR_REQUESTS = 200.0
@@ -52,7 +52,7 @@ class RatioDetector:
         self._was_page = False
         self._before = _NOTHING
         """(bad, requests) of the window before: in sums it counts as less."""
-        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
+        self._evidence = Evidence(TOO_MANY, tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
 
     @property
     def n_seen(self) -> int:

@@ -9,7 +9,7 @@ from models.day_profile import DayProfile
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_limit
 from models.errors import reading
-from models.evidence import BLOCK, CountScorer, Evidence, ScaleScore
+from models.evidence import BLOCK, TOO_FEW, Evidence, ScaleScore
 from models.tuning import Tuning
 
 _NO_RISE = 49
@@ -44,7 +44,7 @@ class TrafficDetector:
         self._needs_two = tuning.needs_two
         self._profile = DayProfile(tuning.window_s)
         self._was_page = False
-        self._evidence = Evidence(CountScorer(-1), tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), needs_two=True)
+        self._evidence = Evidence(TOO_FEW, tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), needs_two=True)
 
     @property
     def n_seen(self) -> int:

@@ -1,13 +1,16 @@
 """What the day of week adds to what the time of day and the level of the last hours say of traffic, once it is worth it."""
 
 import math
+import struct
 from array import array
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
 from models.errors import numbers, reading
 
 N_HOURS = 168
+_PACKED = struct.Struct(f"<{N_HOURS}h")
 _HOUR_S = 3600
 _GAIN = 1 - math.exp(-1 / 1.5)
 """Of an hour, in the level that follows in an hour and a half."""
@@ -143,8 +146,8 @@ class WeekPattern:
         return {
             "kind": "week",
             "v": 1,
-            "hours": list(self._weeks) if self._slow[1] else [],
-            "seen": bytes(self._seen).hex() if self._slow[1] else "",
+            "hours": b64encode(_PACKED.pack(*self._weeks)).decode() if self._slow[1] else "",
+            "seen": "".join(map(str, self._seen)) if self._slow[1] else "",
             "hour": [self._hour, *self._of_hour],
             "levels": [*self._slow, self._plain, self._weekly],
             "verdict": list(self._verdict),
@@ -154,8 +157,8 @@ class WeekPattern:
     def from_state(self, state: Mapping[str, Any]) -> "WeekPattern":
         """Take plain data over."""
         with reading(state, "week", 1):
-            self._weeks = array("h", [int(value) for value in state["hours"]] or bytes(2 * N_HOURS))
-            self._seen = array("B", bytes.fromhex(state["seen"]) or bytes(N_HOURS))
+            self._weeks = array("h", _PACKED.unpack(b64decode(state["hours"])) if state["hours"] else bytes(2 * N_HOURS))
+            self._seen = array("B", [int(digit) for digit in state["seen"]] or bytes(N_HOURS))
             hour, counted, thought, levels, n = numbers(state["hour"])
             self._hour, self._of_hour = int(hour), (counted, thought, levels, int(n))
             slow, n_slow, self._plain, self._weekly = numbers(state["levels"])
@@ -163,6 +166,6 @@ class WeekPattern:
             n, total, squares = numbers(state["verdict"])
             self._verdict = (n, total, squares)
             self.is_on = bool(int(state["is_on"]))
-            if not len(self._weeks) == len(self._seen) == N_HOURS:
+            if len(self._seen) != N_HOURS:
                 raise ValueError(f"not {N_HOURS} hours")
         return self

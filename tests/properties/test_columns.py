@@ -54,7 +54,7 @@ def told(config: IngestConfig, records: Sequence[InRecord]) -> tuple[list[bytes]
 
 def read(config: IngestConfig, records: Sequence[InRecord], cut: int) -> tuple[list[bytes], list[OutRecord], ReadCounts]:
     """Return what a reader says of the same records, taken ``cut`` at a time."""
-    params = SourceParams(header_ms=2**40, caps_watermark=False, max_bundle_bytes=2**30)
+    params = SourceParams(header_ms=2**40, delay_ms=2**40, caps_watermark=False, max_bundle_bytes=2**30)
     source = SourceReader(config=config, params=params, source=SOURCE, epoch=0, position=0, watermark_ms=None)
     source.tick(OWNER)  # the first header, so that nothing else is said before the end
     letters: list[OutRecord] = []
@@ -71,7 +71,7 @@ def read(config: IngestConfig, records: Sequence[InRecord], cut: int) -> tuple[l
         counts.n_ignored += outcome.counts.n_ignored
         for reason, n in outcome.counts.n_rejected_by_reason.items():
             counts.n_rejected_by_reason[reason] = counts.n_rejected_by_reason.get(reason, 0) + n
-    for output in source.tick(msgspec.structs.replace(OWNER, now_ms=NOW_MS + 2**41)):
+    for output in source.rest(OWNER):
         keep(partials, output)
     return list(partials.values()), letters, counts
 
