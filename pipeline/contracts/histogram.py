@@ -179,10 +179,8 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
     scale, zero_count, input_error = MAX_SCALE, 0, 0.0
     for part in parts:
         zero_count += part.zero_count
-        if part.scale < scale:
-            scale = part.scale
-        if part.input_error > input_error:
-            input_error = part.input_error
+        scale = min(scale, part.scale)
+        input_error = max(input_error, part.input_error)
     counts: dict[int, int] = {}
     for part in parts:
         own = part.counts if part.scale == scale else _rescaled(part.counts, part.scale - scale)

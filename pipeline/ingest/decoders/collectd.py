@@ -12,7 +12,7 @@ from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.json_message import json_records
 from pipeline.ingest.decoders.levels import level_of, resource_name, usage_role
 from pipeline.ingest.semantics import Semantics, semantics_of
-from pipeline.ingest.times import event_time
+from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, refused, shown
 
 _PUTVAL = re.compile(
@@ -71,7 +71,7 @@ def _take(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int,
     if role is None:
         harvest.n_ignored += 1
         return
-    at_ms = published_ms if one.at == "N" else event_time(config, one.at, "time", published_ms + config.max_future_ms)
+    at_ms = published_ms if one.at == "N" else reading_time(config, one.at, "time", published_ms)
     origin = semantics.origin(topic, {"host.name": one.host})
     resource = resource_name(config, rule, labels)
     harvest.readings.append(level_of(config, rule, role, origin=origin, at_ms=at_ms, resource=resource, value=one.value))

@@ -71,7 +71,7 @@ class Reading:
             if outcome.chunk_end is not None:
                 self.reader.begin_chunk(self.config)
         self.now_ms += 2
-        self.take(self.reader.tick(owner(self.now_ms)))
+        self.take(self.reader.rest(owner(self.now_ms)))
 
     def take(self, outputs: Sequence[OutRecord]) -> None:
         for output in outputs:
