@@ -185,8 +185,8 @@ async def window_close(bench: Bench) -> None:
     workers = bench.workers("close", "paced")
     workers.start("analyse", "act", "ingest")
     try:
-        await asyncio.sleep(bench.options.warm_up)
         await workers.answering()
+        await asyncio.sleep(bench.options.warm_up)
         bench.say(f"window close: {each * PARTITIONS:,} records at {sustained / 2:,.0f} a second")
         await send_paced(producer, built, sustained / 2 / PARTITIONS)
         await asyncio.sleep(SETTLE_S)
