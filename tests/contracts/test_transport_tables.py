@@ -1,6 +1,7 @@
 """What recovery makes of a changelog, and which rows a partition has."""
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ from faust.types import TP
 
 from pipeline.adapters.faust_apps import FaustAppSettings, make_app
 from pipeline.adapters.tables import CHANGELOG_CONFIG, RowStore, RowTable, changelog_name, make_table, rows_of, write_rows
+from pipeline.adapters.transport import RunRecord, Sent
 from pipeline.analyse.params import WindowParams
 from pipeline.contracts.rows import pack
 
@@ -77,11 +79,11 @@ async def test_rows_are_sent_in_the_order_given_and_the_head_only_when_the_other
     sent: list[bytes] = []
     may_acknowledge = asyncio.Event()
 
-    async def send(_topic: str, key: bytes, *_rest: Any) -> Any:
-        sent.append(key)
-        return may_acknowledge.wait()
+    async def send_run(_topic: str, _partition: int, records: Sequence[RunRecord]) -> list[Sent]:
+        sent.extend(record.key for record in records)
+        return [Sent(len(records), asyncio.ensure_future(may_acknowledge.wait()))]
 
-    monkeypatch.setattr(type(table.app), "producer", SimpleNamespace(send=send))
+    monkeypatch.setattr(type(table.app), "producer", SimpleNamespace(send_run=send_run))
     changes: dict[str, bytes | None] = {"rollup": b"r", "window": b"w", "late": None, "profile": b"p", "head": b"h"}
     task = asyncio.create_task(write_rows(table, None, 1, changes))
     for _ in range(10):
