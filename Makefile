@@ -8,8 +8,8 @@ RUN := $(VENV)/bin
 SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test setup lock lint types imports unit doctest integration format schemas config-docs clean \
-        bench-exact bench-restore bench-ingest bench-shop bench-petshop bench-nab bench-detector bench-scale bench-sizes bench-otlp fuzz
+.PHONY: help run test setup lock lint types imports senders unit doctest integration format schemas config-docs clean \
+        bench-exact bench-restore bench-ingest bench-shop bench-petshop bench-nab bench-detector bench-scale bench-sizes bench-otlp bench-templates fuzz
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ types: $(STAMP) ## mypy, strict
 
 imports: $(STAMP) ## who may know whom
 	@$(RUN)/lint-imports
+
+senders: $(STAMP) ## bring the real senders that tests start into the cache (docs/formats.md)
+	@$(RUN)/python -m tests.senders.install
 
 unit: $(STAMP) ## tests without a broker
 	@$(RUN)/pytest -m "not embedded and not kafka"
@@ -81,6 +84,9 @@ bench-sizes: $(STAMP) ## memory a service, stage by stage: SERVICES="1000 5000"
 
 bench-otlp: $(STAMP) ## OTLP through the ingest step against protobuf's own parsing: SECONDS=n
 	@$(RUN)/python -m benchmarks.otlp --seconds $(or $(SECONDS),5)
+
+bench-templates: $(STAMP) ## log templates: grouping accuracy, lines a second, delay until a new one is told: LINES=n HOURS=n SEED=n
+	@$(RUN)/python -m benchmarks.templates --lines $(or $(LINES),100000) --hours $(or $(HOURS),24) --seed $(or $(SEED),1)
 
 fuzz: $(STAMP) ## mutated messages for a decoder: DECODER=auto|native|otlp_metrics|... N=1000000 SEED=1
 	@$(RUN)/python -m benchmarks.fuzz --decoder $(or $(DECODER),auto) --n $(or $(N),1000000) --seed $(or $(SEED),1)

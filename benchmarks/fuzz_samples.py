@@ -8,6 +8,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from benchmarks.field_order import from_last_to_first
+
 NOW_MS = 1_767_571_210_000
 NOW_NS = NOW_MS * 10**6
 TIME = "2026-01-05T00:00:09Z"
@@ -31,6 +33,9 @@ HOSTILE: tuple[bytes, ...] = (
     b'{"time":1e999,"value":NaN}',
     "\ud7ff\u202e\ufeff".encode(),
     b"\xff\xfe" * 500,
+    b"<14>Jan  5 00:00:09 h " + b"a[" * 5_000,
+    b"Jan  5 00:00:09 " + b"h " * 5_000,
+    b'{"DATE":"Jan  5 ' + b"00:" * 5_000 + b'"}',
 )
 
 
@@ -62,6 +67,10 @@ def samples() -> dict[str, list[bytes]]:
         "values": [12.5, None], "dstypes": ["gauge", "gauge"], "dsnames": ["value", "b"], "time": NOW_MS / 1000, "interval": 10.0,
         "host": "h1", "plugin": "cpu", "plugin_instance": "0", "type": "percent", "type_instance": "idle",
     }  # fmt: skip
+    octets = {
+        "values": [1250, 99], "dstypes": ["derive", "derive"], "dsnames": ["rx", "tx"], "time": NOW_MS / 1000, "interval": 10.0,
+        "host": "h1", "plugin": "interface", "plugin_instance": "eth0", "type": "if_octets", "type_instance": "",
+    }  # fmt: skip
     fluent = {
         "@timestamp": NOW_MS / 1000,
         "log": 'level=error msg="it broke"',
@@ -70,6 +79,7 @@ def samples() -> dict[str, list[bytes]]:
     lines = [
         b'10.0.0.9 - - [05/Jan/2026:00:00:09 +0000] "GET /cart/17?x=1 HTTP/1.1" 503 17 "-" "curl/8" 0.250',
         b"<11>Jan  5 00:00:09 web1 shop[7]: level=warn duration_ms=5",
+        b"<14>2026-01-05T00:00:09.755Z web1 shop[4711] order 0 is paid\nJan  5 00:00:09 web1 shop[4711] order 1 is paid\n",
         b'<165>1 2026-01-05T00:00:09.003Z host app 12 ID47 [ex@1 service="a" status="500"] text',
         b'time=2026-01-05T00:00:09Z level=info service=a duration_ms=12.5 status=200 msg="a \\"b\\" c"',
         b'{"level":"error","service":"a","ts":1767571209.5,"msg":"x"}\n{"service":"b"}\nplain text\n',
@@ -78,15 +88,24 @@ def samples() -> dict[str, list[bytes]]:
         "native": [json.dumps(record).encode() for record in native] + [json.dumps(native).encode()],
         "changes": [json.dumps(change).encode()],
         "feedback": [json.dumps(said).encode()],
-        "otlp_metrics": [metrics.SerializeToString(), *(_json(_few(metrics)))],
-        "otlp_spans": [spans.SerializeToString(), *(_json(spans))],
-        "otlp_logs": [logs.SerializeToString(), *(_json(logs))],
+        "otlp_metrics": [metrics.SerializeToString(), *(_json(_few(metrics))), from_last_to_first(metrics)],
+        "otlp_spans": [spans.SerializeToString(), *(_json(spans)), from_last_to_first(spans)],
+        "otlp_logs": [logs.SerializeToString(), *(_json(logs)), from_last_to_first(logs)],
         "prometheus": [json.dumps(record).encode() for record in prometheus] + [json.dumps(prometheus).encode()],
         "collectd": [
             json.dumps([value_list]).encode(),
             b'PUTVAL "h1/cpu-0/percent-idle" interval=10.000 1767571209.123:12.5\nPUTVAL h1/memory/memory-used N:U:5\n',
         ],
-        "json_logs": [json.dumps(fluent).encode(), json.dumps([fluent, fluent]).encode()],
+        "collectd_counters": [
+            json.dumps([value_list]).encode(),
+            json.dumps([octets]).encode(),
+            b"PUTVAL h1/interface-eth0/if_octets interval=10.000 1767571209.123:1250:99\nPUTVAL h1/cpu-0/cpu-user N:17\n",
+        ],
+        "json_logs": [
+            json.dumps({"PROGRAM": "shop", "PRIORITY": "warning", "MESSAGE": "m", "HOST": "w", "DATE": "Jan  5 00:00:09"}).encode(),
+            json.dumps(fluent).encode(),
+            json.dumps([fluent, fluent]).encode(),
+        ],
         "lines": lines,
     }
 

@@ -23,10 +23,13 @@ from benchmarks.nab_files import Series, read, write_result
 from benchmarks.nab_score import PROFILES as MARKS
 from benchmarks.nab_score import Marked, marks, n_probation
 from benchmarks.shop import shared_folder
-from models.alert_policy import PROFILES, AlertMemory, AlertPolicy, step
+from models.alert_policy import AlertMemory, AlertPolicy, step
 from models.novelty import NoveltyDetector
+from pipeline.settings import load_settings
 
 DETECTOR = "tocsin"
+POLICY = load_settings(Path(__file__).parent.parent / "config", env={}).detection.profiles.nab.novelty.policy()
+"""The profile `nab`, as shipped: one configuration for every file."""
 _NO_ANOMALY = "artificialNoAnomaly"
 
 
@@ -62,7 +65,7 @@ def run(series: Series) -> Result:
     detector = NoveltyDetector()
     rows = zip(series.times_s, series.values, strict=True)
     scores = [detector.step_one({"value": value, "time_s": time_s}).score for time_s, value in rows]
-    return Result(series, alerts(PROFILES["nab"], series.times_s, scores))
+    return Result(series, alerts(POLICY, series.times_s, scores))
 
 
 def in_windows(series: Series, rows: Iterable[int]) -> set[int]:

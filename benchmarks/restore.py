@@ -28,7 +28,7 @@ from pipeline.contracts.models import rank_of
 from pipeline.contracts.partials import ChangeNote, FeedbackNote, FeedbackVerdict
 from pipeline.contracts.records import InRecord
 from pipeline.contracts.rows import HEAD, SNAPSHOTS, applied_of
-from pipeline.contracts.signals import Completeness, Errors, Latency, Saturation, Signals, Traffic
+from pipeline.contracts.signals import Completeness, Errors, Latency, LogLines, Saturation, Signals, Traffic
 from pipeline.settings import load_settings
 
 TOLERANCE = 1e-9
@@ -104,7 +104,26 @@ class Shop:
             changes=changes,
             feedback=feedback,
             histogram=latencies if requests else None,
+            templates=_lines(service, number, window) if requests else {},
         )
+
+
+def _lines(service: str, number: int, window: int) -> dict[str, LogLines]:
+    """Return what every second service logs: much of the usual, now and then something new, or much of a kind."""
+    if number % 2 == 0:
+        return {}
+    draw = random.Random(f"{service}{window}")
+    lines = {f"served {draw.choice('abcdefghij')} in <*>": LogLines(n=draw.randint(20, 40), severity="info")}
+    if draw.random() < 0.02:
+        lines = {line: LogLines(n=300, severity="info", example="served") for line in lines}
+    if draw.random() < 0.05:
+        lines[f"{draw.choice('abcdef')} is {draw.choice('abcdef')}"] = LogLines(
+            n=draw.randint(1, 90), severity="warn", example="is"
+        )
+    if draw.random() < 0.02:
+        word = "".join(draw.choices("abcdefghijkl", k=4))
+        lines[f"{word} broke {word}"] = LogLines(n=draw.randint(1, 9), severity="error", example=word)
+    return lines
 
 
 class Store:

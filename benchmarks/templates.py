@@ -13,7 +13,7 @@ import random
 import statistics
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +23,7 @@ from rich.table import Table
 
 from benchmarks.log_set import Line, LogSet
 from models.drain import Drain
+from pipeline.analyse.template_watch import NEW
 from pipeline.backtest.chain import FILES, Chain
 from pipeline.contracts.alerts import AlertEvent, Transition
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
@@ -41,6 +42,11 @@ LENGTH = 200
 SERVICES = ("gateway", "orders", "storage", "scheduler")
 N_KNOWN, N_HELD_BACK = 16, 4
 """Of a service's templates: those that it logs from the beginning, and the bad ones that come as something new."""
+RARE = {"gateway": "auth", "orders": "billing", "storage": "kernel", "scheduler": "search"}
+"""By service, whose warnings and errors it logs rarely: one line at a time, ``N_RARE`` of each in the whole run."""
+N_RARE = 6
+ROUNDS = 5
+"""Of each speed the best of so many: others use the machine, too."""
 LEARN_S = 3 * 3600
 """Before the first new template, and before anything counts as false."""
 
@@ -74,9 +80,12 @@ def rates(lines: Sequence[Line]) -> dict[str, float]:
     """Return lines a second of masking, of clustering masked lines, and of the ingest step with and without templates."""
 
     def per_second(work: Callable[[], object]) -> float:
-        began = time.perf_counter()
-        work()
-        return len(lines) / (time.perf_counter() - began)
+        shortest_s = math.inf
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            work()
+            shortest_s = min(shortest_s, time.perf_counter() - began)
+        return len(lines) / shortest_s
 
     texts = [line.text for line in lines]
     said = [
@@ -105,7 +114,7 @@ def rates(lines: Sequence[Line]) -> dict[str, float]:
 def _messages(lines: Sequence[Line]) -> Iterator[bytes]:
     """Yield messages of a hundred lines each."""
     for i in range(0, len(lines), 100):
-        yield orjson.dumps([_record(line, START_S * 1000 + i) for line in lines[i : i + 100]])
+        yield orjson.dumps([_record(line, START_S * 1000 + (i + j) // 50) for j, line in enumerate(lines[i : i + 100])])
 
 
 def _record(line: Line, time_ms: int) -> dict[str, object]:
@@ -118,8 +127,9 @@ class Heard:
 
     anomalous: list[tuple[int, str, Finding]] = field(default_factory=list)
     """(start of the window in s, service, finding)."""
-    alerts: list[AlertEvent] = field(default_factory=list)
-    n_windows: int = 0
+    alerts: list[tuple[str, int, bool]] = field(default_factory=list)
+    """(service, end of the window that fired it in s, whether it is of a new kind)."""
+    sentences: dict[str, str] = field(default_factory=dict)
 
     def take(self, output: OutRecord) -> None:
         """Note findings and alerts about log lines."""
@@ -127,14 +137,14 @@ class Heard:
             return
         if output.topic == "anomalies":
             verdict = decode(output.value, Verdict)
-            self.n_windows += not verdict.rollup
             for finding in verdict.findings:
                 if finding.condition.startswith("template_") and finding.judgement is Judgement.ANOMALOUS:
                     self.anomalous.append((verdict.window_start_ms // 1000, verdict.service, finding))
         elif output.topic == "alert-events":
             event = decode(output.value, AlertEvent)
             if event.transition is Transition.FIRED and event.condition.startswith("template_"):
-                self.alerts.append(event)
+                self.alerts.append((event.service, (event.fired_at_ms or 0) // 1000, event.condition == NEW))
+                self.sentences.setdefault(event.condition, event.sentence)
 
 
 def news(log_set: LogSet, rng: random.Random, hours: float) -> dict[tuple[str, int], Line]:
@@ -148,10 +158,21 @@ def news(log_set: LogSet, rng: random.Random, hours: float) -> dict[tuple[str, i
     return found
 
 
+def rare_lines(log_set: LogSet, rng: random.Random, hours: float) -> dict[tuple[str, int], Line]:
+    """Return single lines that are no news to anybody: (service, start of the window in s) and the line."""
+    found = {}
+    for service, other in RARE.items():
+        for number, severity, text in log_set.templates[other][-6:]:
+            for _ in range(N_RARE):
+                at_s = START_S + int(rng.random() * hours * 3600) // WINDOW_S * WINDOW_S
+                found[service, at_s] = Line(service, number, severity, log_set.filled(text))
+    return found
+
+
 def live(log_set: LogSet, seed: int, hours: float, fresh: dict[tuple[str, int], Line], progress: Callable[[float], None]) -> Heard:
-    """Return what is said of hours of logs: by day three times as many lines as at night, an hourly job that logs much at once."""
+    """Return what is said of hours of logs: by day three times as many lines as at night, an hourly job that logs much."""
     rng, heard = random.Random(seed), Heard()
-    chain = Chain(on_output=heard.take)
+    chain, rare = Chain(on_output=heard.take), rare_lines(log_set, rng, hours)
     end_s = START_S + int(hours * 3600)
     for start_s in range(START_S, end_s, WINDOW_S):
         records = []
@@ -161,6 +182,7 @@ def live(log_set: LogSet, seed: int, hours: float, fresh: dict[tuple[str, int], 
             if start_s % 3600 == 600:
                 number, severity, text = log_set.templates[service][N_KNOWN // 2]
                 lines += [Line(service, number, severity, log_set.filled(text)) for _ in range(rng.randint(60, 120))]
+            lines += [rare[service, start_s]] if (service, start_s) in rare else []
             for (about, first_s), line in fresh.items():
                 if about == service and first_s <= start_s < first_s + 300:
                     lines += [line._replace(text=log_set.filled(line.text)) for _ in range(rng.randint(1, 4))]
@@ -179,29 +201,30 @@ def _poisson(rng: random.Random, mean: float) -> int:
     return n
 
 
-def delays(heard: Heard, fresh: dict[tuple[str, int], Line]) -> tuple[list[int], list[int], int, int]:
-    """Return windows until each new template was an anomaly, and an alert; and how many anomalous windows and alerts are of none."""
-    first_told, first_alert = {}, {}
-    true_windows: set[tuple[str, int]] = set()
-    for place in fresh:
-        service, at_s = place
-        span = range(at_s, at_s + 300 + 120)
-        own = [
-            start_s
-            for start_s, about, found in heard.anomalous
-            if about == service and start_s in span and found.condition == "template_new"
-        ]
-        true_windows |= {(service, start_s) for start_s in own}
-        if own:
-            first_told[place] = 1 + (own[0] - at_s) // WINDOW_S
-        for event in heard.alerts:
-            if event.service == service and event.condition == "template_new" and (event.fired_at_ms or 0) // 1000 in span:
-                first_alert.setdefault(place, ((event.fired_at_ms or 0) // 1000 - at_s) // WINDOW_S)
-    false_windows = [
-        1 for start_s, about, _ in heard.anomalous if (about, start_s) not in true_windows and start_s >= START_S + LEARN_S
-    ]
-    n_false_alerts = len(heard.alerts) - len(first_alert)
-    return list(first_told.values()), list(first_alert.values()), len(false_windows), n_false_alerts
+class Delays:
+    """When each new template was an anomaly, and an alert, in windows from its first one on; and what else was told."""
+
+    def __init__(self, heard: Heard, fresh: dict[tuple[str, int], Line]) -> None:
+        self.anomaly: list[int] = []
+        self.alert: list[int] = []
+        accounted: set[tuple[str, int]] = set()
+        n_true_alerts = 0
+        for service, at_s in fresh:
+            span = range(at_s, at_s + 300 + 120)
+            own = [start_s for start_s, about, found in heard.anomalous if about == service and start_s in span and is_new(found)]
+            accounted |= {(service, start_s) for start_s in own}
+            fired = [fired_s for about, fired_s, is_own in heard.alerts if about == service and fired_s in span and is_own]
+            n_true_alerts += len(fired)
+            self.anomaly += [1 + (own[0] - at_s) // WINDOW_S] if own else []
+            self.alert += [(fired[0] - at_s) // WINDOW_S] if fired else []
+        others = [at_s for at_s, about, _ in heard.anomalous if (about, at_s) not in accounted and at_s >= START_S + LEARN_S]
+        self.n_false_windows = len(others)
+        self.n_false_alerts = len(heard.alerts) - n_true_alerts
+
+
+def is_new(finding: Finding) -> bool:
+    """Return whether a finding is about a new kind of line."""
+    return finding.condition == NEW
 
 
 def main() -> int:
@@ -228,7 +251,8 @@ def main() -> int:
             console.print(f"{100 * part:.0f} % of {options.hours:g} h in {last[0] - began:.0f} s")
 
     heard = live(log_set, options.seed, options.hours, fresh, progress)
-    told, fired, n_false, n_false_alerts = delays(heard, fresh)
+    found = Delays(heard, fresh)
+    told, fired = found.anomaly, found.alert
     service_days = len(SERVICES) * max(options.hours * 3600 - LEARN_S, 1) / DAY_S
     result = {
         "bench": "templates",
@@ -244,18 +268,15 @@ def main() -> int:
         "new_template_delay_windows_max": max(told, default=None),
         "new_template_alerts": len(fired),
         "new_template_alert_delay_windows": statistics.median(fired) if fired else None,
-        "false_anomalous_windows_per_service_day": round(n_false / service_days, 2),
-        "false_alerts_per_service_day": round(n_false_alerts / service_days, 3),
+        "false_anomalous_windows_per_service_day": round(found.n_false_windows / service_days, 2),
+        "false_alerts_per_service_day": round(found.n_false_alerts / service_days, 3),
     }
     table = Table("figure", "value")
     for name, value in result.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
     console.print(table)
-    for condition, n in Counter(event.condition for event in heard.alerts).items():
-        console.print(
-            f"{n} alerts of {condition}, such as: {next(e.sentence for e in heard.alerts if e.condition == condition)}",
-            markup=False,
-        )
+    for sentence in heard.sentences.values():
+        console.print(sentence, markup=False)
     print(json.dumps(result))
     return 0
 

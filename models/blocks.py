@@ -74,7 +74,9 @@ class Blocks:
         if self.is_fine_end:
             self._end_block()
         else:
-            self._count(self._n + 1)
+            self._n = n = self._n + 1
+            self.is_fine_end = (n + 1) % self._fine == 0
+            self.is_coarse_end = n + 1 == self._coarse
 
     def _end_block(self) -> None:
         x, y, z = self._fine_sum

@@ -160,8 +160,9 @@ class TailThreshold:
         if len(thresholds) != n or len(more) != 10:
             raise ValueError(f"{len(rest)} numbers after the first four, for {n} probabilities")
         self.since, self.thresholds = int(since), tuple(thresholds)
-        self.recent, self.held = (more[0], more[1], more[2]), (more[3], more[4], more[5])
-        self.now, self.past = (more[6], more[7]), (more[8], more[9])
+        recent, held, now, past = (more[0], more[1], more[2]), (more[3], more[4], more[5]), (more[6], more[7]), (more[8], more[9])
+        self.recent, self.held = recent if any(recent) else _NONE, held if any(held) else _NONE
+        self.now, self.past = now if any(now) else _NOTHING, past if any(past) else _NOTHING  # what is shared takes no room
         return self
 
 

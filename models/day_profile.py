@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.errors import number, numbers, reading
+from models.week import WeekPattern
 
 N_BINS = 288
 _DAY_S = 86_400
@@ -35,13 +36,14 @@ class DayProfile:
     Notes
     -----
     288 bins of five minutes; memory O(1); time O(1) but for one smoothing at the end of the first day. A bin learns
-    when it is over. Growth and weekends go into the level, which takes an hour and a half to follow.
+    when it is over. Growth goes into the level, which takes an hour and a half to follow, and so do weekends until the
+    week is known and turns out to predict better (:class:`models.week.WeekPattern`).
 
     """
 
     __slots__ = (
         "_bins", "_days", "_learning", "_level", "_level_memory", "_n_moves", "_per_bin", "_recent", "_recent_memory", "_segment",
-        "_sum_moves", "_window_s", "has_profile", "n",
+        "_sum_moves", "_week", "_window_s", "has_profile", "n",
     )  # fmt: skip
 
     def __init__(self, window_s: float) -> None:
@@ -61,6 +63,7 @@ class DayProfile:
         """The bin whose windows are being collected, their residuals in ``_sum_moves``, their number in ``_n_moves``."""
         self._sum_moves = 0.0
         self._n_moves = 0
+        self._week = WeekPattern(window_s)
         self._segment = _NO_SEGMENT
         """Between two bins' middles: (which, log profile at its start, at its end), so that it is smoothed once."""
 
@@ -68,11 +71,14 @@ class DayProfile:
         """Return the expected count of the window that ends at ``time_s`` (epoch seconds); at least 1e-3."""
         if not self.has_profile:
             return max(self._recent, _LEAST)
-        at = (time_s % _DAY_S) / _BIN_S - 0.5
+        at = time_s / _BIN_S - 0.5
         low = math.floor(at)
         which, start, end = self._segment
         if which != low:
             start, end = self._smooth(low), self._smooth(low + 1)
+            if self._week.is_on:
+                start += self._week.offset((low + 0.5) * _BIN_S)
+                end += self._week.offset((low + 1.5) * _BIN_S)
             self._segment = (low, start, end)
         log = start + (at - low) * (end - start) + self._level
         return math.exp(log) if _LEAST_LOG < log < _MOST_LOG else (_LEAST if log < 0 else math.exp(_MOST_LOG))
@@ -89,7 +95,10 @@ class DayProfile:
         residual = (count - expected) / (expected if expected > 1.0 else 1.0)
         gain = expected if expected < 1.0 else 1.0
         move = _LEVEL_STEP if residual > _LEVEL_STEP else (-_LEVEL_STEP if residual < -_LEVEL_STEP else residual)
-        self._level += move * gain / self._level_memory
+        shift = self._week.learn(time_s, count, expected, self._level)
+        self._level += move * gain / self._level_memory + shift
+        if shift:
+            self._segment = _NO_SEGMENT
         i = int(time_s % _DAY_S) // _BIN_S
         if i != self._learning:
             self._move_bin()
@@ -131,7 +140,7 @@ class DayProfile:
         """Return plain data."""
         return {
             "kind": "day_profile",
-            "v": 2,
+            "v": 3,
             "n": self.n,
             "recent": self._recent,
             "level": self._level,
@@ -139,17 +148,21 @@ class DayProfile:
             "days": list(self._days) if self.n else [],
             "moves": [self._learning, self._sum_moves, self._n_moves],
             "has_profile": self.has_profile,
+            "week": self._week.to_state(),
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "DayProfile":
-        """Take plain data over."""
-        with reading(state, "day_profile", 2):
+        """Take plain data over; version 2 knew no week."""
+        with reading(state, "day_profile", 3, 2) as version:
             self.n, self._recent, self._level = int(state["n"]), number(state["recent"]), number(state["level"])
             self._bins = array("i", [int(value) for value in state["bins"]] or bytes(4 * N_BINS))
             self._days = array("H", [int(n) for n in state["days"]] or bytes(2 * N_BINS))
             learning, self._sum_moves, n_moves = numbers(state["moves"])
             self._learning, self._n_moves = int(learning), int(n_moves)
             self.has_profile = bool(int(state["has_profile"]))
+            self._week = WeekPattern(self._window_s)
+            if version > 2:
+                self._week.from_state(state["week"])
             self._segment = _NO_SEGMENT
             if not len(self._bins) == len(self._days) == N_BINS or not -1 <= self._learning < N_BINS:
                 raise ValueError(f"not {N_BINS} bins")

@@ -79,7 +79,7 @@ class Detector(Protocol):
         ...
 
 
-class Assessment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Assessment(msgspec.Struct, frozen=True, gc=False):
     """What a detector makes of one window, before anything is learned from it.
 
     Attributes

@@ -1,5 +1,6 @@
 """What goes wrong with a model: its stored state cannot be read."""
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -31,7 +32,7 @@ def reading(state: Mapping[str, Any], kind: str, version: int, *older: int) -> I
         yield found[1]
     except ModelStateError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error) as problem:
         raise ModelStateError(f"state of {kind} v{version} cannot be read: {problem!r}") from problem
 
 

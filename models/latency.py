@@ -9,7 +9,7 @@ from models.averages import FadingMean
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import has_abated
 from models.errors import numbers, reading
-from models.evidence import Evidence, Item, MeanScorer, ScaleScore
+from models.evidence import HIGHER, Evidence, Item, ScaleScore
 from models.load import LoadEffect
 from models.tuning import Tuning
 
@@ -39,7 +39,7 @@ class LatencyDetector:
     """Mean log latency of a window against a slowly learned level plus what the load explains.
 
     Features: ``mean_log`` and ``var_log``, mean and variance of ln(latency / ms) within the window, clipped to
-    :meth:`bounds`; ``n``, how many requests they rest on, 0: nothing to judge; ``load``, requests of the window.
+    :meth:`looked_at`; ``n``, how many requests they rest on, 0: nothing to judge; ``load``, requests of the window.
 
     Notes
     -----
@@ -65,9 +65,7 @@ class LatencyDetector:
         self._was_page = False
         self._expected = _NOT_RECKONED
         """Of the newest window: (its load, what :meth:`expected_log` said), so that it is reckoned once."""
-        self._evidence = Evidence(
-            MeanScorer(), tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two
-        )
+        self._evidence = Evidence(HIGHER, tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two)
 
     @property
     def n_seen(self) -> int:
@@ -78,11 +76,6 @@ class LatencyDetector:
     def is_ready(self) -> bool:
         """Whether enough windows with requests were seen."""
         return self._level.n >= self._tuning.ready_windows
-
-    @property
-    def sd_log(self) -> float:
-        """Standard deviation of one request's ln(latency)."""
-        return math.sqrt(self._request_variance.value)
 
     def expected_log(self, load: float) -> float:
         """Return the expected ln(latency / ms) of a window with so many requests."""
@@ -96,13 +89,19 @@ class LatencyDetector:
         """Return the mean requests of the last six windows: what a queue feels."""
         return (sum(self._loads) + load) / (len(self._loads) + 1)
 
-    def bounds(self, load: float) -> tuple[float, float]:
-        """Return the log latencies to which those of the window are to be clipped: one slow request must not move a mean."""
-        if self._level.n < _LEAST_LEARNED:
-            return -math.inf, math.inf
-        reach = _CLIP_SD * max(self.sd_log, _LEAST_SD)
-        expected = self.expected_log(load)
-        return expected - reach, expected + reach
+    def looked_at(self, load: float, slow_sd: float) -> tuple[float, float, float]:
+        """Return (low, high, slow), log latencies, for a window with so many requests.
+
+        Those of its requests are to be clipped to the first two: one slow request must not move a mean. Above the third one,
+        ``slow_sd`` standard deviations of one request above expectation, a request is slow; infinite until ready.
+        """
+        n, expected = self._level.n, self.expected_log(load)
+        sd = math.sqrt(self._request_variance.value)
+        slow = expected + slow_sd * sd if n >= self._tuning.ready_windows else math.inf
+        if n < _LEAST_LEARNED:
+            return -math.inf, math.inf, slow
+        reach = _CLIP_SD * (sd if sd > _LEAST_SD else _LEAST_SD)
+        return expected - reach, expected + reach, slow
 
     def _item(self, x: Features, expected: float) -> Item:
         n = x["n"]
@@ -135,22 +134,22 @@ class LatencyDetector:
         terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
         if hit is not None:
             terms |= self._evidence.rarity(hit, self._tuning.window_s)
-        return Assessment(
-            score=shown.z,
-            is_anomalous=hit is not None,
-            is_page=is_page,
-            is_slow=hit is not None and not (is_newest_out and short.effect > self._least(short)),
-            is_abating=hit is not None and not is_long_hit and self._is_abating(item),
-            is_spike=is_newest_out and short.effect >= effects.short and self.is_ready,
-            is_quiet=short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),
-            observed=expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,
-            expected=expected,
-            lower=0.0,
-            upper=expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),
-            newest_score=short.z,
-            terms=terms,
-            item=item,
-            scores=scores,
+        return Assessment(  # by place: keywords take twice the time
+            shown.z,  # score
+            hit is not None,  # is_anomalous
+            is_page,
+            hit is not None and not (is_newest_out and short.effect > self._least(short)),  # is_slow
+            is_newest_out and short.effect >= effects.short and self.is_ready,  # is_spike
+            hit is not None and not is_long_hit and self._is_abating(item),  # is_abating
+            short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),  # is_quiet
+            expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,  # observed
+            expected,
+            0.0,  # lower
+            expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),  # upper
+            short.z,  # newest_score
+            terms,
+            item,
+            scores,
         )
 
     def _least(self, score: ScaleScore) -> float:
@@ -175,7 +174,9 @@ class LatencyDetector:
     def _usual_limit(self, short: ScaleScore, n: float) -> float:
         """Return the same of the newest window alone, which rests on ``n`` requests."""
         variance = self._evidence.newest_variability + (self._request_variance.value / n if n > 0 else 0.0)
-        return max(self._least(short), math.exp(min(short.threshold * math.sqrt(variance), _MAX_LOG_EFFECT)))
+        reach, least = short.threshold * math.sqrt(variance), self._least(short)
+        limit = math.exp(reach if reach < _MAX_LOG_EFFECT else _MAX_LOG_EFFECT)
+        return limit if limit > least else least
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""

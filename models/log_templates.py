@@ -12,6 +12,8 @@ WARN, ERROR = 3, 4
 """Ranks of severities: 0 trace, 1 debug, 2 info, 3 warn, 4 error, 5 fatal."""
 _PRIOR_DAYS = 1.0
 """A service is trusted to have brought nothing new for so long before it was watched."""
+_SIGHTS = 4
+"""One window's anomaly may come so many times as often as one that lasts."""
 _PRIOR_WEIGHT, _PRIOR_SQUARED = 10.0, 0.25
 """How much a count wanders (squared coefficient of variation) until this many windows say otherwise."""
 _LEAST_OTHERS = 5.0
@@ -46,7 +48,7 @@ class TemplateTuning:
     least_share
         ... and of less than warnings, share of all lines of the window.
     rare_per_day
-        A service that brings more new kinds a day is not told of them.
+        Of a service that brings more new kinds with many lines a day none is told.
     jump_times, jump_lines
         Least effects of a jump: times the expected count (and the highest one), and lines above it.
     jump_sd
@@ -150,16 +152,20 @@ class _Kind:
     """Highest count of the jump that goes on; 0: none does."""
     is_harmless: bool = True
     """Nothing else was wrong during that jump."""
+    is_rare: bool = False
+    """The service seldom brought new kinds when it came."""
+    verdict: int = 0
+    """Whether it is told that there are many of it: 1 yes, -1 no, the service often brings such kinds, 0 not many yet."""
 
     def to_state(self) -> list[Any]:
         """Return plain data."""
         held = [self.rank, self.since, self.peak, self.peak_at, self.news_from, self.n_news, self.seen, self.run]
-        return [*held, int(self.is_harmless), self.level.to_state()]
+        return [*held, int(self.is_harmless), int(self.is_rare), self.verdict, self.level.to_state()]
 
     @classmethod
     def of(cls, state: list[Any]) -> "_Kind":
         """Return what plain data is of."""
-        rank, since, peak, peak_at, news_from, n_news, seen, run, harmless = numbers(state[:-1])
+        rank, since, peak, peak_at, news_from, n_news, seen, run, harmless, rare, verdict = numbers(state[:-1])
         return cls(
             rank=int(rank),
             since=int(since),
@@ -171,6 +177,8 @@ class _Kind:
             seen=int(seen),
             run=run,
             is_harmless=bool(harmless),
+            is_rare=bool(rare),
+            verdict=int(verdict),
         )
 
 
@@ -226,8 +234,10 @@ class LogTemplates:
         self._n_learned = 0
         self._harmless = _Level()
         """Lines of less than warnings."""
-        self._n_new = [0.0, 0.0]
-        """New kinds, faded, that are less than warnings; that are warnings or worse. Counted from when it is ready on."""
+        self._n_new = [0.0] * 4
+        """New kinds, faded, from when it is ready on: less than warnings, warnings or worse; the same of those with many lines."""
+        self._per_day = [0.0] * 4
+        """Of these how many a day, before the window at hand."""
         self._fade = 1 - 1 / tuning.windows(tuning.level_s)
         self._peak_fade = 1 - 1 / tuning.windows(tuning.peak_s)
         self._day = tuning.windows(86_400.0)
@@ -287,7 +297,7 @@ class LogTemplates:
         for i in {**self._open, **counts}:
             kind, n = self._kinds[i], counts.get(i, 0)
             if kind.news_from >= 0:
-                told = self._news(i, kind, n, n_all, new_times)
+                told = self._news(i, kind, n, n_all, new_times, may_learn=may_learn)
                 new += [told._replace(line=said.get(i, ""))] if told is not None else []
             else:
                 busy = self._busyness(kind, n, n_harmless)
@@ -318,12 +328,11 @@ class LogTemplates:
         """Return the lines of each kind, and the most frequent masked one; what was never seen becomes a kind."""
         counts: dict[int, int] = {}
         said: dict[int, str] = {}
-        expected = [self._new_per_day(i) for i in (0, 1)]
         for line, (n, rank) in lines.items():
             i = self._drain.group(line, str(rank))
             kind = self._kinds.get(i)
             if kind is None:
-                kind = self._kinds[i] = self._begun(rank, expected, is_frozen=is_frozen, may_learn=may_learn)
+                kind = self._kinds[i] = self._begun(rank, is_frozen=is_frozen, may_learn=may_learn)
             kind.rank, kind.seen = max(kind.rank, rank), self._n_windows
             if i not in said or n > lines[said[i]].n:
                 said[i] = line
@@ -335,35 +344,35 @@ class LogTemplates:
                 counts.pop(i, None)
         return counts, said
 
-    def _begun(self, rank: int, expected: list[float], *, is_frozen: bool, may_learn: bool) -> _Kind:
-        """Return a kind seen for the first time: news, unless the service is new itself, or always brings new kinds."""
+    def _begun(self, rank: int, *, is_frozen: bool, may_learn: bool) -> _Kind:
+        """Return a kind seen for the first time: news, unless the service is new itself, or a change is open."""
         kind = _Kind(rank=rank, since=self._n_learned, level=_Level(at=self._n_learned - may_learn))
         if self._n_learned < self._ready:
             return kind
-        is_bad = rank >= WARN
-        if may_learn:
-            self._n_new[is_bad] += 1
-        if expected[is_bad] < self._tuning.rare_per_day and (not is_frozen or rank >= ERROR):
+        kind.is_rare = self._per_day[rank >= WARN] < _SIGHTS * self._tuning.rare_per_day
+        self._n_new[rank >= WARN] += may_learn
+        if not is_frozen or rank >= ERROR:
             kind.news_from = self._n_windows
         return kind
 
     def _fade_news(self) -> None:
         self._n_new = [n * self._new_fade for n in self._n_new]
-
-    def _new_per_day(self, which: int) -> float:
         seen = (1 - self._new_fade ** max(0, self._n_learned - self._ready)) / (1 - self._new_fade) / self._day
-        return self._n_new[which] / (seen + _PRIOR_DAYS)
+        self._per_day = [n / (seen + _PRIOR_DAYS) for n in self._n_new]
 
-    def _news(self, i: int, kind: _Kind, n: int, n_all: int, times: float) -> Told | None:
+    def _news(self, i: int, kind: _Kind, n: int, n_all: int, times: float, *, may_learn: bool) -> Told | None:
         """Return what is to be said of a kind that is new; ``None``: nothing now."""
-        tuning = self._tuning
+        tuning, which = self._tuning, 2 + (kind.rank >= WARN)
         kind.n_news += n
         least = tuning.least(kind.rank) * times
-        is_enough = kind.n_news >= least
-        is_recent = self._n_windows - kind.seen < tuning.windows(tuning.recent_s)
         if kind.rank < WARN and n < tuning.least_share * n_all:
             return None
-        if (is_enough and is_recent) or (n and kind.rank >= WARN and times <= 1):
+        if kind.n_news >= least and not kind.verdict:
+            kind.verdict = 1 if self._per_day[which] < tuning.rare_per_day else -1
+            self._n_new[which] += may_learn
+        is_recent = self._n_windows - kind.seen < tuning.windows(tuning.recent_s)
+        is_many = kind.verdict > 0 and kind.n_news >= least and is_recent
+        if is_many or (n and kind.rank >= WARN and kind.is_rare and kind.verdict >= 0 and times <= 1):
             score = max(5.0, 5.0 * kind.n_news / least)
             return Told(self._drain.template(i), kind.rank, n, "", n_news=kind.n_news, limit=0.0, score=score)
         return None

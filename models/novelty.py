@@ -56,7 +56,7 @@ class Usual(NamedTuple):
     most: float
 
 
-class _Look(NamedTuple):
+class Look(msgspec.Struct, frozen=True, gc=False):
     """One point, and everything that was reckoned from it before anything is learned."""
 
     time_s: float
@@ -143,19 +143,19 @@ class NoveltyDetector(AnomalyDetector):
             If one of them is not a finite number.
 
         """
-        return self._look(x).novelty.score
+        return self.look_one(x).novelty.score
 
     def explain_one(self, x: Features) -> dict[str, float]:
         """Return the terms of the score of ``x`` (see :class:`Novelty`); empty until ready. Nothing changes."""
-        return self._look(x).novelty.terms
+        return self.look_one(x).novelty.terms
 
     def learn_one(self, x: Features) -> None:  # type: ignore[override] # river wants a dict; a mapping is enough
         """Take ``x`` for the newest point, and for normal."""
-        self._learn(self._look(x))
+        self._learn(self.look_one(x))
 
     def step_one(self, x: Features) -> Novelty:
         """Score, explain and learn in one pass."""
-        look = self._look(x)
+        look = self.look_one(x)
         self._learn(look)
         return look.novelty
 
@@ -165,13 +165,19 @@ class NoveltyDetector(AnomalyDetector):
         A second outage of the same shape then scores like the first. Nor is anything learned from the 22 points
         after the last one that was watched, but the level at this hour: their curves still hold some of it.
         """
-        look = self._look(x)
-        if self.n_seen:
+        look = self.look_one(x)
+        self.take_one(look, is_normal=False)
+        return look.novelty
+
+    def take_one(self, look: Look, *, is_normal: bool) -> None:
+        """Make the point of :meth:`look_one` the newest one: learned as normal, or as :meth:`watch_one` does."""
+        if is_normal:
+            self._learn(look)
+        elif self.n_seen:
             self._advance(look)
             self._shapes.follow(look.triple)
             self._pending = ()
             self._n_unsettled = SPAN + 1
-        return look.novelty
 
     def usual_at(self, time_s: float) -> "Usual | None":
         """Return what is usual in the series, at this time (epoch seconds) above all; ``None`` before there is anything."""
@@ -183,7 +189,8 @@ class NoveltyDetector(AnomalyDetector):
         expected = middle if at_hour is None else at_hour
         return Usual(*(self._first + x for x in (expected, lower, upper, least, most)))
 
-    def _look(self, features: Features) -> _Look:
+    def look_one(self, features: Features) -> Look:
+        """Return what a point looks like, from which it can be learned afterwards. Nothing changes."""
         value, time_s = features["value"], features["time_s"]
         if not math.isfinite(value + time_s):
             raise ValueError(f"value and time_s must be finite, got {value} and {time_s}")
@@ -193,8 +200,8 @@ class NoveltyDetector(AnomalyDetector):
             x = math.copysign(LARGEST, x)
         pair, triple = _means(x, self._last)
         level = self._hours.level_with(x)
-        distances = self._values.distance(pair), self._shapes.distance(triple), self._hours.residual(level, time_s)
-        return _Look(time_s, first, x, pair, triple, level, distances, self._novelty(x, distances))
+        distances = (self._values.distance(pair), self._shapes.distance(triple), self._hours.residual(level, time_s))
+        return Look(time_s, first, x, pair, triple, level, distances, self._novelty(x, distances))
 
     def _novelty(self, x: float, distances: tuple[float, float, float]) -> Novelty:
         width = self._high - self._low
@@ -211,7 +218,7 @@ class NoveltyDetector(AnomalyDetector):
         terms = {"value_never_seen": by_value, "shape_never_seen": by_shape, "wrong_for_this_hour": by_hour, "new_extreme": extreme}
         return Novelty(score, terms)
 
-    def _learn(self, look: _Look) -> None:
+    def _learn(self, look: Look) -> None:
         self._first = look.first
         self.n_seen += 1
         if self._n_unsettled:
@@ -226,23 +233,32 @@ class NoveltyDetector(AnomalyDetector):
         self._hours.learn(look.level, look.time_s)
         self._advance(look)
 
-    def _remember(self, look: _Look) -> None:
+    def _remember(self, look: Look) -> None:
         """Put the point, or what is old enough by now, into the memories."""
         values, shapes, hours = self._tails
         values.learn(look.distances[0])
         shapes.learn(look.distances[1])
         hours.learn(look.distances[2])
         self._shapes.add(look.triple)
-        if len(self._pending) == _DELAY:
-            self._values.add(self._pending[0])
-        self._pending = (*self._pending[1 - _DELAY :], look.pair)
+        pending = self._pending
+        if len(pending) == _DELAY:
+            self._values.add(pending[0])
+            pending = pending[1:]
+        self._pending = (*pending, look.pair)
 
-    def _advance(self, look: _Look) -> None:
+    def _advance(self, look: Look) -> None:
         """Make the point the newest one."""
-        self._last = (look.x, *self._last[:1])
-        if self._last_s is not None and look.time_s > self._last_s:
-            self._take_interval(float(round(min(look.time_s - self._last_s, _MOST_INTERVAL_S))))
-        self._last_s = look.time_s
+        last = self._last
+        self._last = (look.x, last[0]) if last else (look.x,)
+        time_s, last_s = look.time_s, self._last_s
+        self._last_s = time_s
+        if last_s is not None and time_s > last_s:
+            interval_s = time_s - last_s
+            i = self._n_intervals % _N_INTERVALS
+            if i < len(self._intervals) and self._intervals[i] == interval_s:
+                self._n_intervals += 1  # nearly always: nothing else changes
+            else:
+                self._take_interval(float(round(min(interval_s, _MOST_INTERVAL_S))))
 
     def _take_interval(self, interval_s: float) -> None:
         intervals = self._intervals

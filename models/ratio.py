@@ -9,7 +9,7 @@ from models.averages import FadingRatio
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_bound, count_limit, has_abated
 from models.errors import numbers, reading
-from models.evidence import CountScorer, Evidence, Item, ScaleScore
+from models.evidence import TOO_MANY, Evidence, Item, ScaleScore
 from models.tuning import DAY_S, Tuning
 
 _PRIOR_REQUESTS = 200.0
@@ -52,7 +52,7 @@ class RatioDetector:
         self._was_page = False
         self._before = _NOTHING
         """(bad, requests) of the window before: in sums it counts as less."""
-        self._evidence = Evidence(CountScorer(+1), tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
+        self._evidence = Evidence(TOO_MANY, tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
 
     @property
     def n_seen(self) -> int:
@@ -98,21 +98,22 @@ class RatioDetector:
         terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
         if hit is not None:
             terms |= self._evidence.rarity(hit, self._tuning.window_s)
-        return Assessment(
-            score=shown.z,
-            is_anomalous=hit is not None,
-            is_page=is_page,
-            is_slow=hit is not None and not is_short_hit,
-            is_abating=is_short_hit and not is_long_hit and self._is_abating(newest, ratio),
-            is_quiet=short.z < short.threshold / 2 or not self._is_large(short, page=False),
-            observed=shown.sums[0] / shown.sums[2] if shown.sums[2] else None,
-            expected=ratio if hit is None else hit.sums[1] / hit.sums[2],
-            lower=0.0,
-            upper=self._usual_limit(short, ratio) if hit is None else self._limit(hit),
-            newest_score=short.z if short.k == 1 else 0.0,
-            terms=terms,
-            item=item,
-            scores=scores,
+        return Assessment(  # by place: keywords take twice the time
+            shown.z,  # score
+            hit is not None,  # is_anomalous
+            is_page,
+            hit is not None and not is_short_hit,  # is_slow
+            False,  # is_spike
+            is_short_hit and not is_long_hit and self._is_abating(newest, ratio),  # is_abating
+            short.z < short.threshold / 2 or not self._is_large(short, page=False),  # is_quiet
+            shown.sums[0] / shown.sums[2] if shown.sums[2] else None,  # observed
+            ratio if hit is None else hit.sums[1] / hit.sums[2],  # expected
+            0.0,  # lower
+            self._usual_limit(short, ratio) if hit is None else self._limit(hit),  # upper
+            short.z if short.k == 1 else 0.0,  # newest_score
+            terms,
+            item,
+            scores,
         )
 
     def _clipped(self, newest: Item) -> Item:
@@ -138,7 +139,9 @@ class RatioDetector:
         """Return up to what ratio the shortest scale would say nothing."""
         requests = short.sums[2]
         spread = math.sqrt(ratio * ratio * self._evidence.variability(short.k) + ratio / (requests if requests > 1 else 1.0))
-        return min(1.0, ratio + max(short.threshold * spread, self._effects.plus))
+        reach, plus = short.threshold * spread, self._effects.plus
+        limit = ratio + (reach if reach > plus else plus)
+        return limit if limit < 1.0 else 1.0
 
     def _limit(self, hit: ScaleScore) -> float:
         """Return up to what ratio the scale that decided would have said nothing."""

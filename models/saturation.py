@@ -105,16 +105,20 @@ class SaturationDetector:
         }
         if is_full or is_filling:
             terms |= self._rarity(value)
-        return Assessment(
-            score=(value - usual) / spread if is_ready else 0.0,
-            is_anomalous=is_full or is_filling,
-            is_page=is_full and value >= limits.page,
-            is_quiet=value < limits.recovered and not is_filling,
-            observed=value,
-            expected=usual if self._level.n else None,
-            lower=0.0,
-            upper=min(upper, usual + limits.least_rise) if is_filling and not is_full else upper,
-            terms=terms,
+        return Assessment(  # by place: keywords take twice the time
+            (value - usual) / spread if is_ready else 0.0,  # score
+            is_full or is_filling,  # is_anomalous
+            is_full and value >= limits.page,  # is_page
+            False,  # is_slow
+            False,  # is_spike
+            False,  # is_abating
+            value < limits.recovered and not is_filling,  # is_quiet
+            value,  # observed
+            usual if self._level.n else None,  # expected
+            0.0,  # lower
+            min(upper, usual + limits.least_rise) if is_filling and not is_full else upper,  # upper
+            0.0,  # newest_score
+            terms,
         )
 
     def _rarity(self, value: float) -> dict[str, float]:

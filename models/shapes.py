@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from models.errors import reading
 from models.float32 import from_bytes, to_bytes
@@ -20,6 +21,7 @@ _PENDING = N_NUMBERS
 _ROOM = 64
 """Numbers that fit behind the memory before it is moved to the front."""
 _N_NEAREST = 3
+_sum = np.add.reduce
 
 
 class Shapes:
@@ -47,7 +49,7 @@ class Shapes:
 
     """
 
-    __slots__ = ("_end", "_newest", "_numbers", "_phase", "_recent", "_start", "_windows", "capacity")
+    __slots__ = ("_end", "_newest", "_numbers", "_phase", "_recent", "_seen", "_start", "_windows", "capacity")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -61,23 +63,31 @@ class Shapes:
         self._start = self._end = 0
         """Where in ``_numbers`` those in use are."""
         self._windows = sliding_window_view(self._numbers, N_NUMBERS).T
+        self._seen: NDArray[np.float32] | None = None
+        """The shapes that are compared with, a column each; ``None``: none yet."""
 
     def distance(self, number: float) -> float:
         """Return the mean Euclidean distance of the shape that ends with ``number`` to the three nearest; 0 without any."""
-        n = self._end - _PENDING - N_NUMBERS + 1 - self._start
-        if n <= 0:
+        seen = self._seen
+        if seen is None:
             return 0.0
         self._recent[SPAN] = number
-        apart = self._windows[:, self._start : self._start + n] - self._newest
+        apart = seen - self._newest
         apart *= apart
-        squares = np.add.reduce(apart, 0)  # row by row: the same bits on every machine
+        squares = _sum(apart, 0)  # row by row: the same bits on every machine
+        n = len(squares)
         total = 0.0
-        wanted = min(_N_NEAREST, n)
+        wanted = _N_NEAREST if n > _N_NEAREST else n
         for _ in range(wanted):
             nearest = squares.argmin()
             total += math.sqrt(squares[nearest])
             squares[nearest] = math.inf
         return total / wanted
+
+    def _see(self) -> None:
+        """Look at what there is to compare with now."""
+        n = self._end - _PENDING - N_NUMBERS + 1 - self._start
+        self._seen = self._windows[:, self._start : self._start + n] if n > 0 else None
 
     def add(self, number: float) -> None:
         """Take one number in."""
@@ -92,6 +102,7 @@ class Shapes:
             self._numbers[self._end] = number
             self._end += 1
             self._start = max(self._start, self._end - self.capacity - N_NUMBERS + 1 - _PENDING)
+            self._see()
         self._phase = (self._phase + 1) % STRIDE
 
     def follow(self, number: float) -> None:
@@ -128,4 +139,5 @@ class Shapes:
             self._recent[:SPAN] = recent
             self._start, self._end = 0, len(numbers)
             self._numbers[: self._end] = numbers
+            self._see()
         return self

@@ -116,6 +116,9 @@ class SilenceDetector:
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:  # noqa: ARG002 - all detectors take the same
         """Make ``x`` the newest evidence; learn the share, and from a run when it has ended without an alarm."""
         is_silent = x["is_silent"] > 0
+        if not (is_silent or self._run or self._share.value or self._longest_harmless):
+            self._share.n += is_normal  # nearly every window of nearly every service, and nothing else would change
+            return
         if is_normal:
             self._share.update(1.0 if is_silent else 0.0)
             if not is_silent and self._run:

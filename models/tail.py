@@ -8,7 +8,7 @@ from models.averages import FadingRatio
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_bound, count_limit
 from models.errors import number, reading
-from models.evidence import CountScorer, Evidence, Item, ScaleScore
+from models.evidence import TOO_MANY, Evidence, Item, ScaleScore
 from models.tuning import DAY_S, Tuning
 
 TAIL_SHARE = 0.015
@@ -51,7 +51,7 @@ class TailDetector:
         self._times = times
         self._share = FadingRatio(tuning.windows(DAY_S), prior=TAIL_SHARE, prior_weight=_PRIOR_REQUESTS)
         scales = tuning.make_scales([k for k in tuning.scales if k >= _LEAST_SCALE], prior=0.25, floor=1e-3)
-        self._evidence = Evidence(CountScorer(+1), scales, needs_two=True)
+        self._evidence = Evidence(TOO_MANY, scales, needs_two=True)
         self._offset_sd = _NORMAL_POINT
         self._requests = 0.0
         self._shown: tuple[Sequence[ScaleScore], Assessment] = ((), _NOTHING)
@@ -83,7 +83,8 @@ class TailDetector:
 
     def assess(self, x: Features) -> Assessment:
         """Return what the last full blocks look like, the newest window among them when it fills one. Changes nothing."""
-        scores = self._evidence.scores(self._item(x)) if self._evidence.is_block_end else self._evidence.held
+        evidence = self._evidence
+        scores = evidence.scores(self._item(x)) if evidence.is_block_end else evidence.held
         known, shown = self._shown
         if known is not scores:
             shown = self._meaning(scores)
@@ -139,9 +140,10 @@ class TailDetector:
         bad, requests = x["bad"], x["requests"]
         self._share.update(bad, requests)
         if requests > 0:
-            self._requests = min(self._requests + requests, _MEMORY_REQUESTS)
-            move = (bad - TAIL_SHARE * requests) / max(self._requests, _TRUSTED_REQUESTS) / _NORMAL_DENSITY
-            self._offset_sd += max(-_MOST_MOVE, min(_MOST_MOVE, move))
+            seen = self._requests + requests
+            self._requests = seen = seen if seen < _MEMORY_REQUESTS else _MEMORY_REQUESTS
+            move = (bad - TAIL_SHARE * requests) / (seen if seen > _TRUSTED_REQUESTS else _TRUSTED_REQUESTS) / _NORMAL_DENSITY
+            self._offset_sd += move if -_MOST_MOVE < move < _MOST_MOVE else math.copysign(_MOST_MOVE, move)
 
     def clear(self) -> None:
         """Forget the newest evidence, not what was learned."""

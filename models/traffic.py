@@ -9,7 +9,7 @@ from models.day_profile import DayProfile
 from models.detector import Assessment, Features, Step, score_and_terms, step
 from models.deviance import count_limit
 from models.errors import reading
-from models.evidence import BLOCK, CountScorer, Evidence, ScaleScore
+from models.evidence import BLOCK, TOO_FEW, Evidence, ScaleScore
 from models.tuning import Tuning
 
 _NO_RISE = 49
@@ -44,7 +44,7 @@ class TrafficDetector:
         self._needs_two = tuning.needs_two
         self._profile = DayProfile(tuning.window_s)
         self._was_page = False
-        self._evidence = Evidence(CountScorer(-1), tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), needs_two=True)
+        self._evidence = Evidence(TOO_FEW, tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), needs_two=True)
 
     @property
     def n_seen(self) -> int:
@@ -80,20 +80,23 @@ class TrafficDetector:
         terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
         if hit is not None:
             terms |= self._evidence.rarity(hit, self._tuning.window_s)
-        return Assessment(
-            score=-shown.z,
-            is_anomalous=hit is not None,
-            is_page=is_page,
-            is_slow=hit is not None and not is_short_hit,
-            is_quiet=abs(short.z) < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),
-            observed=count / n_summed,
-            expected=expected_count / n_summed,
-            lower=lower,
-            upper=upper,
-            newest_score=abs(short.z),
-            terms=terms,
-            item=item,
-            scores=scores,
+        far = short.z if short.z > 0 else -short.z
+        return Assessment(  # by place: keywords take twice the time
+            -shown.z,  # score
+            hit is not None,  # is_anomalous
+            is_page,
+            hit is not None and not is_short_hit,  # is_slow
+            False,  # is_spike
+            False,  # is_abating
+            far < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),  # is_quiet
+            count / n_summed,  # observed
+            expected_count / n_summed,  # expected
+            lower,
+            upper,
+            far,  # newest_score
+            terms,
+            item,
+            scores,
         )
 
     def _is_large(self, score: ScaleScore) -> bool:

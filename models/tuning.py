@@ -9,6 +9,9 @@ from models.evidence import BLOCK, COARSE, COARSE_FROM, Scale
 from models.variability import Variability
 
 DAY_S = 86_400.0
+_SETTLED_S = 1200.0
+"""Trouble that grows is seen by the sums of twenty minutes at the latest, or it is none; in seconds, because so it is for windows
+of any length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,7 @@ class Tuning:
     window_s: float
     scales: tuple[int, ...] = (1, 6, 30, 120)
     ready_windows: int = 120
-    false_alarms_per_day: float = 0.2
+    false_alarms_per_day: float = 0.15
     false_pages_per_day: float = 0.001
     n_tests: int = 20
     level_s: float = 8 * 3600.0
@@ -81,6 +84,7 @@ class Tuning:
                 k,
                 Variability(self.windows(self.variability_s), prior, floor),
                 TailThreshold(_budgets(self, k), memory=self.windows(self.tail_s), prior_windows=self._prior_windows),
+                settle_windows=round(self.windows(_SETTLED_S)),
             )
             for k in ks
         ]

@@ -22,6 +22,7 @@ from pipeline.analyse.learning import LearningParams
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.memory import MemoryParams
 from pipeline.analyse.novelty_params import NoveltyParams
+from pipeline.analyse.profile_params import Profiles
 from pipeline.analyse.windows import WindowParams
 from pipeline.contracts.config import PARAMS, AtLeastZero, IngestConfig
 from pipeline.contracts.directory import Directory
@@ -135,6 +136,7 @@ SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     "topics": ("topics.yaml", None, Topics),
     "directory": ("services.yaml", None, Directory),
     "detection": ("detection.yaml", None, DetectionParams),
+    "profiles": ("profiles.yaml", None, Profiles),
     "learning": ("learning.yaml", "learning", LearningParams),
     "memory": ("learning.yaml", "memory", MemoryParams),
     "novelty": ("learning.yaml", "novelty", NoveltyParams),
@@ -216,6 +218,9 @@ def load_settings(
     if not problems:
         plugins = load_plugins(sections["ingest"].decoders.values(), problems)
         sections["ingest"] = dataclasses.replace(sections["ingest"], semantic=sections.pop("semantic"), plugins=plugins)
+        if "profiles" in files["detection.yaml"]:
+            problems.append(f"{folder / 'detection.yaml'}: profiles: they have a file of their own, profiles.yaml")
+        sections["detection"] = dataclasses.replace(sections["detection"], profiles=sections.pop("profiles"))
         problems += _contradictions(sections, overrides or {})
     if problems:
         raise ConfigError(problems)

@@ -8,6 +8,7 @@ import msgspec
 from pipeline.contracts.alerts import AlertEvent, AlertState, Transition
 from pipeline.contracts.anomalies import Finding, Judgement, Severity, Verdict
 from pipeline.contracts.codec import decode, encode
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.partials import ChangeNote
 from pipeline.contracts.records import InRecord, OutRecord
@@ -55,6 +56,7 @@ def verdict(
     changes: Iterable[ChangeNote] = (),
     retired: bool = False,
     rollup: bool = False,
+    exemplars: Iterable[Exemplar] = (),
 ) -> Verdict:
     """Return the verdict of the ``window``-th window: a letter for latency, or one by condition."""
     by_condition = {"latency": letters} if isinstance(letters, str) else letters
@@ -70,6 +72,7 @@ def verdict(
         findings=[finding(letter, condition) for condition, letter in by_condition.items() if letter not in ("", " ")],
         changes=list(changes),
         retired=retired,
+        exemplars=list(exemplars),
     )
 
 

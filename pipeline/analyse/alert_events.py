@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from pipeline.analyse.lives import Life
 from pipeline.analyse.observations import times_expected
@@ -32,6 +33,7 @@ def alert_event(
     runbooks: Mapping[str, str],
     reason: ResolveReason | None = None,
     others: Sequence[str] = (),
+    trace_url: str = "",
 ) -> AlertEvent:
     """Return the event of one step in a life.
 
@@ -47,6 +49,8 @@ def alert_event(
         Defaults by condition, kind of condition, signal or (actions only) type of a recent change.
     others
         Other conditions of the service that are firing.
+    trace_url
+        Link to a trace, with ``{trace_id}`` in it; empty: none.
 
     """
     environment, service = split_service_key(service_key)
@@ -91,6 +95,8 @@ def alert_event(
         change=life.change,
         also_firing=list(others),
         explanation={name: value for name, value in finding.explanation.items() if math.isfinite(value)},
+        exemplars=life.exemplars,
+        trace_url=trace_url.replace("{trace_id}", quote(life.exemplars[0].trace_id, safe="")) if life.exemplars else "",
         log=finding.log,
     )
 

@@ -1,6 +1,6 @@
 """Judges every closed window of every service: signals in, one verdict each out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,8 +14,9 @@ from pipeline.analyse.rollup_points import RollupPoint
 from pipeline.analyse.rollup_watch import PREFIX
 from pipeline.analyse.service_memory import Remembrance, Rows, ServiceMemory
 from pipeline.analyse.surroundings import Surroundings
-from pipeline.contracts.anomalies import Verdict
+from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.codec import encode
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted
@@ -173,6 +174,7 @@ class DetectionStage:
             findings=judged.findings,
             changes=heard.changes,
             not_learned=judged.not_learned,
+            exemplars=_exemplars(heard, judged.findings),
         )
         return [self._published(key, verdict)]
 
@@ -207,6 +209,7 @@ class DetectionStage:
             changes=heard.changes,
             not_learned=trouble,
             shadow=params.mode == "shadow",
+            exemplars=_exemplars(heard, findings),
         )
         return [self._published(key, verdict)]
 
@@ -283,6 +286,12 @@ class DetectionStage:
         self._deleted.clear()
         rows[HEAD] = pack(self.applied, encode(_Head(gone=self._gone, n_evicted=self.n_evicted)))
         return rows
+
+
+def _exemplars(heard: Heard, findings: Sequence[Finding]) -> list[Exemplar]:
+    """Return a window's exemplars where something about it is anomalous."""
+    is_bad = bool(heard.exemplars) and any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
+    return heard.exemplars if is_bad else []
 
 
 def restore(

@@ -1,4 +1,4 @@
-"""How detection is tuned: config/detection.yaml as frozen parameters."""
+"""How detection is tuned: config/detection.yaml as frozen parameters, and the profiles with it."""
 
 from dataclasses import field
 from typing import Annotated
@@ -6,74 +6,38 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from pipeline.analyse.profile_params import AboveOne, Positive, Profiles, Share
 from pipeline.contracts.config import PARAMS
-
-Positive = Annotated[float, Field(gt=0)]
-AboveOne = Annotated[float, Field(gt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class LatencyParams:
-    """Least effects on latency, times the expected value.
+    """What all profiles share of latency.
 
     Attributes
     ----------
-    short, long
-        Over less than ``long_s`` seconds, and over more; times the expected latency, above 1.
-    p95
-        As ``long``, of a 95th percentile that arrived ready-made; times the expected one, above 1.
-    page
-        From here on it is a page; times the expected latency, above 1.
     long_s
-        From how many seconds of evidence on ``long`` counts instead of ``short``, above 0.
+        From how many seconds of evidence on a profile's ``latency_long`` counts instead of ``latency_short``, above 0.
     tail_times
         Requests above the usual 98.5 % point, times their usual share, above 1.
 
     """
 
-    short: AboveOne = 1.6
-    long: AboveOne = 1.25
-    p95: AboveOne = 1.3
-    page: AboveOne = 1.8
     long_s: Positive = 300.0
     tail_times: AboveOne = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
-class ErrorParams:
-    """Least effects on the error ratio: times the expected one *and* above it by so much.
-
-    Attributes
-    ----------
-    times, plus
-        Of a ticket: times the expected ratio, above 1; and above it by so much, share of requests in [0, 1].
-    page_times, page_plus
-        Of a page, likewise.
-
-    """
-
-    times: AboveOne = 2.0
-    plus: Share = 0.002
-    page_times: AboveOne = 3.0
-    page_plus: Share = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class TrafficParams:
-    """Least effects on traffic, times.
+    """What all profiles share of traffic.
 
     Attributes
     ----------
-    drop, page_drop
-        Expected over observed requests, of a ticket and of a page, above 1.
     rise
         Observed over expected requests, above 1.
 
     """
 
-    drop: AboveOne = 1.6
-    page_drop: AboveOne = 2.0
     rise: AboveOne = 3.0
 
 
@@ -83,8 +47,8 @@ class SaturationParams:
 
     Attributes
     ----------
-    full, recovered, page
-        Too full above ``full``, no longer below ``recovered``, a page from ``page``; utilizations, above 0.
+    recovered
+        What was too full no longer is below it, utilization, above 0.
     to_full_s
         Seconds to full at its present growth from which on a resource in ``fills_up`` is too full already.
     least_rise
@@ -96,9 +60,7 @@ class SaturationParams:
 
     """
 
-    full: Positive = 0.95
     recovered: Positive = 0.9
-    page: Positive = 0.95
     to_full_s: Positive = 4 * 3600.0
     least_rise: Share = 0.05
     fills_up: tuple[str, ...] = ("memory", "disk", "heap")
@@ -135,7 +97,7 @@ class TemplateParams:
     least_errors, least_warnings, least_others
         Lines since it was first seen that make a new kind more than one window's anomaly, by severity, at least 1.
     rare_per_day
-        A service that brings more new kinds a day is not told of them, above 0.
+        Of a service that brings more new kinds a day, with so many lines, none is told; above 0.
     jump_times, jump_lines
         Least effects of a jump: times the usual count of a window, above 1; and lines above it, at least 1.
 
@@ -163,22 +125,20 @@ class DetectionParams:
         Windows that a detector learns from before it judges.
     scales
         Time scales, windows: 1, multiples of 6, and from 120 on of 30.
-    false_alarms_per_day, false_pages_per_day
-        Nominal budget of a service.
     level_s, variability_s, tail_s
         Memory of levels, variabilities and score tails, seconds.
     quiet_windows, quiet_windows_max
         Quiet windows that close an alarm: as many as it lasted, within these.
     max_alarm_s
         An alarm open longer is the new normal, seconds.
+    profiles
+        Set from config/profiles.yaml.
 
     """
 
     max_services: Annotated[int, Field(ge=1)] = 10_000
     ready_windows: Annotated[int, Field(ge=1)] = 120
     scales: tuple[int, ...] = (1, 6, 30, 120)
-    false_alarms_per_day: Positive = 0.2
-    false_pages_per_day: Positive = 0.001
     level_s: Positive = 8 * 3600.0
     variability_s: Positive = 2 * 86_400.0
     tail_s: Positive = 7 * 86_400.0
@@ -186,8 +146,8 @@ class DetectionParams:
     quiet_windows_max: Annotated[int, Field(ge=1)] = 30
     max_alarm_s: Positive = 8 * 3600.0
     latency: LatencyParams = field(default_factory=LatencyParams)
-    errors: ErrorParams = field(default_factory=ErrorParams)
     traffic: TrafficParams = field(default_factory=TrafficParams)
     saturation: SaturationParams = field(default_factory=SaturationParams)
     silence: SilenceParams = field(default_factory=SilenceParams)
+    profiles: Profiles = field(default_factory=Profiles)
     templates: TemplateParams = field(default_factory=TemplateParams)

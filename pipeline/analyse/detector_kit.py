@@ -1,4 +1,4 @@
-"""Which detector judges what: a fresh one by name, tuned from config/detection.yaml."""
+"""Which detector judges what: a fresh one by name, tuned from config/detection.yaml and profiles.yaml."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -34,8 +34,8 @@ def tuning_for(params: DetectionParams, size_ms: int) -> Tuning:
         n_tests=_TESTS_PER_SCALE * max(n_scales, 1),
         scales=params.scales,
         ready_windows=params.ready_windows,
-        false_alarms_per_day=params.false_alarms_per_day,
-        false_pages_per_day=params.false_pages_per_day,
+        false_alarms_per_day=params.profiles.ticket.fast.false_alarms_per_day,
+        false_pages_per_day=params.profiles.page.fast.false_alarms_per_day,
         level_s=params.level_s,
         variability_s=params.variability_s,
         tail_s=params.tail_s,
@@ -77,7 +77,7 @@ class DetectorKit:
         """Put a detector that has seen nothing in the place of ``name``, and return it."""
         fresh: Detector
         if name == "latency":
-            fresh = self.latency = _latency(self._params, self._tuning, long=self._params.latency.long)
+            fresh = self.latency = _latency(self._params, self._tuning, long=self._params.profiles.ticket.fast.latency_long)
         elif name == "tail":
             fresh = self.tail = TailDetector(self._tuning, times=self._params.latency.tail_times)
         else:
@@ -100,39 +100,43 @@ class DetectorKit:
 
 
 def _other(name: str, params: DetectionParams, tuning: Tuning) -> Detector:
+    ticket, page = params.profiles.ticket.fast, params.profiles.page.fast
     match name:
         case "silence":
             return SilenceDetector(tuning, least_run=params.silence.least_run, longest_run=params.silence.longest_run)
         case "traffic":
-            least = params.traffic
-            return TrafficDetector(tuning, TrafficEffects(drop=least.drop, page_drop=least.page_drop, rise=least.rise))
+            drop, page_drop = ticket.traffic_drop, page.traffic_drop
+            return TrafficDetector(tuning, TrafficEffects(drop=drop, page_drop=page_drop, rise=params.traffic.rise))
         case "errors":
             return _errors(params, tuning)
         case "slow":
-            return _latency(params, tuning, long=params.latency.p95)
+            return _latency(params, tuning, long=ticket.latency_p95)
         case _:
             return _saturation(params, tuning, name.partition(":")[2])
 
 
 def _errors(params: DetectionParams, tuning: Tuning) -> RatioDetector:
-    least = params.errors
-    effects = RatioEffects(times=least.times, plus=least.plus, page_times=least.page_times, page_plus=least.page_plus)
+    ticket, page = params.profiles.ticket.fast, params.profiles.page.fast
+    effects = RatioEffects(
+        times=ticket.errors_times, plus=ticket.errors_plus, page_times=page.errors_times, page_plus=page.errors_plus
+    )
     return RatioDetector(tuning, effects, scales=tuning.scales, prior_ratio=_USUAL_ERROR_RATIO)
 
 
 def _latency(params: DetectionParams, tuning: Tuning, *, long: float) -> LatencyDetector:
-    least = params.latency
-    return LatencyDetector(tuning, LatencyEffects(short=least.short, long=long, page=least.page, long_s=least.long_s))
+    ticket, page = params.profiles.ticket.fast, params.profiles.page.fast
+    effects = LatencyEffects(short=ticket.latency_short, long=long, page=page.latency, long_s=params.latency.long_s)
+    return LatencyDetector(tuning, effects)
 
 
 def _saturation(params: DetectionParams, tuning: Tuning, resource: str) -> SaturationDetector:
-    limits = params.saturation
+    limits, profiles = params.saturation, params.profiles
     return SaturationDetector(
         tuning,
         SaturationLimits(
-            full=limits.full,
+            full=profiles.ticket.fast.full,
             recovered=limits.recovered,
-            page=limits.page,
+            page=profiles.page.fast.full,
             to_full_s=limits.to_full_s,
             least_rise=limits.least_rise,
             fills_up=resource in limits.fills_up,

@@ -9,6 +9,8 @@ from pipeline.contracts.histogram import Histogram
 
 _SMALLEST_MS = 1e-3
 _SMALLEST_LOG = math.log(_SMALLEST_MS)
+_FAR = 1 << 40
+"""Beyond every bucket."""
 Bounds = tuple[float, float]
 
 
@@ -45,15 +47,23 @@ def read_latencies(histogram: Histogram, bounds: Bounds, slow_log: float = math.
     step = _step(histogram.scale)
     low, high, slow = bounds[0] / step - 0.5, bounds[1] / step - 0.5, slow_log / step  # in buckets, from a first one's middle
     slow_index = math.floor(slow) if slow < math.inf else math.inf
-    n, total, squares, n_slower = 0, 0.0, 0.0, 0.0
+    n = within = squares_within = 0  # whole numbers: of nearly all buckets, which are neither clipped nor slow
+    least, most = _whole(low), _whole(high if high < slow_index else slow_index)
+    total, squares, n_slower = 0.0, 0.0, 0.0
     for index, count in histogram.counts.items():
-        at: float = low if index < low else (high if index > high else index)
-        weighted = count * at
         n += count
-        total += weighted
-        squares += weighted * at
-        if index >= slow_index:
-            n_slower += count if index > slow_index else count * (slow_index + 1 - slow)
+        if least < index < most:
+            weighted = count * index
+            within += weighted
+            squares_within += weighted * index
+        else:
+            at: float = low if index < low else (high if index > high else index)
+            total += count * at
+            squares += count * at * at
+            if index >= slow_index:
+                n_slower += count if index > slow_index else count * (slow_index + 1 - slow)
+    total += within
+    squares += squares_within
     if histogram.zero_count:
         at = max(_SMALLEST_LOG / step - 0.5, low)
         n += histogram.zero_count
@@ -64,6 +74,11 @@ def read_latencies(histogram: Histogram, bounds: Bounds, slow_log: float = math.
     mean = total / n
     variance = squares / n - mean * mean
     return Latencies(n, (mean + 0.5) * step, variance * step * step if variance > 0 else 0.0, n_slower)
+
+
+def _whole(bucket: float) -> int:
+    """Return the bucket below, whole so that it is compared quickly; far outside of all where it is infinite."""
+    return math.floor(bucket) if -_FAR < bucket < _FAR else int(math.copysign(_FAR, bucket))
 
 
 @lru_cache(maxsize=32)

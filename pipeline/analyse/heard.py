@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import ChangeNote, FeedbackNote
 from pipeline.contracts.signals import Count, LogLines, Notice, Saturation
@@ -65,6 +66,7 @@ class Heard(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="si
     feedback: list[FeedbackNote] = []
     histogram: Histogram | None = None
     templates: dict[str, LogLines] = {}
+    exemplars: list[Exemplar] = []
 
     @property
     def size_ms(self) -> int:

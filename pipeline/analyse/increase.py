@@ -19,7 +19,7 @@ def in_order(points: Iterable[Point]) -> list[Point]:
 
 
 def increase(earlier: Point | None, later: Point) -> Point | None:
-    """Return what a series counted between two of its points, as a point that counts just that; ``None``: not known.
+    """Return what a series counted between two of its points, as a point that counts just that, since then; ``None``: not known.
 
     A series that began anew (a later start, or less counted than before) has counted since its start all that it shows. So has
     one without an earlier point. Either is believed only when the start is known and not longer ago than the longest
@@ -42,7 +42,9 @@ def increase(earlier: Point | None, later: Point) -> Point | None:
         if grown is not None:
             return grown
     since_ms = later.start_ms or (0 if earlier is None else earlier.time_ms)
-    return later if since_ms and later.time_ms - since_ms <= LONGEST_INTERVAL_MS else None
+    if not since_ms or later.time_ms - since_ms > LONGEST_INTERVAL_MS:
+        return None
+    return later if later.start_ms else msgspec.structs.replace(later, start_ms=since_ms)
 
 
 def aligned(points: Sequence[Point]) -> list[Point]:
@@ -69,7 +71,12 @@ def _difference(earlier: Point, later: Point) -> Point | None:
         return None
     total = None if later.sum is None or earlier.sum is None else max(0.0, later.sum - earlier.sum)
     return msgspec.structs.replace(
-        later, value=later.value - earlier.value, sum=total, counts=counts, zero_count=later.zero_count - earlier.zero_count
+        later,
+        start_ms=earlier.time_ms,
+        value=later.value - earlier.value,
+        sum=total,
+        counts=counts,
+        zero_count=later.zero_count - earlier.zero_count,
     )
 
 

@@ -143,6 +143,8 @@ class Discipline:
 
     def thresholds(self, at_ms: int) -> dict[str, float]:
         """Return by how much thresholds are multiplied now, by condition; those not named are as they are."""
+        if not self._raised:
+            return {}
         return {condition: times for condition, (times, until_ms) in self._raised.items() if at_ms < until_ms}
 
     def _count(self, condition: str) -> Count | None:

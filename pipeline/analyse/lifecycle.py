@@ -53,6 +53,8 @@ class AlertingParams:
     runbooks
         Link by condition, kind of condition, signal, or ``*``, for services whose entry has none; ``{condition}`` stands
         for the kind of condition.
+    trace_url
+        Link to a trace, with ``{trace_id}`` in it; empty: none is told.
 
     """
 
@@ -63,6 +65,7 @@ class AlertingParams:
     max_conditions: Annotated[int, Field(ge=1)] = 32
     actions: dict[str, str] = field(default_factory=dict)
     runbooks: dict[str, str] = field(default_factory=dict)
+    trace_url: Annotated[str, Field(pattern=r"^(https?://[!-~]*\{trace_id\}[!-~]*)?$")] = ""
 
     def rule(self, condition: str) -> ConditionRule:
         """Return the first rule that matches, or the default one."""
@@ -232,7 +235,7 @@ class LifecycleStage:
         """Return the life after one more window (``None``: over), and what is to be told of it."""
         at_ms, is_new = verdict.window_end_ms, life.n_windows == 0
         change = _cause(life, changes, self._params.recent_change_ms)
-        life = msgspec.structs.replace(counted(life, finding, at_ms), change=change)
+        life = msgspec.structs.replace(counted(life, finding, at_ms, verdict.exemplars), change=change)
         decision = decide(life, self._params.rule(life.condition), self._params.patience, at_ms)
         if decision in _ENDS:
             reason = ResolveReason.RECOVERED if decision is Decision.RECOVER else ResolveReason.NOT_CONFIRMED
@@ -263,6 +266,7 @@ class LifecycleStage:
                         entry=entry,
                         actions=self._params.actions,
                         runbooks=self._params.runbooks,
+                        trace_url=self._params.trace_url,
                         others=[condition for condition in firing if condition != step.life.condition],
                     )
                 ),

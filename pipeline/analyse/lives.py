@@ -1,5 +1,6 @@
 """Where a condition of a service stands, and whether one more window fires it, ends it or changes nothing."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,8 +11,11 @@ from pydantic.dataclasses import dataclass
 from pipeline.contracts.alerts import AlertState
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
 from pipeline.contracts.config import PARAMS
+from pipeline.contracts.exemplars import Exemplar, kept
 from pipeline.contracts.partials import ChangeNote
 
+EXEMPLARS = 3
+"""Told with an alert."""
 Windows = Annotated[int, Field(ge=1, le=1_000)]
 Ms = Annotated[int, Field(ge=0)]
 
@@ -93,6 +97,8 @@ class Life(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         The last judged one.
     change
         What people did shortly before it began.
+    exemplars
+        Few of its requests, the slowest so far; of ``errors``, failed ones.
 
     """
 
@@ -112,6 +118,7 @@ class Life(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     worst_score: float | None = None
     finding: Finding
     change: ChangeNote | None = None
+    exemplars: list[Exemplar] = []
 
     @property
     def state(self) -> AlertState:
@@ -149,8 +156,8 @@ def begun(finding: Finding, start_ms: int, end_ms: int, *, is_rollup: bool) -> L
     )
 
 
-def counted(life: Life, finding: Finding | None, end_ms: int) -> Life:
-    """Return the life with one more window in it; ``None``: its verdict says nothing of the condition."""
+def counted(life: Life, finding: Finding | None, end_ms: int, exemplars: Sequence[Exemplar] = ()) -> Life:
+    """Return the life with one more window, and its exemplars, in it; ``None``: its verdict says nothing of the condition."""
     n_windows = life.n_windows + 1
     if finding is None or finding.judgement in (Judgement.NOT_READY, Judgement.NO_DATA):
         return msgspec.structs.replace(life, n_windows=n_windows)
@@ -168,6 +175,7 @@ def counted(life: Life, finding: Finding | None, end_ms: int) -> Life:
         severity=graver(life.severity, finding.severity),
         worst_score=_further(life.worst_score, finding.score),
         finding=finding,
+        exemplars=_telling(life, exemplars) if exemplars else life.exemplars,
     )
 
 
@@ -193,6 +201,15 @@ def decide(life: Life, rule: ConditionRule, patience: Patience, at_ms: int) -> D
 def graver(one: Severity, other: Severity) -> Severity:
     """Return the one of two severities that asks for more."""
     return Severity.PAGE if Severity.PAGE in (one, other) else Severity.TICKET
+
+
+def _telling(life: Life, exemplars: Sequence[Exemplar]) -> list[Exemplar]:
+    """Return the exemplars that tell most of a life, with those of one more window."""
+    if life.condition == "errors":
+        failed = (exemplar for exemplar in exemplars if exemplar.failed)
+        return kept([*life.exemplars, *failed], EXEMPLARS)[:EXEMPLARS]
+    timed = (exemplar for exemplar in exemplars if exemplar.value_ms is not None)
+    return kept([*life.exemplars, *timed], EXEMPLARS)[:EXEMPLARS]
 
 
 def _decide_pending(life: Life, rule: ConditionRule, patience: Patience) -> Decision:

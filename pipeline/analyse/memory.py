@@ -103,7 +103,8 @@ class Memory(Generic[Point, Result]):
         self._interval_ms = interval_ms
         self._phase_ms = phase_ms
         self._snapshot_n = n
-        self._snapshot_ms = at_ms
+        self._due_ms = self._after(at_ms)
+        """From here on a new snapshot is due."""
         self._fresh: list[tuple[int, int, Point]] = []
         self._is_due = not is_kept
 
@@ -115,7 +116,7 @@ class Memory(Generic[Point, Result]):
     def fold(self, offset: int, point: Point, at_ms: int) -> Result:
         """Fold a point in; ``at_ms`` is the end of its window."""
         result = self.replay(offset, point, at_ms)
-        if self._is_crossing() or self.n_points > MAX_POINTS:
+        if self.at_ms >= self._due_ms or self.n - self._snapshot_n > MAX_POINTS:
             self._is_due = True
         if self._is_due:
             self._fresh.clear()
@@ -139,18 +140,15 @@ class Memory(Generic[Point, Result]):
     def take(self) -> Kept:
         """Return what a checkpoint is to write, and count it as written."""
         if self._is_due:
-            self._is_due, self._snapshot_n, self._snapshot_ms = False, self.n, self.at_ms
+            self._is_due, self._snapshot_n, self._due_ms = False, self.n, self._after(self.at_ms)
             return Kept(state=self.model.to_state())
         points = {n - self._snapshot_n - 1: pack(offset, msgspec.msgpack.encode((n, point))) for n, offset, point in self._fresh}
         self._fresh.clear()
         return Kept(points=points)
 
-    def _is_crossing(self) -> bool:
-        """Tell whether a boundary of the schedule lies between the last snapshot and now."""
-        return self._turn(self.at_ms) > self._turn(self._snapshot_ms)
-
-    def _turn(self, time_ms: int) -> int:
-        return (time_ms + self._phase_ms) // self._interval_ms
+    def _after(self, time_ms: int) -> int:
+        """Return the first boundary of the schedule after a time."""
+        return ((time_ms + self._phase_ms) // self._interval_ms + 1) * self._interval_ms - self._phase_ms
 
 
 def phase_ms(key: str, interval_ms: int) -> int:

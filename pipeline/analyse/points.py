@@ -8,7 +8,7 @@ from pipeline.contracts.partials import ChangeNote, FeedbackNote
 from pipeline.contracts.signals import LogLines
 
 
-class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
+class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
     """One publication of a base window, as its detectors see it.
 
     Live judging sees this too, so what is not in here cannot make a restored model differ from one that was never stopped.
@@ -52,18 +52,18 @@ class WindowPoint(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
         """Return what the models see of a publication."""
         latency = heard.latency
         return cls(
-            start_ms=heard.window_start_ms,
-            size_ms=heard.window_end_ms - heard.window_start_ms,
-            revision=heard.revision,
-            readings=heard.completeness.readings,
-            requests=heard.traffic.requests,
-            errors=heard.errors.count,
-            latency=None if latency is None else (latency.count, latency.mean_ms, latency.p50_ms, latency.p95_ms, latency.p99_ms),
-            saturation={name: (usage.mean, usage.max) for name, usage in heard.saturation.items()},
-            histogram=heard.histogram,
-            changes=heard.changes,
-            feedback=heard.feedback,
-            templates=heard.templates,
+            heard.window_start_ms,
+            heard.window_end_ms - heard.window_start_ms,
+            heard.revision,
+            heard.completeness.readings,
+            heard.traffic.requests,
+            heard.errors.count,
+            None if latency is None else (latency.count, latency.mean_ms, latency.p50_ms, latency.p95_ms, latency.p99_ms),
+            {name: (usage.mean, usage.max) for name, usage in saturation.items()} if (saturation := heard.saturation) else {},
+            heard.histogram,
+            heard.changes,
+            heard.feedback,
+            heard.templates,
         )
 
     @property

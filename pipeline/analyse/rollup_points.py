@@ -67,15 +67,16 @@ class Series:
 
 
 def _slower(params: DetectionParams, observed: float, expected: float) -> bool:
-    return observed >= params.latency.long * expected
+    return observed >= params.profiles.ticket.fast.latency_long * expected
 
 
 def _more_errors(params: DetectionParams, observed: float, expected: float) -> bool:
-    return observed >= params.errors.times * expected and observed >= expected + params.errors.plus
+    least = params.profiles.ticket.fast
+    return observed >= least.errors_times * expected and observed >= expected + least.errors_plus
 
 
 def _other_traffic(params: DetectionParams, observed: float, expected: float) -> bool:
-    return observed * params.traffic.drop <= expected or observed >= params.traffic.rise * expected
+    return observed * params.profiles.ticket.fast.traffic_drop <= expected or observed >= params.traffic.rise * expected
 
 
 def _fuller(params: DetectionParams, observed: float, expected: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from models.alert_policy import PROFILES, AlertMemory, Outcome, step
+from models.alert_policy import AlertMemory, Outcome, step
 from models.errors import reading
 from models.novelty import Novelty, NoveltyDetector, Usual, one_in
 from pipeline.analyse.detection_params import DetectionParams
@@ -25,7 +25,6 @@ _REMEMBERED = 4000
 _ROLLUPS_A_DAY = 288
 _CURVE = 24
 """Rollups in the curve that a detector looks at: as long after trouble, the curve still holds it and is not learned."""
-_TICKET, _PAGE = PROFILES["ticket"], PROFILES["page"]
 
 
 class _Watched:
@@ -85,6 +84,7 @@ class RollupWatch:
     def __init__(self, params: NoveltyParams, detection: DetectionParams, learning: LearningParams) -> None:
         self._params = params
         self._detection = detection
+        self._ticket, self._page = detection.profiles.ticket.novelty.policy(), detection.profiles.page.novelty.policy()
         self._discipline = Discipline(learning)
         self._series: dict[str, _Watched] = {}
         self.last_end_ms = -1
@@ -128,15 +128,15 @@ class RollupWatch:
         watched = self._series.get(name)
         if watched is None:
             watched = self._series[name] = _Watched()
-        x = {"value": value, "time_s": time_s}
-        usual, score = watched.detector.usual_at(time_s), watched.detector.score_one(x)
+        usual, look = watched.detector.usual_at(time_s), watched.detector.look_one({"value": value, "time_s": time_s})
+        score = look.novelty.score
         raised = self._discipline.thresholds(end_ms).get(PREFIX + name, 1.0)
-        threshold = _TICKET.threshold * (1 + watched.ticket.fatigue_at(_TICKET, time_s)) * raised
+        threshold = self._ticket.threshold * (1 + watched.ticket.fatigue_at(self._ticket, time_s)) * raised
         counted = score if score is None else score / raised if self._is_enough(series, value, usual) else 0.0
         is_hot, is_page = self._follow(PREFIX + name, watched, counted, end_ms)
         is_learned = watched.is_learning(is_troubled=not may_learn)
-        novelty = watched.detector.step_one(x) if is_learned else watched.detector.watch_one(x)
-        return _finding(name, series, value, usual, novelty, watched, threshold, is_hot=is_hot, is_page=is_page)
+        watched.detector.take_one(look, is_normal=is_learned)
+        return _finding(name, series, value, usual, look.novelty, watched, threshold, is_hot=is_hot, is_page=is_page)
 
     def _is_enough(self, series: Series, value: float, usual: Usual | None) -> bool:
         return usual is not None and series.is_enough(self._detection, series.told(value), series.told(usual.expected))
@@ -144,8 +144,8 @@ class RollupWatch:
     def _follow(self, condition: str, watched: _Watched, score: float | None, end_ms: int) -> tuple[bool, bool]:
         """Return whether the series is in alarm and hot now, and whether that is a page; open or close its alarm."""
         time_s = end_ms / 1000
-        watched.ticket, outcome = step(_TICKET, watched.ticket, time_s=time_s, score=score)
-        watched.page, paged = step(_PAGE, watched.page, time_s=time_s, score=score)
+        watched.ticket, outcome = step(self._ticket, watched.ticket, time_s=time_s, score=score)
+        watched.page, paged = step(self._page, watched.page, time_s=time_s, score=score)
         is_hot = outcome not in (Outcome.COLD, Outcome.NOT_READY)
         if watched.opened_ms is None and outcome.is_alert:
             watched.opened_ms, watched.n_calm = end_ms, 0

@@ -7,6 +7,7 @@ from pipeline.analyse.log_words import log_words
 from pipeline.analyse.observations import SILENCE, observation, subject, value_now
 from pipeline.analyse.wording import clock, duration, joined, plain
 from pipeline.contracts.alerts import ResolveReason, Transition
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.partials import ChangeNote
 
 _OVER = frozenset({Transition.RESOLVED, Transition.CANCELLED})
@@ -67,6 +68,8 @@ def _going_on(life: Life, transition: Transition, at_ms: int) -> str:
         name = _change_name(life.change)
         article = "an" if name[:1].lower() in "aeiou" else "a"
         parts.append(f"{article} {name} came {_change_time(life.change, life.since_ms)}")
+    if life.exemplars:
+        parts.append(f"one {_kind_of(life.exemplars[0])} request: trace {plain(life.exemplars[0].trace_id, 64)}")
     if life.judged_ms < at_ms:
         parts.append(f"nothing was heard of it after {clock(life.judged_ms, at_ms)}")
     elif life.n_recovered:
@@ -74,6 +77,11 @@ def _going_on(life: Life, transition: Transition, at_ms: int) -> str:
     if transition is Transition.PENDING:
         parts.append("not confirmed yet")
     return "; ".join(parts)
+
+
+def _kind_of(exemplar: Exemplar) -> str:
+    """Return what is bad about a request."""
+    return "failed" if exemplar.failed else "slow"
 
 
 def _ended(life: Life, at_ms: int, reason: ResolveReason | None) -> str:

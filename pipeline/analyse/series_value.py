@@ -18,8 +18,11 @@ def added(environment: str, service: str, *, start_ms: int, size_ms: int, growth
     gauges: dict[str, GaugePartial] = {}
     latencies: defaultdict[SeriesMeaning, list[Point]] = defaultdict(list)
     groups: defaultdict[str, list[Growth]] = defaultdict(list)
+    uses: defaultdict[tuple[str, str], list[Growth]] = defaultdict(list)
     for meaning, points in growths:
-        if meaning.group:
+        if meaning.role == "used":
+            uses[meaning.resource, meaning.group].append((meaning, points))
+        elif meaning.group:
             groups[meaning.group].append((meaning, points))
         elif meaning.role == "latency":
             latencies[meaning].extend(points)
@@ -34,6 +37,8 @@ def added(environment: str, service: str, *, start_ms: int, size_ms: int, growth
     for meaning, points in latencies.items():
         n = sum(point.value for point in points)
         operations[meaning.operation].append(_requests(meaning, round(n), _histogram(meaning, points), None))
+    for (resource, _), together in uses.items():
+        _use_a_second(gauges.setdefault(resource, GaugePartial()), together)
     for parts in groups.values():
         operations[parts[0][0].operation].append(_assembled(parts))
     return Partial(
@@ -126,7 +131,21 @@ def _quantile(meaning: SeriesMeaning, points: Sequence[Point], *, weight: float)
 
 def _use(gauge: GaugePartial, meaning: SeriesMeaning, points: Sequence[Point]) -> None:
     amount = sum(point.value for point in points)
-    if meaning.role in ("used", "part"):
+    if meaning.role == "part":
         gauge.used += amount
-    if meaning.role in ("limit", "part"):
-        gauge.limit += amount
+    gauge.limit += amount
+
+
+def _use_a_second(gauge: GaugePartial, together: Sequence[Growth]) -> None:
+    """Add what one user used, perhaps in several series: beside its own limit, else to compare with one that comes."""
+    points = [point for _, points in together for point in points]
+    covered_s = (max(point.time_ms for point in points) - min(point.start_ms for point in points)) / 1000 if points else 0.0
+    if covered_s <= 0:
+        return
+    amount, limit = sum(point.value for point in points), together[0][0].limit
+    if limit:
+        gauge.used += amount
+        gauge.limit += limit * covered_s
+    else:
+        gauge.used += amount / covered_s
+        gauge.n_used += 1

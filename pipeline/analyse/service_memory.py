@@ -68,7 +68,7 @@ class ServiceMemory:
 
     def take(self, part: MemoryPart, around: Surroundings) -> tuple[Rows, Rows]:
         """Return the rows of a part that a checkpoint is to write: its snapshot, and its points."""
-        memory = dict(self.living()).get(part)
+        memory: Memory[Any, Any] | None = self.novelty if part is MemoryPart.NOVELTY else self.detectors
         if memory is None:
             return {}, {}
         kept, snapshot = memory.take(), Rows()

@@ -71,7 +71,9 @@ class ServiceModel:
         assessed = {name: detectors[name].assess(x) for name, x in features.items()}
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
-        opinions = self._confirmed(self._opinions(assessed))
+        opinions = self._opinions(assessed)
+        if self._alarms and not self._tuning.needs_two:
+            opinions = self._confirmed(opinions)
         if restraint.raised:
             opinions = restraint.applied(opinions)
         is_anomalous = _any_anomalous(opinions)
@@ -79,13 +81,13 @@ class ServiceModel:
             opinions = self._standing(opinions)
         is_normal = not (restraint.is_frozen or self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
-        for name, x in features.items():
-            detectors[name].take_one(x, assessed[name], is_normal=is_normal)
+        for (name, x), assessment in zip(features.items(), assessed.values(), strict=True):
+            detectors[name].take_one(x, assessment, is_normal=is_normal)
         if is_anomalous or self._alarms:
             for condition, opinion in opinions.items():
                 if opinion.is_anomalous or condition in self._alarms:
                     self._follow(condition, opinion)
-        return [self._finding(condition, opinions.get(condition)) for condition in self._detectors.conditions]
+        return self._findings(opinions)
 
     def conditions(self) -> tuple[str, ...]:
         """Return the conditions that are judged."""
@@ -128,7 +130,7 @@ class ServiceModel:
         """Return what each detector sees; a silent window is shown to silence alone."""
         if point.is_silent:
             return {"silence": _SILENT}
-        requests, time_s = float(point.requests), point.end_ms / 1000
+        requests, time_s, by_name = float(point.requests), (point.start_ms + point.size_ms) / 1000, self._detectors.by_name
         features: dict[str, Features] = {
             "silence": _NOT_SILENT,
             "traffic": {"requests": requests, "time_s": time_s},
@@ -137,7 +139,7 @@ class ServiceModel:
         self._add_latencies(features, point, requests)
         for resource, (mean, _) in point.saturation.items():
             name = _resource_condition(resource)
-            if name in self._detectors.by_name or self._detectors.can_watch(name):
+            if name in by_name or self._detectors.can_watch(name):
                 features[name] = {"utilization": mean, "time_s": time_s}
         return features
 
@@ -150,19 +152,19 @@ class ServiceModel:
                 features["slow"] = _one_for_all(slow, requests)
             return
         latency, tail = self._detectors.latency, self._detectors.tail
-        is_ready = latency.is_ready
-        slow_log = latency.expected_log(requests) + tail.offset_sd * latency.sd_log if is_ready else math.inf
-        seen = read_latencies(point.histogram, latency.bounds(requests), slow_log)
-        features["latency"] = {"n": float(seen.n), "mean_log": seen.mean_log, "var_log": seen.var_log, "load": requests}
-        if is_ready:
-            features["tail"] = {"bad": seen.n_slower, "requests": float(seen.n)}
+        low, high, slow_log = latency.looked_at(requests, tail.offset_sd)
+        n, mean_log, var_log, n_slower = read_latencies(point.histogram, (low, high), slow_log)
+        seen = float(n)
+        features["latency"] = {"n": seen, "mean_log": mean_log, "var_log": var_log, "load": requests}
+        if slow_log < math.inf:
+            features["tail"] = {"bad": n_slower, "requests": seen}
 
-    def _opinions(self, assessed: Mapping[str, Assessment]) -> dict[str, Assessment]:
+    def _opinions(self, assessed: dict[str, Assessment]) -> dict[str, Assessment]:
         """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out.
 
         Tail and spikes have no band: the latency that is told with them is not what is unusual.
         """
-        opinions = dict(assessed)
+        opinions = assessed.copy()
         if self._detectors.unready:
             self._leave_out_unready(opinions)
         tail, slow = opinions.pop("tail", None), opinions.pop("slow", None)
@@ -200,8 +202,6 @@ class ServiceModel:
         What is unusual twice in a row need not be improbable twice: half the threshold is enough. No band is told with
         it, because the band is that of a first window. Short windows have a scale of six for this.
         """
-        if self._tuning.needs_two or not self._alarms:
-            return opinions
         for condition, opinion in opinions.items():
             alarm = self._alarms.get(condition)
             is_second = alarm is not None and alarm.run == 1 and not alarm.is_open
@@ -249,44 +249,48 @@ class ServiceModel:
         if alarm.is_over:
             del self._alarms[condition]
 
-    def _finding(self, condition: str, opinion: Assessment | None) -> Finding:
-        """Return the finding on one condition; without an opinion it is not ready, or had no data."""
-        signal, unit = _told_as(condition)
-        detector = self._detectors.by_name[condition]
-        n_seen, is_ready = detector.n_seen, detector.is_ready
-        is_held = condition in self._alarms and self._alarms[condition].holds
-        if opinion is None:
-            judgement = _NO_DATA if is_ready else _NOT_READY
-            return Finding(
-                condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen
+    def _findings(self, opinions: Mapping[str, Assessment]) -> list[Finding]:
+        """Return the findings on all conditions, in one loop, because a call of each costs as much as its finding."""
+        by_name, alarms, ready, half = self._detectors.by_name, self._alarms, self._tuning.ready_windows, self._half_sure
+        findings = []
+        for condition in self._detectors.conditions:
+            opinion = opinions.get(condition)
+            n_seen = by_name[condition].n_seen
+            is_held = bool(alarms) and condition in alarms and alarms[condition].holds
+            if opinion is None:
+                findings.append(_without_opinion(condition, n_seen, is_ready=n_seen >= ready, is_held=is_held))
+                continue
+            is_anomalous = opinion.is_anomalous
+            observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
+            if condition == "traffic":  # judged in requests a window, told in requests a second
+                rate = self._per_second
+                observed, expected, lower, upper = (
+                    observed and observed * rate,
+                    expected and expected * rate,
+                    lower and lower * rate,
+                    upper and upper * rate,
+                )
+            confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + half)
+            signal, unit = _told_as(condition)
+            finding = Finding(  # by place: keywords take twice the time
+                condition,
+                signal,
+                _ANOMALOUS if is_anomalous else _NORMAL,
+                _PAGE if opinion.is_page else _TICKET,
+                unit,
+                "",  # statistic
+                observed,
+                expected,
+                lower,
+                upper,
+                opinion.score if n_seen >= ready else None,
+                not (is_held or is_anomalous),  # is_recovered
+                min(confidence, _MOST_CONFIDENT),
+                n_seen,
+                opinion.terms,
             )
-        is_anomalous = opinion.is_anomalous
-        observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
-        if condition == "traffic":  # judged in requests a window, told in requests a second
-            rate = self._per_second
-            observed, expected, lower, upper = (
-                _times(observed, rate),
-                _times(expected, rate),
-                _times(lower, rate),
-                _times(upper, rate),
-            )
-        confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._half_sure)
-        return Finding(
-            condition=condition,
-            signal=signal,
-            judgement=_ANOMALOUS if is_anomalous else _NORMAL,
-            severity=_PAGE if opinion.is_page else _TICKET,
-            unit=unit,
-            observed=observed,
-            expected=expected,
-            lower=lower,
-            upper=upper,
-            score=opinion.score if is_ready else None,
-            is_recovered=not (is_held or is_anomalous),
-            confidence=min(_MOST_CONFIDENT, confidence),
-            n_seen=n_seen,
-            explanation=opinion.terms,
-        )
+            findings.append(finding)
+        return findings
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
@@ -325,13 +329,16 @@ _SIGNALS = {"silence": "traffic"}
 """Conditions that belong to a signal of another name."""
 
 
+def _without_opinion(condition: str, n_seen: int, *, is_ready: bool, is_held: bool) -> Finding:
+    """Return the finding on a condition that had no data, or whose detector is not ready."""
+    signal, unit = _told_as(condition)
+    judgement = _NO_DATA if is_ready else _NOT_READY
+    return Finding(condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen)
+
+
 def _rarity(opinion: Assessment) -> float:
     """Return how sure an anomalous opinion is, by how improbable it is; in ``[0.5, 1)``."""
     return 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ from pipeline.analyse.calendar import ServiceCalendar
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.analyse.learning import Discipline, LearningParams
 from pipeline.analyse.points import WindowPoint
-from pipeline.analyse.restraint import Restraint
+from pipeline.analyse.restraint import FREE, Restraint
 from pipeline.analyse.service_model import ServiceModel
 from pipeline.analyse.template_watch import CONDITIONS, TemplateWatch
 from pipeline.contracts.anomalies import Finding, Judgement, Severity
@@ -18,6 +18,7 @@ from pipeline.contracts.partials import FeedbackNote, FeedbackVerdict
 
 ALARM = "alarm"
 """Why learning stops when no change and no calendar entry does."""
+_ANOMALOUS = Judgement.ANOMALOUS
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -77,8 +78,10 @@ class ServiceWatch:
 
     def fold(self, point: WindowPoint) -> Judged | None:
         """Judge a window and learn from it where that is allowed; a revision is judged no second time."""
-        self._discipline.note_changes(point.changes)
-        self._hear(point.feedback, point.end_ms)
+        if point.changes:
+            self._discipline.note_changes(point.changes)
+        if point.feedback:
+            self._hear(point.feedback, point.end_ms)
         if point.revision > 1:
             return None
         if point.size_ms > self._model.size_ms:  # a service that went over to wider windows starts again
@@ -87,10 +90,13 @@ class ServiceWatch:
         entry = self._calendar.open_entry(point.start_ms, point.end_ms)
         why = self._discipline.open_change(point.start_ms, point.end_ms) or ("calendar" if entry is not None else "")
         before = self._model.open_conditions()
-        restraint = Restraint(is_frozen=bool(why), raised=self._discipline.thresholds(point.end_ms))
+        raised = self._discipline.thresholds(point.end_ms)
+        restraint = Restraint(is_frozen=bool(why), raised=raised) if why or raised else FREE
         findings = self._model.judge(point, restraint)
         after = self._model.open_conditions()
-        is_bad = any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
+        is_bad = any(finding.judgement is _ANOMALOUS for finding in findings)
+        if not (is_bad or before or after or why or point.templates or self._templates is not None or self._expected):
+            return Judged(findings)  # nearly every window: nothing is wrong, nothing was, and nobody has a say in it
         said_before = self._lines_open()
         if point.templates or self._templates is not None:
             findings += self._judge_lines(

@@ -37,6 +37,8 @@ def _rows(kind: type, prefix: str = "") -> list[str]:
     rows: list[str] = []
     meanings, hints = _meanings(kind), get_type_hints(kind)
     for key, default in defaults(kind).items():
+        if key in SECTIONS and hints[key] is SECTIONS[key][2]:  # set from a file of its own, where it is told
+            continue
         if dataclasses.is_dataclass(hints[key]):
             rows += _rows(cast(type, hints[key]), f"{prefix}{key}.")
         else:

@@ -166,14 +166,14 @@ def _metrics(config: IngestConfig, decoder: str, value: bytes) -> list[str]:
         if isinstance(found, Decoded):
             return []
         return list(dict.fromkeys(m.name for s in found[0].resource_metrics for p in s.scope_metrics for m in p.metrics))
-    if decoder not in {"prometheus", "collectd"} or value.lstrip()[:1] not in {b"{", b"["}:
+    if decoder not in {"prometheus", "collectd", "collectd_counters"} or value.lstrip()[:1] not in {b"{", b"["}:
         return []
     try:
         content = orjson.loads(value)
     except orjson.JSONDecodeError:
         return []
     names = [
-        f"collectd.{item.get('plugin')}.{item.get('type')}" if decoder == "collectd" else str(item.get("name"))
+        f"collectd.{item.get('plugin')}.{item.get('type')}" if decoder != "prometheus" else str(item.get("name"))
         for item in (content if isinstance(content, list) else [content])
         if isinstance(item, dict)
     ]

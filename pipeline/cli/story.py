@@ -7,6 +7,7 @@ from pipeline.cli.lines import expected, observed, request_line, result_line
 from pipeline.cli.wording import amount, band, counted, duration, moment, safe, sparkline
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Transition
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.remediation import RemediationRequest, RemediationResult
 from pipeline.contracts.signals import Signals
@@ -154,11 +155,20 @@ def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertE
     said.append(
         f"In the last window {observed}{outside}{worst}; {alert.confidence:.0%} sure, after {counted(alert.n_windows, 'window')}."
     )
+    log = next((event.log for event in reversed(life) if event.log is not None), None)
+    if log is not None:
+        said.append(
+            f"Log lines: {safe(log.template)} ({safe(log.severity)})"
+            + (f", such as: {safe(log.example, 400)}" if log.example else "")
+        )
     if alert.resolved_at_ms is not None:
         reason = "" if alert.resolve_reason is None else f" ({alert.resolve_reason.replace('_', ' ')})"
         said.append(f"It lasted {duration(alert.resolved_at_ms - alert.since_ms)}{reason}.")
     if alert.recent_change:
         said.append(f"Shortly before: {safe(alert.recent_change)}.")
+    said += [_request_line(exemplar) for exemplar in alert.exemplars]
+    if alert.trace_url:
+        said.append(f"Its trace: {safe(alert.trace_url, 400)}")
     if alert.also_firing:
         when = " then" if alert.resolved_at_ms is not None else ""
         said.append(f"Also firing{when}: {', '.join(safe(condition) for condition in alert.also_firing)}.")
@@ -174,6 +184,12 @@ def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertE
             said.append(f"Remediation: {safe(current.remediation_note)}.")
     said += [f"{label}: {safe(value)}" for label, value in (("Owner", alert.owner), ("Runbook", alert.runbook)) if value]
     return said + ([f"Do first: {safe(alert.suggested_action)}"] if alert.suggested_action else [])
+
+
+def _request_line(exemplar: Exemplar) -> str:
+    took = "" if exemplar.value_ms is None else f" of {amount(exemplar.value_ms, 'ms')}"
+    kind = "failed" if exemplar.failed else "slow"
+    return f"One {kind} request{took} at {moment(exemplar.time_ms)}: trace {safe(exemplar.trace_id)}."
 
 
 def _step(event: AlertEvent) -> str:

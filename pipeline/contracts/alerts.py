@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from pipeline.contracts.anomalies import LogNote, Severity
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.partials import ChangeNote
 
 SCHEMA = 1
@@ -73,6 +74,10 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         as a record.
     also_firing
         Other conditions of the service that are firing.
+    exemplars
+        Few of the requests that it is about, by their trace ids: the slowest so far; of ``errors``, failed ones.
+    trace_url
+        Link to the first of them, where the configuration says how one is made.
     log
         The log lines that it is about, with an example.
 
@@ -113,6 +118,8 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     change: ChangeNote | None = None
     also_firing: list[str] = []
     explanation: dict[str, float] = {}
+    exemplars: list[Exemplar] = []
+    trace_url: str = ""
     log: LogNote | None = None
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.partials import ChangeNote
 
 SCHEMA = 1
@@ -53,7 +54,7 @@ class LogNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     example: str = ""
 
 
-class Finding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one detector says of one signal (or resource) of the service in this window.
 
     Attributes
@@ -108,6 +109,7 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     ``retired`` says that the service's silence is over for good: by a change event, or after the stated time.
     ``not_learned`` says why the detectors did not learn from the window: a type of change that is open, ``calendar``, or
     ``alarm`` (one is open, or begins perhaps); empty: they did. ``shadow`` says that it is for comparison only, and alerts nobody.
+    ``exemplars`` are few of the window's requests, slow and failed ones, where a finding is anomalous.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -123,3 +125,4 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     retired: bool = False
     not_learned: str = ""
     shadow: bool = False
+    exemplars: list[Exemplar] = []

@@ -7,6 +7,7 @@ import msgspec
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from pipeline.contracts.exemplars import MAX_KEPT
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.semantic import SemanticMapping
 from pipeline.contracts.units import PARAMS, AtLeastOne, AtLeastZero
@@ -72,6 +73,8 @@ class IngestConfig:
         Attributes (labels, fields) of a metric's point, a span, a log record, or their sender; beyond, it is rejected.
     max_series
         Cumulative series per service and chunk and window; points of further ones are counted as over the limit.
+    max_exemplars
+        Trace ids kept per service and chunk and window: so many of the slowest requests, and so many of the failed ones; 0: none.
     max_templates
         Masked log lines told apart per service and chunk and window, the first that come; of warnings and errors twice as
         many. Lines of further ones are counted together. 0: no log line is looked at.
@@ -113,6 +116,7 @@ class IngestConfig:
     max_templates: AtLeastZero = 50
     max_template_length: AtLeastOne = 200
     max_changes: AtLeastOne = 100
+    max_exemplars: Annotated[int, Field(ge=0, le=MAX_KEPT)] = 3
 
     @property
     def hash(self) -> str:

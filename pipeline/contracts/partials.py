@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from pipeline.contracts.exemplars import MAX_KEPT, Exemplar, kept
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.points import Series, merge_series
 
@@ -128,8 +129,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     ``operations`` has ``""`` for what names none. ``versions`` counts readings by the service's version.
     ``readings`` counts every reading: requests, summaries, gauges, points, logs, changes, feedback. ``points`` holds
-    those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``templates`` has log
-    lines by what they say, masked.
+    those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
+    of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
     """
 
     environment: str
@@ -145,6 +146,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     points: dict[str, Series] = {}
     over_limit: Count = 0
     feedback: list[FeedbackNote] = []
+    exemplars: list[Exemplar] = []
     templates: dict[str, TemplatePartial] = {}
 
 
@@ -230,6 +232,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
     versions: dict[str, int] = {}
     changes: list[ChangeNote] = []
     feedback: list[FeedbackNote] = []
+    exemplars: list[Exemplar] = []
     for part in parts:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
@@ -249,6 +252,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
             versions[version] = versions.get(version, 0) + n
         changes.extend(part.changes)
         feedback.extend(part.feedback)
+        exemplars.extend(part.exemplars)
     return Partial(
         environment=first.environment,
         service=first.service,
@@ -263,6 +267,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         points=merge_series([part.points for part in parts if part.points]),
         over_limit=sum(part.over_limit for part in parts),
         feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
+        exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
         templates=merge_templates([part.templates for part in parts if part.templates]),
     )
 

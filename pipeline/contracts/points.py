@@ -58,13 +58,15 @@ class SeriesMeaning(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     unit_ms
         Milliseconds of one unit of its values.
     group
-        Of a Prometheus histogram: which one this is a part of.
+        Of a Prometheus histogram: which one this is a part of. Of what is used: series that are used by the same one together.
     bound_ms
         Of a bucket: its upper bound in ms, ``None``: none.
     quantile
         Of a quantile: its name, such as ``p99``.
     resource
         What is used.
+    limit
+        Of what is used: how much of it there is a second; 0: not known here.
     is_delta
         Each point counts what came since the one before it: points add up, in any order.
 
@@ -79,6 +81,7 @@ class SeriesMeaning(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     bound_ms: float | None = None
     quantile: str = ""
     resource: str = ""
+    limit: float = 0.0
     is_delta: bool = False
 
 

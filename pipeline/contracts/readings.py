@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import FeedbackVerdict
 from pipeline.contracts.points import Point, SeriesMeaning
@@ -23,12 +24,13 @@ class Origin(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class RequestReading(msgspec.Struct, kw_only=True, frozen=True):
-    """One request that ended at ``time_ms``."""
+    """One request that ended at ``time_ms``; ``trace_id`` is empty where none is known."""
 
     origin: Origin
     time_ms: int
     duration_ms: float
     is_error: bool
+    trace_id: str = ""
 
 
 class SummaryReading(msgspec.Struct, kw_only=True, frozen=True):
@@ -46,6 +48,7 @@ class SummaryReading(msgspec.Struct, kw_only=True, frozen=True):
     latency: Histogram | None = None
     quantiles_ms: dict[str, float] | None = None
     outcome: Outcome = "mixed"
+    exemplars: tuple[Exemplar, ...] = ()
 
 
 class GaugeReading(msgspec.Struct, kw_only=True, frozen=True):
@@ -83,6 +86,7 @@ class PointsReading(msgspec.Struct, kw_only=True, frozen=True):
     points: list[tuple[str, SeriesMeaning, Point]]
     interval_ms: int = 0
     n: int = 1
+    exemplars: tuple[Exemplar, ...] = ()
 
 
 class LogReading(msgspec.Struct, kw_only=True, frozen=True):
@@ -97,6 +101,7 @@ class LogReading(msgspec.Struct, kw_only=True, frozen=True):
     is_error: bool
     is_request: bool = False
     duration_ms: float | None = None
+    trace_id: str = ""
     text: str = ""
 
 

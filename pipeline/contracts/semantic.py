@@ -67,6 +67,9 @@ class SaturationMetric:
         Only values whose attribute is one of these states count (in ``parts``: count as used); empty: all.
     factor
         The value is multiplied by it first.
+    counter
+        The value counts what was used so far (bytes, seconds), where the message itself does not say so: what is used a
+        second is compared with the limit.
     source
         Where this is written down.
 
@@ -79,6 +82,7 @@ class SaturationMetric:
     attribute: Names = ()
     states: Names = ()
     factor: Annotated[float, Field(gt=0, lt=1e12)] = 1.0
+    counter: bool = False
     source: str = ""
 
 
@@ -165,6 +169,9 @@ class SemanticMapping:
         Metrics that count or time requests.
     saturation
         Metrics that say how full something is.
+    limits
+        Of what senders tell only how much is used: resource (with the value of its label, or without) to service (or ``*``, any
+        other) to how much there is, in the metric's unit, of a counter a second. Goes before limits that arrive.
     spans
         What a span says.
     logs
@@ -181,6 +188,7 @@ class SemanticMapping:
     failures: Failures = field(default_factory=Failures)
     requests: tuple[RequestMetric, ...] = ()
     saturation: tuple[SaturationMetric, ...] = ()
+    limits: dict[Name, dict[Name, Annotated[float, Field(gt=0, lt=1e300)]]] = field(default_factory=dict)
     spans: SpanNames = field(default_factory=SpanNames)
     logs: LogFields = field(default_factory=LogFields)
     requests_from: tuple[Literal["metrics", "spans", "logs"], ...] = ("metrics", "spans", "logs")

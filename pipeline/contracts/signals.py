@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import ChangeNote, FeedbackNote
 
@@ -92,6 +93,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
 
     ``id`` is the same for every revision; the highest revision counts. A window without readings is published too.
     ``rollup`` marks five-minute sums of whole base windows. ``histogram`` is that of all requests' latencies.
+    ``exemplars`` are few of its requests, the slowest and the failed ones, by their trace ids.
     ``templates`` has log lines by what they say, masked; the rest, for which there was no room, under ``(other lines)``.
     """
 
@@ -118,6 +120,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
     changes: list[ChangeNote] = []
     feedback: list[FeedbackNote] = []
     histogram: Histogram | None = None
+    exemplars: list[Exemplar] = []
     templates: dict[str, LogLines] = {}
 
     @property

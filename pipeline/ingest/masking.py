@@ -82,10 +82,16 @@ def masked(line: str, max_length: int) -> str:
         line = _PATH.sub(WILDCARD, line)
     if line.count(":") > 1:
         line = _IPV6.sub(WILDCARD, line)
-    line = _NUMBER.sub(WILDCARD, line)
+    mask = _NUMBER.sub  # no number has a space in it, and most words are letters, with a sign behind them perhaps
+    line = " ".join(
+        [
+            word if word.isalpha() or (word[:-1].isalpha() and not word[-1].isalnum()) else mask(WILDCARD, word)
+            for word in line.split()
+        ]
+    )
     if ">," in line or "> ," in line or ">;" in line:
         line = _LIST.sub(WILDCARD, line)
-    return " ".join(line.split())[:max_length].rstrip()
+    return line[:max_length].rstrip()
 
 
 def example_of(line: str, max_length: int) -> str:

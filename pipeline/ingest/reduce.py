@@ -3,10 +3,11 @@
 A service's totals are the merge of its operations (``""`` for readings that name none), so they are not kept twice.
 """
 
-from collections.abc import Container, Sized
+from collections.abc import Container, Sequence, Sized
 from typing import Protocol
 
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.exemplars import Exemplar, with_one
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import (
@@ -62,11 +63,7 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
         case GaugeReading():
             _add_gauge(partial, reading, config)
         case LogReading():
-            partial.logs[reading.severity] = partial.logs.get(reading.severity, 0) + 1
-            if reading.text and config.max_templates:
-                _add_line(partial, reading, config)
-            if reading.is_request:
-                _add_request(operation_of(partial, origin.operation, config), reading.is_error, reading.duration_ms)
+            _add_log(partial, reading, config)
         case ChangeReading():
             _add_change(partial, reading, config)
         case PointsReading():
@@ -75,6 +72,8 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
             _add_usage(_gauge(partial, reading.resource, config), reading)
         case FeedbackReading():
             _add_feedback(partial, reading, config)
+    for exemplar in _exemplars(reading) if config.max_exemplars else ():
+        partial.exemplars = with_one(partial.exemplars, exemplar, config.max_exemplars)
     return key
 
 
@@ -187,7 +186,7 @@ def _add_usage(gauge: GaugePartial, reading: UsageReading) -> None:
     gauge.used += reading.used
     gauge.limit += reading.limit
     if not reading.is_part:
-        gauge.n_used += reading.used > 0
+        gauge.n_used += not reading.limit  # also when nothing is used
         gauge.n_limit += reading.limit > 0
 
 
@@ -206,10 +205,12 @@ def _add_line(partial: Partial, reading: LogReading, config: IngestConfig) -> No
         counted = known.get(said)
         if counted is None:
             counted = known[said] = TemplatePartial()
-    if not counted.n or reading.time_ms <= counted.time_ms:
-        counted.absorb(1, severity, example_of(line, config.max_template_length), reading.time_ms)
-    else:
-        counted.absorb(1, severity, counted.example, reading.time_ms)
+    if counted.n and reading.time_ms > counted.time_ms and severity == counted.severity:  # nearly all lines
+        counted.n += 1
+        return
+    is_later = counted.n > 0 and reading.time_ms > counted.time_ms
+    example = counted.example if is_later else example_of(line, config.max_template_length)
+    counted.absorb(1, severity, example, reading.time_ms)
 
 
 def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) -> None:
@@ -230,6 +231,28 @@ def _add_points(partial: Partial, reading: PointsReading, config: IngestConfig) 
             points.append(point)
         else:
             partial.over_limit += 1
+
+
+def _exemplars(reading: Reading) -> Sequence[Exemplar]:
+    """Return the single requests that a reading names by their trace ids."""
+    match reading:
+        case RequestReading(trace_id=trace_id) if trace_id:
+            failed, value_ms = reading.is_error, reading.duration_ms
+            return (Exemplar(trace_id=trace_id, time_ms=reading.time_ms, value_ms=value_ms, failed=failed),)
+        case LogReading(trace_id=trace_id, is_error=failed) if trace_id and (failed or reading.is_request):
+            return (Exemplar(trace_id=trace_id, time_ms=reading.time_ms, value_ms=reading.duration_ms, failed=failed),)
+        case SummaryReading(exemplars=exemplars) | PointsReading(exemplars=exemplars):
+            return exemplars
+        case _:
+            return ()
+
+
+def _add_log(partial: Partial, reading: LogReading, config: IngestConfig) -> None:
+    partial.logs[reading.severity] = partial.logs.get(reading.severity, 0) + 1
+    if reading.text and config.max_templates:
+        _add_line(partial, reading, config)
+    if reading.is_request:
+        _add_request(operation_of(partial, reading.origin.operation, config), reading.is_error, reading.duration_ms)
 
 
 def _add_change(partial: Partial, change: ChangeReading, config: IngestConfig) -> None:

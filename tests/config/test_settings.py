@@ -4,7 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from models.alert_policy import PROFILES
+from pipeline.analyse.profile_params import Profiles
 from pipeline.errors import ConfigError
 from pipeline.settings import load_settings
 
@@ -22,6 +25,28 @@ def test_the_shipped_configuration_is_sound() -> None:
 
     assert settings.app_id == "tocsin"
     assert settings.windows.delay_ms == settings.source.delay_ms
+
+
+def test_the_three_profiles_are_found_by_name_and_shipped_as_the_code_has_them() -> None:
+    shipped = load_settings(CONFIG, env={}).detection.profiles
+
+    assert list(yaml.safe_load((CONFIG / "profiles.yaml").read_text())) == ["page", "ticket", "nab"]
+    assert shipped == Profiles()
+    for name in ("page", "ticket", "nab"):
+        assert getattr(shipped, name).novelty.policy() == PROFILES[name]
+
+
+def test_a_profile_decides_what_is_a_page_and_what_a_ticket_at_both_speeds(folder: Path) -> None:
+    text = (folder / "profiles.yaml").read_text()
+    (folder / "profiles.yaml").write_text(
+        text.replace("traffic_drop: 2.0", "traffic_drop: 7.0").replace("threshold: 2.5", "threshold: 9")
+    )
+
+    changed = load_settings(folder, env={}).detection.profiles
+
+    assert changed.page.fast.traffic_drop == 7
+    assert changed.page.novelty.policy().threshold == 9
+    assert changed.ticket == Profiles().ticket
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda path: path.stem)

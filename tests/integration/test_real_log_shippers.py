@@ -4,7 +4,6 @@ Debian's are librdkafka 2.0.2 inside, which does not understand the embedded bro
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,47 +11,13 @@ import pytest
 from pipeline.adapters.brokers import KafkaBroker
 from pipeline.adapters.clock import now_ms
 from tests.senders.arrived import arrived, config_for, new_topics, sums_of
+from tests.senders.lines import BY_SEVERITY, LINES, access_lines, rfc3164, rfc5424
 from tests.senders.shippers import codecs_on_disk, kcat, octet_counted, rsyslog, send_lines, syslog_ng
-from tests.senders.traffic import ASKED, Asked, check_requests, native
+from tests.senders.traffic import ASKED, check_requests, native
 
 pytestmark = pytest.mark.kafka
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 TOPIC = "telemetry.logs"
-PRIORITY = {"info": 14, "warn": 12, "error": 11, "fatal": 10}
-"""Of facility user: 8 + severity."""
-LINES = [
-    *[("info", f"order {i} is paid") for i in range(20)],
-    *[("warn", f"payment {i} was slow") for i in range(6)],
-    *[("error", f"payment {i} of 10.0.0.{i} failed") for i in range(4)],
-    ("fatal", "out of memory"),
-]
-BY_SEVERITY = {"info": 20, "warn": 6, "error": 4, "fatal": 1}
-
-
-def iso(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
-
-
-def rfc5424(lines: list[tuple[str, str]], at_ms: int) -> list[str]:
-    return [
-        f'<{PRIORITY[severity]}>1 {iso(at_ms)} web1 shop 4711 ID47 [origin@32473 ip="10.0.0.9" version="2.1"] {text}'
-        for severity, text in lines
-    ]
-
-
-def rfc3164(lines: list[tuple[str, str]], at_ms: int) -> list[str]:
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return [f"<{PRIORITY[severity]}>{at:%b} {at.day:2d} {at:%H:%M:%S} web1 shop[4711]: {text}" for severity, text in lines]
-
-
-def access_lines(asked: list[Asked], at_ms: int) -> list[str]:
-    when = f"{datetime.fromtimestamp(at_ms / 1000, UTC):%d/%b/%Y:%H:%M:%S} +0000"
-    return [
-        f'10.0.0.9 - - [{when}] "GET {one.route}?n={i} HTTP/1.1" {one.status} 17 "-" "curl/8.1" {one.duration_s:.6f}'
-        for i, one in enumerate(asked)
-    ]
-
-
 TEMPLATES = {
     "json": ("json", "json_logs", BY_SEVERITY),
     "rfc5424": ("RSYSLOG_SyslogProtocol23Format", "lines", BY_SEVERITY),

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from benchmarks.field_order import from_last_to_first
 from benchmarks.fuzz import mutated
 from benchmarks.otlp import T0_MS, TOPIC, metrics
 from pipeline.contracts.partials import Partial
@@ -92,26 +93,36 @@ def spoil(rng: random.Random, point: object) -> None:
         point.attributes[1].value.string_value = rng.choice(["\x07", "x" * 300, "Y" + "a" * 17])
 
 
+def as_the_collector(value: bytes) -> bytes:
+    return from_last_to_first(ExportMetricsServiceRequest.FromString(value))
+
+
+ORDERS = {"sdk": bytes, "collector": as_the_collector}
+
+
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("cumulative", [False, True])
-def test_usual_messages(cumulative: bool) -> None:
-    decoded = agree(metrics(random.Random(1), 0, cumulative=cumulative))
+def test_usual_messages(cumulative: bool, order: str) -> None:
+    decoded = agree(ORDERS[order](metrics(random.Random(1), 0, cumulative=cumulative)))
 
     assert len(decoded.readings) + decoded.n_merged == 500
     assert len(decoded.readings) < 20, "the quick way reads many at once"
 
 
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("cumulative", [False, True])
-def test_messages_with_odd_points(cumulative: bool) -> None:
+def test_messages_with_odd_points(cumulative: bool, order: str) -> None:
     rng = random.Random(2)
 
-    decoded = [agree(odd(rng, cumulative=cumulative)) for _ in range(25)]
+    decoded = [agree(ORDERS[order](odd(rng, cumulative=cumulative))) for _ in range(25)]
 
     assert sum(len(one.rejections) for one in decoded) > 500
 
 
-def test_mutated_messages() -> None:
+@pytest.mark.parametrize("order", ORDERS)
+def test_mutated_messages(order: str) -> None:
     rng = random.Random(3)
-    samples = [metrics(rng, 0, cumulative=cumulative) for cumulative in (False, True)]
+    samples = [ORDERS[order](metrics(rng, 0, cumulative=cumulative)) for cumulative in (False, True)]
 
     decoded = [agree(mutated(rng, rng.choice(samples), rng.choice(samples))) for _ in range(150)]
 
@@ -127,8 +138,9 @@ def test_a_quick_way_that_believes_too_much_is_found(monkeypatch: pytest.MonkeyP
         [agree(odd(rng, cumulative=True)) for _ in range(10)]
 
 
-def test_messages_of_the_usual_form_do_not_go_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("order", ORDERS)
+def test_messages_of_the_usual_form_do_not_go_the_slow_way(monkeypatch: pytest.MonkeyPatch, order: str) -> None:
     monkeypatch.setattr(otlp_metrics, "decode_slowly", lambda *_: pytest.fail("the slow way was taken"))
     rng = random.Random(4)
 
-    decode_otlp_metrics(CONFIG, TOPIC, InRecord(0, T0_MS, None, metrics(rng, 0, cumulative=True)))
+    decode_otlp_metrics(CONFIG, TOPIC, InRecord(0, T0_MS, None, ORDERS[order](metrics(rng, 0, cumulative=True))))

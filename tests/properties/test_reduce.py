@@ -56,7 +56,8 @@ def histogram_of(values: Sequence[float]) -> Histogram:
     return histogram
 
 
-REQUESTS = st.builds(RequestReading, origin=ORIGINS, time_ms=TIMES, duration_ms=DURATIONS, is_error=st.booleans())
+TRACES = st.sampled_from(["", "", "a1", "b2", "c3", "d4"])
+REQUESTS = st.builds(RequestReading, origin=ORIGINS, time_ms=TIMES, duration_ms=DURATIONS, is_error=st.booleans(), trace_id=TRACES)
 SUMMARIES = st.builds(
     SummaryReading,
     origin=ORIGINS,
@@ -82,6 +83,7 @@ LOGS = st.builds(
     is_error=st.booleans(),
     is_request=st.booleans(),
     duration_ms=st.none() | DURATIONS,
+    trace_id=TRACES,
     text=st.sampled_from(["", "took 3 ms", "took 17 ms", "no route to 10.0.0.1", "started\x00\u2028"]),
 )
 CHANGES = st.builds(
@@ -334,3 +336,27 @@ def test_masked_lines_over_the_limit_are_counted_together_and_bad_ones_find_twic
 
 def test_without_room_for_templates_no_line_is_looked_at() -> None:
     assert only([line_of("a")], IngestConfig(max_templates=0)).templates == {}
+
+
+LINES = st.lists(
+    st.builds(
+        line_of,
+        text=st.sampled_from(["took 3 ms", "took 17 ms", "took 4 ms", "no route"]),
+        severity=st.sampled_from(["info", "warn", "error"]),
+        after_ms=st.integers(0, 5),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(LINES, st.integers(1, 11), st.randoms(use_true_random=False))
+def test_log_lines_are_the_same_in_any_order_and_in_any_chunks(said: list[LogReading], cut: int, chance: object) -> None:
+    shuffled = list(said)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    whole = only(said).templates
+    parts = [only(part) for part in (shuffled[:cut], shuffled[cut:]) if part]
+
+    assert only(shuffled).templates == whole
+    assert merge_partials(parts).templates == whole
+    assert merge_partials(parts[::-1]).templates == whole

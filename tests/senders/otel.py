@@ -34,6 +34,14 @@ NEVER_MS = 3_600_000.0
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """What instrumentation advises, by the conventions; the SDK's own bounds are made for milliseconds."""
 
+FORMS: dict[str, dict[str, bool]] = {
+    "explicit-cumulative": {},
+    "explicit-delta": {"is_delta": True},
+    "exponential-cumulative": {"is_exponential": True},
+    "exponential-delta": {"is_exponential": True, "is_delta": True},
+}
+"""In which forms a service may report durations, by a name of it."""
+
 
 @dataclass(frozen=True)
 class Route:

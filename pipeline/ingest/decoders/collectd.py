@@ -1,29 +1,40 @@
 """collectd's write_kafka, Format JSON and Format Command: value lists of a host, which say how full its resources are."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, Rejection, RejectReason
+from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.json_message import json_records
-from pipeline.ingest.decoders.levels import level_of, resource_name, usage_role
+from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
+from pipeline.ingest.decoders.otlp_points import series_name
 from pipeline.ingest.semantics import Semantics, semantics_of
+<<<<<<< HEAD
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, refused, shown
+=======
+from pipeline.ingest.times import event_time
+from pipeline.ingest.validation import missing, refused
+>>>>>>> main
 
 _PUTVAL = re.compile(
     r'PUTVAL\s+"?([^/"\s]+)/([^/"\s-]+)(?:-([^/"]*?))?/([^/"\s-]+)(?:-([^"]*?))?"?((?:\s+\w+=\S+)*+)\s+([0-9.]{1,20}|N):(\S+)\s*'
 )
+_COUNTERS = frozenset({"counter", "derive"})
 _MAX_LINE = 1_024
 """Ten times what collectd writes; what is longer would cost the pattern its square."""
 
 
+ReadingOf = Callable[[IngestConfig, "ValueList", About], Reading | None]
+"""Makes a value's reading, or none, of what is known of it."""
+
+
 class ValueList(NamedTuple):
-    """One value of a value list, by its names."""
+    """One value of a value list, by its names; ``kind``: gauge, counter, derive, absolute, or empty where it is not told."""
 
     host: str
     plugin: str
@@ -33,10 +44,24 @@ class ValueList(NamedTuple):
     source: str
     value: float
     at: object
+    kind: str = ""
 
 
 def decode_collectd(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
-    """Return what a message in JSON (an array of value lists) or of PUTVAL lines holds; each value is one reading."""
+    """Return what a message in JSON (an array of value lists) or of PUTVAL lines holds; each value is one reading.
+
+    Counters are rates in JSON, as write_kafka makes them (``StoreRates true``, its default); in lines they are themselves,
+    because write_kafka leaves them so whatever it is told.
+    """
+    return _decoded(config, topic, record, _rate)
+
+
+def decode_collectd_counters(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
+    """Return the same of counters as they are (``StoreRates false``): nothing in a message tells the two apart."""
+    return _decoded(config, topic, record, _counter)
+
+
+def _decoded(config: IngestConfig, topic: str, record: InRecord, reading_of: ReadingOf) -> Decoded:
     value = record.value or b""
     harvest, semantics = Harvest(), semantics_of(config)
     if value.lstrip()[:1] in {b"[", b"{"}:
@@ -47,34 +72,59 @@ def decode_collectd(config: IngestConfig, topic: str, record: InRecord) -> Decod
         read = _from_json
     else:
         items = [line for line in value.split(b"\n") if line.strip()][: config.max_records_per_message]
-        read = _from_line
+        read, reading_of = _from_line, _counter
     for item in items:
         harvest.index += 1
         try:
             for one in read(harvest, item):
-                _take(harvest, semantics, topic, record.timestamp_ms, one)
+                _take(harvest, semantics, record=record, topic=topic, one=one, reading_of=reading_of)
         except FieldRefused as refusal:
             harvest.refuse(refusal)
     return harvest.decoded()
 
 
-def _take(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int, one: ValueList) -> None:
+def _take(harvest: Harvest, semantics: Semantics, *, record: InRecord, topic: str, one: ValueList, reading_of: ReadingOf) -> None:
     metric = f"collectd.{one.plugin}.{one.type}"
     rules = semantics.saturation_rules(metric)
     if not rules:
         harvest.n_ignored += 1
         harvest.unmapped[metric] = harvest.unmapped.get(metric, 0) + 1
         return
-    config, rule = semantics.config, rules[0]
+    config, published_ms = semantics.config, record.timestamp_ms
     labels = {"plugin_instance": one.plugin_instance, "type_instance": one.type_instance, "dsname": one.source}
-    role = usage_role(rule, labels)
-    if role is None:
+    found = rule_for(rules, labels)
+    reading = None
+    if found is not None:
+        at_ms = published_ms if one.at == "N" else event_time(config, one.at, "time", published_ms + config.max_future_ms)
+        origin = semantics.origin(topic, {"host.name": one.host})
+        reading = reading_of(config, one, About(*found, origin, at_ms, resource_name(config, found[0], labels)))
+    if reading is None:
         harvest.n_ignored += 1
+<<<<<<< HEAD
         return
     at_ms = published_ms if one.at == "N" else reading_time(config, one.at, "time", published_ms)
     origin = semantics.origin(topic, {"host.name": one.host})
     resource = resource_name(config, rule, labels)
     harvest.readings.append(level_of(config, rule, role, origin=origin, at_ms=at_ms, resource=resource, value=one.value))
+=======
+    else:
+        harvest.readings.append(reading)
+
+
+def _rate(config: IngestConfig, one: ValueList, about: About) -> Reading | None:
+    return level_of(config, about, one.value)
+
+
+def _counter(config: IngestConfig, one: ValueList, about: About) -> Reading | None:
+    """Return a counter's reading as a raw point, a gauge's as ever. A PUTVAL line does not say which it is: the rule does."""
+    if one.kind == "absolute":
+        return None  # counted since it was last read, which nobody tells
+    if not (one.kind in _COUNTERS or (not one.kind and about.rule.counter)):
+        return _rate(config, one, about)
+    whole = [one.host, one.plugin, one.plugin_instance, one.type]
+    names = series_name(*whole, one.type_instance, one.source), series_name(*whole, about.resource)
+    return counted(config, about, names, one.value)
+>>>>>>> main
 
 
 def _from_json(harvest: Harvest, item: object) -> Iterator[ValueList]:
@@ -85,16 +135,18 @@ def _from_json(harvest: Harvest, item: object) -> Iterator[ValueList]:
     for key, name in (("host", host), ("plugin", plugin), ("type", kind)):
         if not name:
             raise missing(key)
-    values, sources = item.get("values"), item.get("dsnames")
+    values, sources, kinds = item.get("values"), item.get("dsnames"), item.get("dstypes")
     if type(values) is not list or type(sources) is not list or len(values) != len(sources):
         raise refused(RejectReason.INCONSISTENT, "values", "must be an array as long as dsnames", values)
-    for value, source in zip(values, sources, strict=True):
+    if type(kinds) is not list or len(kinds) != len(values):
+        kinds = [""] * len(values)
+    for value, source, data_type in zip(values, sources, kinds, strict=True):
         if value is None:  # NaN and infinity, in collectd's JSON
             harvest.n_ignored += 1
             continue
         if type(value) not in {int, float}:
             raise refused(RejectReason.WRONG_TYPE, "values", "must be numbers", value)
-        yield ValueList(host, plugin, plugin_instance, kind, type_instance, shown(source), value, item.get("time"))
+        yield ValueList(host, plugin, plugin_instance, kind, type_instance, str(source), value, item.get("time"), str(data_type))
 
 
 def _from_line(harvest: Harvest, item: object) -> Iterator[ValueList]:

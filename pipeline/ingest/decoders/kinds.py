@@ -18,6 +18,7 @@ from pipeline.contracts.readings import (
 )
 from pipeline.contracts.window_times import LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS, read_latency
+from pipeline.ingest.decoders.traces import trace_id_of
 from pipeline.ingest.times import CHANGE_AHEAD_MS, event_time, reading_time, rfc3339
 from pipeline.ingest.validation import (
     MAX_COUNT,
@@ -75,6 +76,7 @@ def read_request(config: IngestConfig, published_ms: int, fields: Fields) -> Req
         time_ms=_time(config, published_ms, fields),
         duration_ms=number(get("duration_ms"), "duration_ms", 0.0, MAX_DURATION_MS),
         is_error=is_error,
+        trace_id=trace_id_of(get("trace_id")),
     )
 
 
@@ -165,6 +167,7 @@ def read_log(config: IngestConfig, published_ms: int, fields: Fields) -> LogRead
         is_error=severity in ("error", "fatal") if has_failed is None else has_failed,
         is_request=has_failed is not None or duration_ms is not None,
         duration_ms=duration_ms,
+        trace_id=trace_id_of(get("trace_id")),
         text=body,
     )
 

@@ -1,10 +1,12 @@
 """How full something is, from a value and the rule of its metric, whoever sends it."""
 
 import math
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.points import Role
-from pipeline.contracts.readings import GaugeReading, Origin, RejectReason, UsageReading
+from pipeline.contracts.points import Point, Role, SeriesMeaning
+from pipeline.contracts.readings import GaugeReading, Origin, PointsReading, RejectReason, UsageReading
 from pipeline.contracts.semantic import SaturationMetric
 from pipeline.ingest.decoders.kinds import MAX_VALUE
 from pipeline.ingest.semantics import Attributes, first_text
@@ -12,6 +14,18 @@ from pipeline.ingest.validation import number, optional_text, refused
 
 LEVELS = ("ratio", "percent", "free", "free_percent")
 """Forms whose value is the utilization itself."""
+COUNTED = ("parts", "used")
+"""Forms whose value may also be a counter."""
+
+
+class About(NamedTuple):
+    """What a value is about: by which rule it counts, as what, of whom, when, of which resource."""
+
+    rule: SaturationMetric
+    role: Role
+    origin: Origin
+    at_ms: int
+    resource: str
 
 
 def usage_role(rule: SaturationMetric, attributes: Attributes) -> Role | None:
@@ -38,10 +52,26 @@ def resource_name(config: IngestConfig, rule: SaturationMetric, attributes: Attr
     return f"{rule.resource} {optional_text(label, rule.label, config.max_text_length)}" if label else rule.resource
 
 
-def level_of(
-    config: IngestConfig, rule: SaturationMetric, role: Role, *, origin: Origin, at_ms: int, resource: str, value: float
-) -> GaugeReading | UsageReading:
-    """Return the reading of a value.
+def rule_for(rules: Iterable[SaturationMetric], attributes: Attributes) -> tuple[SaturationMetric, Role] | None:
+    """Return the first rule by which a value counts, and as what; ``None``: it does not count."""
+    for rule in rules:
+        role = usage_role(rule, attributes)
+        if role is not None:
+            return rule, role
+    return None
+
+
+def limit_of(config: IngestConfig, about: About) -> float:
+    """Return how much of a resource there is, as the configuration says; 0: it does not."""
+    for name in (about.resource, about.rule.resource):
+        by_service = config.semantic.limits.get(name)
+        if by_service is not None:
+            return by_service.get(about.origin.service) or by_service.get("*") or 0.0
+    return 0.0
+
+
+def level_of(config: IngestConfig, about: About, value: float) -> GaugeReading | UsageReading | None:
+    """Return the reading of a value; ``None``: it is a limit that says there is none, or that the configuration knows better.
 
     Raises
     ------
@@ -49,13 +79,18 @@ def level_of(
         If it is not finite, negative, or a utilization far above 1.
 
     """
+    rule, role, origin, at_ms, resource = about
     scaled = value * rule.factor
     if not math.isfinite(scaled):
         raise refused(RejectReason.NOT_FINITE, "value", "must be a number", value)
     if rule.form not in LEVELS:
         amount = number(scaled, "value", 0.0, MAX_VALUE)
-        used, limit = (amount if role != "limit" else 0.0), (amount if role != "used" else 0.0)
-        return UsageReading(origin=origin, time_ms=at_ms, resource=resource, used=used, limit=limit, is_part=rule.form == "parts")
+        configured = 0.0 if rule.form == "parts" else limit_of(config, about)
+        if rule.form == "limit" and (configured or not amount):
+            return None
+        used, limit = (amount if role != "limit" else 0.0), (amount if role != "used" else configured)
+        is_part = rule.form == "parts" or configured > 0
+        return UsageReading(origin=origin, time_ms=at_ms, resource=resource, used=used, limit=limit, is_part=is_part)
     share = scaled / 100 if rule.form in {"percent", "free_percent"} else scaled
     if rule.form in {"free", "free_percent"}:
         share = 1 - share
@@ -64,3 +99,39 @@ def level_of(
     return GaugeReading(
         origin=origin, time_ms=at_ms, resource=resource, utilization=number(share, "utilization", 0.0, config.max_utilization)
     )
+
+
+def counted(
+    config: IngestConfig, about: About, names: tuple[str, str], value: float, *, start_ms: int = 0, interval_ms: int = 0
+) -> PointsReading | None:
+    """Return the reading of a counter of what was used; ``None``: a counter says nothing by its rule.
+
+    Parameters
+    ----------
+    config, about
+        The mapping, and what it is about.
+    names
+        Of the series, and of those that are used together.
+    value
+        Counted so far, in the metric's unit.
+    start_ms
+        Since when; 0: not known.
+    interval_ms
+        Of a delta: how long it counted; 0: it is none.
+
+    Raises
+    ------
+    FieldRefused
+        If it is not finite, or negative.
+
+    """
+    rule, role, origin, at_ms, resource = about
+    if rule.form not in COUNTED:
+        return None
+    point = Point(at_ms, start_ms, number(value * rule.factor, "value", 0.0, MAX_VALUE))
+    if rule.form == "parts":
+        meaning = SeriesMeaning(role=role, resource=resource, is_delta=interval_ms > 0)
+    else:
+        limit = limit_of(config, about)
+        meaning = SeriesMeaning(role=role, resource=resource, group=names[1], limit=limit, is_delta=interval_ms > 0)
+    return PointsReading(origin=origin, time_ms=at_ms, points=[(names[0], meaning, point)], interval_ms=interval_ms)

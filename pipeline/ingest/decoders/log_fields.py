@@ -11,6 +11,7 @@ from pipeline.contracts.semantic import MS_PER_UNIT
 from pipeline.ingest.decoders.kinds import SEVERITY_BY_WORD
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.old_times import from_syslog
+from pipeline.ingest.decoders.traces import trace_id_of
 from pipeline.ingest.semantics import FAILED_FROM, Attribute, Attributes, Semantics, as_status, first_text, joined
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import number, refused
@@ -69,6 +70,7 @@ def log_reading(
         is_error=bad in {"error", "fatal"} if asked is None or asked.has_failed is None else asked.has_failed,
         is_request=asked is not None,
         duration_ms=None if asked is None else asked.duration_ms,
+        trace_id=trace_id_of(first_text(fields, names.trace)),
         text=text,
     )
 

@@ -11,6 +11,7 @@ from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.line_fields import read_line
 from pipeline.ingest.decoders.log_fields import SEVERITIES, asked_of, severity_of
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
+from pipeline.ingest.decoders.traces import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, first_text, semantics_of
 
 
@@ -59,6 +60,7 @@ def _log(semantics: Semantics, who: Sender, published_ms: int, line: LogRecord) 
         is_error=is_bad if asked is None or asked.has_failed is None else asked.has_failed,
         is_request=asked is not None,
         duration_ms=None if asked is None else asked.duration_ms,
+        trace_id=otlp_trace_id(line.trace_id),
         text=_text(semantics, line) if config.max_templates else "",
     )
 

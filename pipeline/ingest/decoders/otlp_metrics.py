@@ -13,7 +13,7 @@ from pipeline.contracts.records import InRecord
 from pipeline.contracts.semantic import MS_PER_UNIT, RequestMetric, SaturationMetric
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
-from pipeline.ingest.decoders.otlp_levels import read_level
+from pipeline.ingest.decoders.otlp_levels import read_delta, read_level
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
 from pipeline.ingest.decoders.otlp_points import Measured, read_counter, read_exponential, read_histogram, read_summary
 from pipeline.ingest.decoders.otlp_quick import Shared, Waiting, put_aside, read_points
@@ -153,9 +153,21 @@ def _gather_metric(harvest: Harvest, sender: _Sender, metric: Metric) -> bool:
         _gather(harvest, reader, _measured(sender, metric, rule, unit_ms, is_cumulative=temporality == CUMULATIVE), data)
         return True
     levels = semantics.saturation_rules(metric.name)
-    if not levels or kind not in {"gauge", "sum"} or (kind == "sum" and temporality != CUMULATIVE):
+    return bool(levels) and _gather_levels(harvest, sender, metric, levels[0])
+
+
+def _gather_levels(harvest: Harvest, sender: _Sender, metric: Metric, rule: SaturationMetric) -> bool:
+    """Take the points of a gauge or a sum in; return whether they mean anything: differences of what goes up and down do not."""
+    kind = metric.WhichOneof("data")
+    if kind not in {"gauge", "sum"}:
         return False
-    _gather(harvest, read_level, _measured(sender, metric, levels[0], 1.0, is_cumulative=kind == "sum" and data.is_monotonic), data)
+    data = getattr(metric, kind)
+    is_counter = kind == "sum" and data.is_monotonic
+    is_delta = kind == "sum" and data.aggregation_temporality == DELTA
+    if is_delta and not is_counter:
+        return False
+    read = read_delta if is_delta else read_level
+    _gather(harvest, read, _measured(sender, metric, rule, 1.0, is_cumulative=is_counter and not is_delta), data)
     return True
 
 

@@ -10,6 +10,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram, from_exponential_in
 from pipeline.contracts.points import Point, SeriesMeaning
 from pipeline.contracts.readings import Origin, PointsReading, RejectReason, SummaryReading
@@ -18,6 +19,7 @@ from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.buckets import bounds_in_ms, check_explicit, check_exponential, check_sum, check_total
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
+from pipeline.ingest.decoders.traces import otlp_exemplars
 from pipeline.ingest.semantics import Attributes, Semantics, first_text, joined
 from pipeline.ingest.validation import refused
 
@@ -65,7 +67,15 @@ def read_histogram(harvest: Harvest, measured: Measured[RequestMetric], point: H
     bounds = bounds_in_ms(tuple(point.explicit_bounds), measured.unit_ms)
     counts = tuple(point.bucket_counts)
     take_explicit(
-        harvest, measured, asked, count=point.count, total=total, bounds=bounds, counts=counts, start_ns=point.start_time_unix_nano
+        harvest,
+        measured,
+        asked,
+        count=point.count,
+        total=total,
+        bounds=bounds,
+        counts=counts,
+        start_ns=point.start_time_unix_nano,
+        exemplars=_exemplars(measured, asked, point),
     )
 
 
@@ -79,6 +89,7 @@ def take_explicit(
     bounds: tuple[float, ...],
     counts: tuple[int, ...],
     start_ns: int,
+    exemplars: tuple[Exemplar, ...] = (),
 ) -> None:
     """Check an explicit histogram, and take it in.
 
@@ -95,7 +106,7 @@ def take_explicit(
     covers_ms = 0 if measured.is_cumulative else interval_ms(start_ns, asked.time_ms)
     meaning = explicit_meaning(asked, bounds, measured, has_buckets=bool(counts))
     point = Point(asked.time_ms, start_ns // 1_000_000, count, total, counts)
-    harvest.readings.append(_points_reading(measured, asked, meaning, point, covers_ms))
+    harvest.readings.append(_points_reading(measured, asked, meaning, point, covers_ms=covers_ms, exemplars=exemplars))
 
 
 def explicit_meaning(
@@ -132,7 +143,7 @@ def read_exponential(harvest: Harvest, measured: Measured[RequestMetric], point:
     check_exponential(counts, scale=scale, offset=offset, zero_count=point.zero_count, count=count, unit_ms=unit_ms)
     if total is not None:
         check_sum(total, count, unit_ms)
-    start_ns = point.start_time_unix_nano
+    start_ns, exemplars = point.start_time_unix_nano, _exemplars(measured, asked, point)
     if measured.is_cumulative:
         meaning = SeriesMeaning(role="latency", operation=asked.origin.operation, failed=asked.failed, unit_ms=unit_ms)
         raw = Point(
@@ -145,14 +156,14 @@ def read_exponential(harvest: Harvest, measured: Measured[RequestMetric], point:
             offset=offset,
             zero_count=point.zero_count,
         )
-        harvest.readings.append(_points_reading(measured, asked, meaning, raw))
+        harvest.readings.append(_points_reading(measured, asked, meaning, raw, exemplars=exemplars))
         return
     latency = (
         from_exponential_in(unit_ms, scale=scale, offset=offset, counts=counts, zero_count=point.zero_count, total_sum=total)
         if count
         else None
     )
-    harvest.readings.append(_summary(asked, start_ns, count, latency))
+    harvest.readings.append(_summary(asked, start_ns, count, latency, exemplars))
 
 
 def read_counter(harvest: Harvest, measured: Measured[RequestMetric], point: NumberDataPoint) -> None:
@@ -233,7 +244,18 @@ def _asked(
     )
 
 
-def _summary(asked: Asked, start_ns: int, count: int, latency: Histogram | None) -> SummaryReading:
+def _exemplars(
+    measured: Measured[RequestMetric], asked: Asked, point: HistogramDataPoint | ExponentialHistogramDataPoint
+) -> tuple[Exemplar, ...]:
+    if not point.exemplars:
+        return ()
+    config, unit_ms = measured.semantics.config, measured.unit_ms
+    return otlp_exemplars(config, point.exemplars, unit_ms=unit_ms, failed=asked.failed, time_ms=asked.time_ms)
+
+
+def _summary(
+    asked: Asked, start_ns: int, count: int, latency: Histogram | None, exemplars: tuple[Exemplar, ...] = ()
+) -> SummaryReading:
     return SummaryReading(
         origin=asked.origin,
         time_ms=asked.time_ms,
@@ -242,6 +264,7 @@ def _summary(asked: Asked, start_ns: int, count: int, latency: Histogram | None)
         errors=count if asked.failed else 0,
         latency=latency,
         outcome="failed" if asked.failed else "ok",
+        exemplars=exemplars,
     )
 
 
@@ -266,10 +289,17 @@ def interval_ms(start_ns: int, end_ms: int) -> int:
 
 
 def _points_reading(
-    measured: Measured[RequestMetric], asked: Asked, meaning: SeriesMeaning, point: Point, covers_ms: int = 0
+    measured: Measured[RequestMetric],
+    asked: Asked,
+    meaning: SeriesMeaning,
+    point: Point,
+    *,
+    covers_ms: int = 0,
+    exemplars: tuple[Exemplar, ...] = (),
 ) -> PointsReading:
     name = request_series(measured, asked.attributes, meaning)
-    return PointsReading(origin=asked.origin, time_ms=asked.time_ms, points=[(name, meaning, point)], interval_ms=covers_ms)
+    points = [(name, meaning, point)]
+    return PointsReading(origin=asked.origin, time_ms=asked.time_ms, points=points, interval_ms=covers_ms, exemplars=exemplars)
 
 
 def request_series(measured: Measured[RequestMetric], attributes: Attributes, meaning: SeriesMeaning) -> str:

@@ -1,8 +1,9 @@
 """OTLP histograms of the usual layout, many at once; whatever is not of it is read the slow way, which is the truth.
 
-SDKs and Collectors write a point's fields in the order of their numbers, so points of the same length have the same layout:
-they are laid into one matrix, and checked and read by columns. Attributes repeat themselves: their bytes name what they meant
-when protobuf parsed them first. A point that any check is not sure of goes to the slow way alone.
+SDKs write a point's fields in the order of their numbers, the Collector (0.155) in the reverse order of their declaration, which
+is turned round here. So points of the same length have the same layout: they are laid into one matrix, and checked and read by
+columns. Attributes repeat themselves: their bytes name what they meant when protobuf parsed them first. A point that any check is
+not sure of goes to the slow way alone.
 """
 
 from collections.abc import Iterable
@@ -34,6 +35,10 @@ _HEAD = (0x11, 0x19, 0x21, 0x29, 0x32)
 """Tags of start, time, count, sum and bucket counts: 9 bytes each but the last."""
 _COUNTS_AT, _LAST = 38, 18
 """Where the counts begin; how long minimum and maximum are."""
+_MAXIMUM, _BOUNDS = 0x61, 0x3A
+"""Tags that the Collector begins a point with."""
+_EXEMPLARS = b"\x42"
+"""Tag of the field that stands between bounds and attributes where a point has exemplars."""
 _MAX_EXACT = 2**53
 _NS_PER_MS = np.uint64(1_000_000)
 
@@ -115,10 +120,35 @@ def _read_slowly(harvest: Harvest, measured: Measured[RequestMetric], value: byt
 
 
 def _matrix(values: list[bytes], length: int) -> NDArray[np.uint8] | None:
-    first = values[0]
-    if length < _COUNTS_AT or first[37] % 8 or first[37] >= 0x80 or not first[37]:
+    rows = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), length)
+    if length and values[0][0] in (_MAXIMUM, _BOUNDS):
+        turned = _turned(rows)
+        if turned is None:
+            return None
+        rows = turned
+    if length < _COUNTS_AT or rows[0, 37] % 8 or rows[0, 37] >= 0x80 or not rows[0, 37]:
         return None
-    return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), length)
+    return rows
+
+
+def _turned(rows: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return points that the Collector wrote in the usual order; ``None``: the first is not of its layout.
+
+    It writes maximum, minimum, bounds, counts, sum, count, time, start, attributes. Whether all are of that layout shows
+    afterwards, by the tags: what moved here stands where it should then, or not.
+    """
+    length = rows.shape[1]
+    bounds_at = _LAST if rows[0, 0] == _MAXIMUM else 0
+    if length < bounds_at + 2 or rows[0, bounds_at + 1] >= 0x80 or rows[0, bounds_at + 1] % 8:
+        return None
+    counts_at = bounds_at + 2 + int(rows[0, bounds_at + 1])
+    numbers_at = counts_at + 2 + counts_at - bounds_at - 2 + 8  # one count more than bounds
+    attributes_at = numbers_at + 36
+    if attributes_at > length:
+        return None
+    numbers = [rows[:, at : at + 9] for at in range(numbers_at + 27, numbers_at - 1, -9)]
+    last = [rows[:, 9:18], rows[:, :9]] if bounds_at else []
+    return np.hstack([*numbers, rows[:, counts_at:numbers_at], rows[:, bounds_at:counts_at], rows[:, attributes_at:], *last])
 
 
 def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumulative: bool, unit_ms: float) -> Iterable[int]:
@@ -141,7 +171,7 @@ def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumul
             if not is_sure:
                 knowns[i] = None
             elif knowns[i] is None:
-                knowns[i] = _learnt(layout.shared(i), layout.values[i], key, end)
+                knowns[i] = _learnt(layout.shared(i), rows[i].tobytes(), key, end)
     take = _take_cumulative if is_cumulative else _take_deltas
     take(harvest, columns, knowns)
     return [i for i, known in enumerate(knowns) if known is None] if None in knowns else ()
@@ -166,6 +196,8 @@ def _is_usual(rows: NDArray[np.uint8], n_counts: int, bounds_at: int) -> NDArray
 
 
 def _learnt(shared: Shared, value: bytes, key: slice, attributes_at: int) -> Known | None:
+    if value[attributes_at : attributes_at + 1] == _EXEMPLARS:
+        return None  # each is another: read the slow way, and not remembered
     name = value[key]
     if name not in shared.known:
         given = tuple(np.frombuffer(value[key.start : attributes_at], "<f8").tolist())

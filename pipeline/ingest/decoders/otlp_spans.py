@@ -10,6 +10,7 @@ from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
+from pipeline.ingest.decoders.traces import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, joined, semantics_of
 from pipeline.ingest.validation import missing, number, refused
 
@@ -61,4 +62,5 @@ def _request(semantics: Semantics, who: Sender, published_ms: int, span: Span) -
         time_ms=end_ms,
         duration_ms=number(lasted_ns / 1e6, "duration", 0.0, MAX_DURATION_MS),
         is_error=span.status.code == Status.StatusCode.STATUS_CODE_ERROR or semantics.has_failed(attributes),
+        trace_id=otlp_trace_id(span.trace_id),
     )

@@ -1,6 +1,7 @@
 """prometheus-kafka-adapter's JSON: one sample a message; histograms come in parts, each a series of its own."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pipeline.contracts.config import IngestConfig
@@ -13,7 +14,7 @@ from pipeline.ingest.decoders.buckets import MAX_TOTAL, check_sum
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.json_message import json_records
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
-from pipeline.ingest.decoders.levels import level_of, resource_name, usage_role
+from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import QUANTILE_NAMES, series_name
 from pipeline.ingest.semantics import Semantics, first_text, joined, semantics_of
 from pipeline.ingest.times import reading_time
@@ -67,7 +68,7 @@ def _read(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int,
         return None  # a staleness marker, or a quantile of nothing
     if rule is not None:
         return _part_of_requests(semantics, topic, sample, rule, (base, part))
-    return _level(semantics, topic, sample, levels[0])
+    return _level(semantics, topic, sample, levels)
 
 
 def _part_of_requests(
@@ -103,23 +104,19 @@ def _part_of_requests(
     )
 
 
-def _level(semantics: Semantics, topic: str, sample: Sample, rule: SaturationMetric) -> Reading | None:
-    role = usage_role(rule, sample.labels)
-    if role is None:
+def _level(semantics: Semantics, topic: str, sample: Sample, rules: Iterable[SaturationMetric]) -> Reading | None:
+    found = rule_for(rules, sample.labels)
+    if found is None:
         return None
+    config, rule = semantics.config, found[0]
     origin = semantics.origin(topic, sample.labels)
-    resource = resource_name(semantics.config, rule, sample.labels)
-    if sample.name.endswith("_total"):
-        if rule.form != "parts":
-            return None
-        name = series_name(sample.name, sorted(sample.labels.items()))
-        amount = number(sample.value, "value", 0.0, float(MAX_TOTAL)) * rule.factor
-        return PointsReading(
-            origin=origin,
-            time_ms=sample.at_ms,
-            points=[(name, SeriesMeaning(role=role, resource=resource), Point(sample.at_ms, 0, amount))],
-        )
-    return level_of(semantics.config, rule, role, origin=origin, at_ms=sample.at_ms, resource=resource, value=sample.value)
+    about = About(*found, origin, sample.at_ms, resource_name(config, rule, sample.labels))
+    if not rule.counter and not sample.name.endswith("_total"):
+        return level_of(config, about, sample.value)
+    labels = sorted(sample.labels.items())
+    together = [label for label in labels if label[0] not in rule.attribute]
+    names = series_name(sample.name, labels), series_name(sample.name, together)
+    return counted(config, about, names, number(sample.value, "value", 0.0, float(MAX_TOTAL)))
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, RejectReason
 from pipeline.contracts.records import InRecord
-from pipeline.ingest.decoders.collectd import decode_collectd
+from pipeline.ingest.decoders.collectd import decode_collectd, decode_collectd_counters
 from pipeline.ingest.decoders.detect import format_of
 from pipeline.ingest.decoders.harvest import refused_message
 from pipeline.ingest.decoders.json_logs import decode_json_logs
@@ -34,6 +34,7 @@ DECODERS: dict[str, Decoder] = {
     "otlp_spans": decode_otlp_spans,
     "prometheus": decode_prometheus,
     "collectd": decode_collectd,
+    "collectd_counters": decode_collectd_counters,
     "json_logs": decode_json_logs,
     "lines": decode_lines,
 }

@@ -205,6 +205,8 @@ def _second_look(config: IngestConfig, value: bytes | None) -> list[_Row]:
         if value.startswith(b"["):
             found = _decode_array(value) if config.max_depth > 1 else []
             return [*found] if len(found) <= config.max_records_per_message else []
+        if config.max_exemplars and b'"trace_id"' in value:
+            return []  # kept beside the counts, which columns do not do
         return [_decode_wider(value)] if _is_plain(value) else []
     except _BROKEN:
         return []

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from pipeline.analyse.detection import DetectionParams, DetectionStage, restore
+from pipeline.analyse.profile_params import PageFast, PageProfile, Profiles
 from pipeline.contracts.anomalies import Finding, Judgement, Severity, Verdict
 from pipeline.contracts.codec import decode, encode
 from pipeline.contracts.histogram import Histogram
@@ -437,3 +438,17 @@ def test_every_alarm_says_how_rare_it_is_and_whether_it_is_further_out_than_anyt
     assert found.explanation["one_in"] >= least
     assert found.explanation["above_all"] == 1
     assert 0.04 < found.explanation["days"] < 0.2
+
+
+@pytest.mark.parametrize(("page_drop", "severity"), [(2.0, Severity.PAGE), (20.0, Severity.TICKET)])
+def test_an_alarm_carries_the_profile_that_it_met(page_drop: float, severity: Severity) -> None:
+    page = PageProfile(fast=PageFast(traffic_drop=page_drop))
+    feed = Feed(restore(DetectionParams(ready_windows=60, profiles=Profiles(page=page)), 3, {}))
+    for i in range(400):
+        feed(signals(i))
+
+    feed(signals(400, requests=5))
+    found = finding(feed(signals(401, requests=5)), "traffic")
+
+    assert found.judgement is Judgement.ANOMALOUS
+    assert found.severity is severity

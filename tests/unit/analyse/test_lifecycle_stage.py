@@ -7,6 +7,7 @@ from pipeline.analyse.lives import ConditionRule, Patience
 from pipeline.contracts.alerts import AlertEvent, ResolveReason, Transition
 from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.directory import Directory, ServiceEntry
+from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.partials import ChangeNote
 from pipeline.contracts.rows import pack
@@ -270,3 +271,30 @@ def test_a_row_written_before_a_crash_takes_its_record_only_once() -> None:
 def test_a_row_that_cannot_be_read_stops_the_stage(row: bytes, complaint: str) -> None:
     with pytest.raises(StateError, match=complaint):
         restore(PARAMS, DIRECTORY, 0, {"prod/cart": row})
+
+
+def slow(trace_id: str, value_ms: float | None, *, failed: bool = False) -> Exemplar:
+    return Exemplar(trace_id=trace_id, time_ms=ORIGIN_MS, value_ms=value_ms, failed=failed)
+
+
+def test_an_alert_leads_to_the_slowest_requests_of_its_life_and_one_on_errors_to_failed_ones() -> None:
+    stage = new_stage(AlertingParams(trace_url="https://traces.example/t/{trace_id}?from=tocsin"))
+    both = {"latency": "A", "errors": "A"}
+    seen = [
+        verdict(0, both, exemplars=[slow("t:1", 900.0), slow("t2", 800.0, failed=True)]),
+        verdict(1, both, exemplars=[slow("t3", 850.0), slow("t4", None, failed=True)]),
+    ]
+
+    fired = {event.condition: event for event in alert_events(feed(stage, seen)) if event.transition is Transition.FIRED}
+
+    assert [exemplar.trace_id for exemplar in fired["latency"].exemplars] == ["t:1", "t3", "t2"]
+    assert [exemplar.trace_id for exemplar in fired["errors"].exemplars] == ["t2", "t4"]
+    assert "; one slow request: trace t:1" in fired["latency"].sentence
+    assert "; one failed request: trace t2" in fired["errors"].sentence
+    assert fired["latency"].trace_url == "https://traces.example/t/t%3A1?from=tocsin"
+
+
+def test_what_is_seen_of_a_normal_window_is_not_told() -> None:
+    events = alert_events(feed(new_stage(), [verdict(0, "A"), verdict(1, "A"), verdict(2, "N", exemplars=[slow("t1", 1.0)])]))
+
+    assert all(event.exemplars == [] and event.trace_url == "" for event in events)

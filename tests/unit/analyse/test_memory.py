@@ -10,9 +10,11 @@ import pytest
 from benchmarks.restore import Run, Shop, Store, difference
 from models.errors import ModelStateError
 from pipeline.analyse.detection import DetectionParams, DetectionStage, Surroundings, restore
+from pipeline.analyse.detection_params import TemplateParams
 from pipeline.analyse.memory import MAX_POINTS, Memory, MemoryParams, phase_ms, points_after
 from pipeline.analyse.memory_rows import snapshot_row
 from pipeline.analyse.novelty_params import NoveltyParams
+from pipeline.contracts.anomalies import Verdict
 from pipeline.contracts.codec import encode
 from pipeline.contracts.models import MemoryPart, ModelSnapshot, read_snapshot, write_snapshot
 from pipeline.contracts.records import InRecord
@@ -22,7 +24,7 @@ from pipeline.errors import RecordInvalid
 AROUND = Surroundings(
     memory=MemoryParams(snapshot_s=60, novelty_snapshot_s=200), novelty=NoveltyParams(mode="alert"), app="tocsin", version="1"
 )
-PARAMS = DetectionParams(ready_windows=30)
+PARAMS = DetectionParams(ready_windows=30, templates=TemplateParams(ready_s=300, max_kinds=20))
 SNAPSHOT = snapshot_row("prod/service-0", MemoryPart.DETECTORS)
 RECORDS = list(Shop(1, 2, 300, rollup_ms=20_000).records())
 
@@ -68,6 +70,14 @@ NEXT = next(
 )
 """The first window of service-0 from there on."""
 WHOLE = fed(RECORDS, of({}))
+
+
+def test_log_lines_are_judged_in_these_runs() -> None:
+    told = [
+        found for value in WHOLE.values() for found in msgspec.json.decode(value, type=Verdict).findings if found.log is not None
+    ]
+
+    assert {found.condition for found in told} == {"template_new", "template_rate"}
 
 
 def crashed(seed: int) -> Run:

@@ -97,6 +97,17 @@ def test_what_a_deployment_brings_is_taken_in_but_for_errors(watched: Watched) -
     assert bad(loud, NEW) == [True]
 
 
+def test_rare_single_lines_do_not_hide_a_new_kind_with_many(watched: Watched) -> None:
+    for word in ("ab", "cd", "ef", "gh", "ij"):
+        watched.see([USUAL | {f"{word} {word} broke": lines(1, "error")}, *repeat(USUAL, 40)])
+
+    assert all(bad(watched.see(repeat(USUAL | {ERROR: lines(3, "error")}, 3)), NEW))
+
+
+def test_the_same_line_at_a_worse_severity_is_a_new_kind(watched: Watched) -> None:
+    assert bad(watched.see([USUAL | {"cache miss for <*>": lines(5, "error")}]), NEW) == [True]
+
+
 def test_a_service_that_always_brings_new_kinds_is_left_alone(watched: Watched) -> None:
     words = ["".join(chr(97 + (i // 26**k) % 26) for k in range(3)) for i in range(60)]
     told = watched.see(USUAL | {f"{word} {word} {word} broke": lines(3, "error")} for word in words)
@@ -106,13 +117,13 @@ def test_a_service_that_always_brings_new_kinds_is_left_alone(watched: Watched) 
 
 
 def test_a_kind_that_comes_far_more_often_than_usual_is_an_anomaly_with_its_count(watched: Watched) -> None:
-    told = watched.see(repeat(USUAL | {"cache miss for <*>": lines(80, "warn", "cache miss for 7")}, 2))
+    told = watched.see(repeat(USUAL | {"cache miss for <*>": lines(80, "info", "cache miss for 7")}, 2))
 
     finding = told[0][RATE]
     assert bad(told, RATE) == [True, True]
     assert (finding.observed, finding.severity) == (80.0, Severity.TICKET)
     assert finding.expected == pytest.approx(5.0)
-    assert finding.log == LogNote(template="cache miss for <*>", severity="warn", n=80, example="cache miss for 7")
+    assert finding.log == LogNote(template="cache miss for <*>", severity="info", n=80, example="cache miss for 7")
     assert not any(bad(watched.see(repeat(USUAL, 3)), RATE))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.cli.story import Evidence, Story, find_alert, tell
 from pipeline.contracts.alerts import Alert, AlertEvent, Delivery, ResolveReason, Transition
-from pipeline.contracts.anomalies import Judgement
+from pipeline.contracts.anomalies import Judgement, LogNote
 from pipeline.contracts.remediation import RemediationResult, ResultStatus
 from pipeline.contracts.signals import Completeness
 from tests.cli_samples import START_MS, WINDOW_MS, deployment, event, request, verdict, window
@@ -140,3 +140,12 @@ def test_machines_get_the_same_evidence_without_histograms() -> None:
     assert [window["id"] for window in data["windows"]][:2] == ["cart--6", "cart--5"]
     assert data["alert"]["alert_id"] == "cart-1"
     assert all("histogram" not in window for window in data["windows"])
+
+
+def test_an_alert_about_log_lines_shows_one_of_them_escaped() -> None:
+    log = LogNote(template="no route to <*>", severity="error", n=4, example="no route to \x1b[31m10.0.0.1")
+    fired = msgspec.structs.replace(FIRED, log=log)
+
+    told = chapters(tell(evidence(PENDING, fired, RESOLVED), RESOLVED))
+
+    assert r"Log lines: no route to <*> (error), such as: no route to \x1b[31m10.0.0.1" in told["What was decided, and why"]

@@ -268,7 +268,7 @@ def test_attributes_are_bounded() -> None:
 
 @pytest.mark.parametrize("decoder", [name for name in samples() if name not in {"changes", "feedback"}])
 def test_the_format_is_found_out_from_the_bytes(decoder: str) -> None:
-    expected = {"collectd": {"collectd"}, "lines": {"lines", "json_logs"}}.get(decoder, {decoder})
+    expected = {"collectd_counters": {"collectd"}, "lines": {"lines", "json_logs"}}.get(decoder, {decoder})
 
     assert {format_of(value) for value in samples()[decoder]} <= expected
 
