@@ -13,13 +13,8 @@ from pipeline.ingest.decoders.json_message import json_records
 from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import series_name
 from pipeline.ingest.semantics import Semantics, semantics_of
-<<<<<<< HEAD
 from pipeline.ingest.times import reading_time
-from pipeline.ingest.validation import missing, refused, shown
-=======
-from pipeline.ingest.times import event_time
 from pipeline.ingest.validation import missing, refused
->>>>>>> main
 
 _PUTVAL = re.compile(
     r'PUTVAL\s+"?([^/"\s]+)/([^/"\s-]+)(?:-([^/"]*?))?/([^/"\s-]+)(?:-([^"]*?))?"?((?:\s+\w+=\S+)*+)\s+([0-9.]{1,20}|N):(\S+)\s*'
@@ -95,18 +90,11 @@ def _take(harvest: Harvest, semantics: Semantics, *, record: InRecord, topic: st
     found = rule_for(rules, labels)
     reading = None
     if found is not None:
-        at_ms = published_ms if one.at == "N" else event_time(config, one.at, "time", published_ms + config.max_future_ms)
+        at_ms = published_ms if one.at == "N" else reading_time(config, one.at, "time", published_ms)
         origin = semantics.origin(topic, {"host.name": one.host})
         reading = reading_of(config, one, About(*found, origin, at_ms, resource_name(config, found[0], labels)))
     if reading is None:
         harvest.n_ignored += 1
-<<<<<<< HEAD
-        return
-    at_ms = published_ms if one.at == "N" else reading_time(config, one.at, "time", published_ms)
-    origin = semantics.origin(topic, {"host.name": one.host})
-    resource = resource_name(config, rule, labels)
-    harvest.readings.append(level_of(config, rule, role, origin=origin, at_ms=at_ms, resource=resource, value=one.value))
-=======
     else:
         harvest.readings.append(reading)
 
@@ -124,7 +112,6 @@ def _counter(config: IngestConfig, one: ValueList, about: About) -> Reading | No
     whole = [one.host, one.plugin, one.plugin_instance, one.type]
     names = series_name(*whole, one.type_instance, one.source), series_name(*whole, about.resource)
     return counted(config, about, names, one.value)
->>>>>>> main
 
 
 def _from_json(harvest: Harvest, item: object) -> Iterator[ValueList]:
