@@ -72,7 +72,12 @@ def explanation(config: IngestConfig, topic: str, decoder: str, value: bytes, *,
     if decoder not in DECODERS:
         raise UsageError(f"--decoder must be one of {', '.join(sorted(DECODERS))}, got {decoder!r}")
     lenient = dataclasses.replace(
-        config, decoders={topic: decoder}, earliest_time_ms=0, max_future_ms=_TEN_YEARS_MS, max_message_bytes=max(len(value), 1)
+        config,
+        decoders={topic: decoder},
+        earliest_time_ms=0,
+        max_future_ms=_TEN_YEARS_MS,
+        max_past_ms=now_ms,
+        max_message_bytes=max(len(value), 1),
     )
     decoded = decode(lenient, topic, InRecord(0, now_ms, None, value))
     found = format_of(value) if decoder == "auto" else decoder

@@ -57,7 +57,8 @@ class IngestConfig:
     max_future_ms
         A reading further ahead of its record's timestamp is rejected.
     max_past_ms
-        A reading further behind its record's timestamp is rejected (default: seven days).
+        A reading further behind its record's timestamp is rejected, whatever its format (default: seven days); a change is not,
+        because it counts where it was published.
     earliest_time_ms
         A reading before this time is absurd (default 2000-01-01).
     max_utilization

@@ -258,7 +258,8 @@ def _believable(columns: _Columns, measured: Measured[RequestMetric], *, is_cumu
         sure &= columns.buckets.max(axis=1) <= highest
     with np.errstate(invalid="ignore", over="ignore"):
         sure &= (columns.sums >= 0) & (columns.sums * unit_ms <= MAX_DURATION_MS * np.maximum(counts, 1))
-    sure &= (times_ms >= config.earliest_time_ms) & (times_ms <= measured.published_ms + config.max_future_ms)
+    earliest_ms = max(config.earliest_time_ms, measured.published_ms - config.max_past_ms)
+    sure &= (times_ms >= earliest_ms) & (times_ms <= measured.published_ms + config.max_future_ms)
     if not is_cumulative:
         length_ms = times_ms - columns.starts_ms
         sure &= ~columns.has_start | ((length_ms >= 0) & (length_ms <= LONGEST_INTERVAL_MS))

@@ -17,7 +17,7 @@ from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import QUANTILE_NAMES, series_name
 from pipeline.ingest.semantics import Semantics, first_text, joined, semantics_of
-from pipeline.ingest.times import event_time
+from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, number, refused, shown
 
 _PARTS = {"_bucket": "bucket", "_sum": "sum", "_count": "count"}
@@ -166,7 +166,7 @@ def _sample(config: IngestConfig, published_ms: int, item: dict[str, object], na
             labels[key] = value
     if len(labels) > config.max_attributes:
         raise refused(RejectReason.TOO_MANY_ATTRIBUTES, "labels", f"must be at most {config.max_attributes}", len(labels))
-    at_ms = event_time(config, item.get("timestamp"), "timestamp", published_ms + config.max_future_ms)
+    at_ms = reading_time(config, item.get("timestamp"), "timestamp", published_ms)
     return Sample(name, labels, _float(item.get("value"), "value"), at_ms)
 
 
