@@ -29,14 +29,16 @@ ORDERS = NamedSignal(name="orders", metric=("shop.orders", "shop_orders_total"))
 CONDITION = "signal:orders"
 
 
-def otlp(at_s: int, value: int, *, cumulative: bool, began_s: int = 0) -> tuple[int, bytes]:
+def otlp(at_s: int, value: int, *, cumulative: bool, began_s: int = 0, shop: str = "a") -> tuple[int, bytes]:
     message = ExportMetricsServiceRequest()
     sender = message.resource_metrics.add()
     sender.resource.attributes.extend(key_values({"service.name": "shop"}))
     metric = sender.scope_metrics.add().metrics.add(name="shop.orders")
     metric.sum.is_monotonic, metric.sum.aggregation_temporality = True, 2 if cumulative else 1
     start_ms = T0 + began_s * 1000 if cumulative else T0 + at_s * 1000 - 10_000
-    metric.sum.data_points.add(as_int=value, time_unix_nano=(T0 + at_s * 1000) * 10**6, start_time_unix_nano=start_ms * 10**6)
+    point = metric.sum.data_points.add(as_int=value, time_unix_nano=(T0 + at_s * 1000) * 10**6)
+    point.start_time_unix_nano = start_ms * 10**6
+    point.attributes.extend(key_values({"shop": shop}))
     return T0 + at_s * 1000, message.SerializeToString()
 
 
@@ -51,6 +53,7 @@ def prometheus(at_s: int, value: int) -> tuple[int, bytes]:
         ("otlp_metrics", [otlp(s, n, cumulative=False) for s, n in ((10, 4), (10, 3), (20, 5))], [7.0, 5.0]),
         ("otlp_metrics", [otlp(s, n, cumulative=True) for s, n in ((10, 4), (20, 9))], [4.0, 5.0]),
         ("otlp_metrics", [otlp(10, 9, cumulative=True), otlp(20, 2, cumulative=True, began_s=15)], [9.0, 2.0]),
+        ("otlp_metrics", [otlp(10, 4, cumulative=True), otlp(10, 3, cumulative=True, shop="b")], [7.0]),
         ("prometheus", [prometheus(s, n) for s, n in ((10, 100), (20, 108), (30, 3))], [0.0, 8.0, 3.0]),
     ],
 )
