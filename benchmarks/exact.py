@@ -1,4 +1,4 @@
-"""Shows whether window totals stay exact whatever is killed: `make bench-exact RUNS=n SEED=s BROKER=kafka|embedded`."""
+"""Shows whether window totals stay exact whatever is killed: `make bench-exact RUNS=n SEED=s BROKER=kafka INPUT=native|otlp`."""
 
 import argparse
 import asyncio
@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from benchmarks.exact_otlp import OtlpSenders
 from benchmarks.exact_truth import Published, Truth, differences, lost_and_doubled, message
 from benchmarks.own_config import REPOSITORY, write_config
 from pipeline.adapters.brokers.embedded import EmbeddedBroker
@@ -100,6 +101,7 @@ class Run:
     truth: Truth = field(default_factory=Truth)
     published: Published = field(default_factory=Published)
     faults: Counter[str] = field(default_factory=Counter)
+    otlp: OtlpSenders | None = None
 
     async def kill_worker(self, role: str) -> None:
         """Kill -9 a worker; a supervisor starts it again."""
@@ -168,13 +170,18 @@ async def feed(run: Run, stop: asyncio.Event) -> None:
         while not stop.is_set():
             for _ in range(MESSAGES_PER_S // 10):
                 now_ms = time.time_ns() // 1_000_000  # noqa: TID251 - the publishers' clock, not the pipeline's
-                value = message(run.rng, now_ms, run.truth, has_wide=time.monotonic() < wide_until)
+                if run.otlp is None:
+                    value = message(run.rng, now_ms, run.truth, has_wide=time.monotonic() < wide_until)
+                else:
+                    value = run.otlp.message(now_ms, run.truth)
                 future = await producer.send(
                     run.topics["telemetry.metrics"], value, partition=run.rng.randrange(PARTITIONS), timestamp_ms=now_ms
                 )
                 sent.add(future)
                 future.add_done_callback(sent.discard)
             await asyncio.sleep(0.1)
+        for value in [] if run.otlp is None else run.otlp.rest():
+            sent.add(await producer.send(run.topics["telemetry.metrics"], value, partition=run.rng.randrange(PARTITIONS)))
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
@@ -269,23 +276,30 @@ def own_broker(kind: str, folder: Path) -> Iterator[EmbeddedBroker | KafkaBroker
         broker.stop()
 
 
-def run_on(broker: EmbeddedBroker | KafkaBroker, seed: int, folder: Path) -> Run:
+def run_on(broker: EmbeddedBroker | KafkaBroker, seed: int, folder: Path, *, sends_otlp: bool) -> Run:
     """Return a run with topics and configuration of its own."""
+    prefix = f"r{seed}-"
+    otlp = {"telemetry.metrics": "otlp_metrics", "telemetry.logs": "native"}
+    own = {"tocsin.changes": "changes", "tocsin.feedback": "feedback"}
+    decoders = {"decoders": {prefix + topic: name for topic, name in {**otlp, **own}.items()}} if sends_otlp else {}
     topics = write_config(
         folder / "config",
-        prefix=f"r{seed}-",
+        prefix=prefix,
         bootstrap=broker.bootstrap,
         partitions=PARTITIONS,
-        changed={**SMALL, "worker": {"embedded_broker": not broker.is_persistent}},
+        changed={**SMALL, "ingest": {**SMALL["ingest"], **decoders}, "worker": {"embedded_broker": not broker.is_persistent}},
     )
-    return Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
+    run = Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
+    if sends_otlp:
+        run.otlp = OtlpSenders(run.rng)
+    return run
 
 
 async def main(options: argparse.Namespace) -> int:
     """Play all runs; return the exit code."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     faults: Counter[str] = Counter()
-    exact = lost = doubled = 0
+    exact = lost = doubled = n_restarts = 0
     rows: list[str] = []
     kept = Path(tempfile.mkdtemp(prefix="tocsin-exact-"))
     for number in range(options.runs):
@@ -295,11 +309,12 @@ async def main(options: argparse.Namespace) -> int:
         folder = kept / f"run-{seed}"
         folder.mkdir()
         with own_broker(options.broker, folder / "broker") as broker:
-            run = run_on(broker, seed, folder)
+            run = run_on(broker, seed, folder, sends_otlp=options.input == "otlp")
             wrong = await one(run, clocked(began))
         missing, extra = lost_and_doubled(run.truth, run.published)
         exact, lost, doubled = exact + (not wrong), lost + missing, doubled + extra
         faults += run.faults
+        n_restarts += run.otlp.n_restarts if run.otlp is not None else 0
         verdict = "exact" if not wrong else "NOT EXACT"
         rows.append(
             f"{seed:>6} {run.truth.sent:>8,} {run.published.counted:>8,} {run.published.n_late:>6,} "
@@ -317,7 +332,7 @@ async def main(options: argparse.Namespace) -> int:
     else:
         print(f"logs and configuration are kept in {kept}")
     totals = {"runs": options.runs, "exact": exact, "lost": lost, "doubled": doubled, "faults": dict(faults)}
-    print(json.dumps({"bench": "exact", "broker": options.broker, **totals}))
+    print(json.dumps({"bench": "exact", "broker": options.broker, "input": options.input, "restarts": n_restarts, **totals}))
     return 0 if exact == options.runs else 1
 
 
@@ -326,5 +341,8 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--broker", choices=["kafka", "embedded"], default="kafka")
+    parser.add_argument(
+        "--input", choices=["native", "otlp"], default="native", help="Tocsin's JSON, or OTLP cumulative histograms"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the workers' logs")
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -14,10 +14,12 @@ of all roles, at 10,000 services with ten operations each, less that before the 
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from benchmarks.ingest_peers import Course, PeerMissingError, create_topic, fill, peers
 from benchmarks.ingest_readout import close_delays_ms, n_accounted, record_batches, stored, verdict_counter
@@ -182,6 +185,7 @@ async def window_close(bench: Bench) -> None:
     workers = bench.workers("close", "paced")
     workers.start("analyse", "act", "ingest")
     try:
+        await workers.answering()
         await asyncio.sleep(bench.options.warm_up)
         bench.say(f"window close: {each * PARTITIONS:,} records at {sustained / 2:,.0f} a second")
         await send_paced(producer, built, sustained / 2 / PARTITIONS)
@@ -189,7 +193,8 @@ async def window_close(bench: Bench) -> None:
         workers.check()
     finally:
         workers.stop()
-        await producer.stop()
+        with contextlib.suppress(KafkaError):
+            await producer.stop()
     partials = await stored(bench.broker.bootstrap, workers.names["partials"], PARTITIONS)
     delays = close_delays_ms(partials, await stored(bench.broker.bootstrap, workers.names["signals"], PARTITIONS), DELAY_MS)
     if not delays:
@@ -277,8 +282,8 @@ async def main(options: argparse.Namespace) -> int:
         for name in options.parts.split(","):
             try:
                 await PARTS[name](bench)
-            except WorkerFailedError as problem:
-                code = 1
+            except (WorkerFailedError, subprocess.CalledProcessError, KafkaError, OSError) as problem:
+                code = 1  # the other parts are still worth their time
                 bench.notes.append(f"{name} FAILED: {problem}")
                 bench.say(bench.notes[-1])
     line = results(bench)

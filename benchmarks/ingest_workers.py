@@ -103,6 +103,15 @@ class Workers:
             if process.poll() is not None:
                 raise WorkerFailedError(f"the {role} worker ended with {process.returncode}: see {self.folder}/{role}.log")
 
+    async def answering(self) -> None:
+        """Wait until the ingest worker answers."""
+        until = time.monotonic() + READY_LIMIT_S
+        while await asyncio.to_thread(self.n_read) is None:
+            self.check()
+            if time.monotonic() > until:
+                raise WorkerFailedError(f"the ingest worker did not answer within {READY_LIMIT_S:.0f} s: see {self.folder}")
+            await asyncio.sleep(POLL_S)
+
     async def began(self) -> float:
         """Wait for the first record; return the last moment at which none was folded in."""
         until = time.monotonic() + READY_LIMIT_S

@@ -351,6 +351,12 @@ def _contradictions(sections: Mapping[str, Any], overrides: Mapping[str, str]) -
         for topic, decoder in sections["ingest"].decoders.items()
         if decoder not in DECODERS
     ]
+    named = {signal.name for signal in sections["ingest"].semantic.signals}
+    problems += [
+        f"detection.yaml: signals: {signal.name!r} is no signal of semantic.yaml"
+        for signal in sections["detection"].signals
+        if signal.name not in named
+    ]
     unknown = [key for key in overrides if key.partition(".")[0] not in SECTIONS]
     problems += [f"--set {key}: there is no setting {key.partition('.')[0]!r}" for key in unknown]
     if source.delay_ms != windows.delay_ms:

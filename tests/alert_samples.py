@@ -91,6 +91,7 @@ def event(
     severity: Severity = Severity.PAGE,
     fired_at_ms: int | None = None,
     change: ChangeNote | None = None,
+    callees: Iterable[str] = (),
 ) -> AlertEvent:
     """Return an alert event of a life that began 20 s before, unless told otherwise."""
     since = at_ms - 20_000 if since_ms is None else since_ms
@@ -116,6 +117,7 @@ def event(
         resolved_at_ms=at_ms if is_over else None,
         sentence=f"{service} (prod): {condition} is bad.",
         change=change,
+        callees=list(callees),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.act.cloud_events import request_record
 from pipeline.act.delivery import News, delivery, is_old, news
+from pipeline.act.muting import FiringNames, stands_for
 from pipeline.act.remediation import Asked, Outcome, RemediationParams, is_dry_run, remembered, request_id, rule
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery
 from pipeline.contracts.anomalies import Severity
@@ -29,6 +30,8 @@ ALERT_ROW, SERVICE_ROW = "alert:", "service:"
 """Row names begin with one of them: a dedup key and a service key can look alike."""
 OLD_NEWS_NOTE = "not considered: it was old news when Tocsin read it"
 
+MUTED_NOTE = "not considered: {} stands for it"
+
 Ms = Annotated[int, Field(ge=0)]
 
 
@@ -46,6 +49,9 @@ class ActParams:
         Dedup keys kept; beyond, the one heard of longest ago goes. At least 1.
     max_services
         Services whose requests are remembered; beyond, the one that asked longest ago goes. At least 1.
+    mute_ms
+        An alert is muted while one of what its service calls fires that began at most so long before it, ms; 0: never.
+        Six windows: with more, a fault of the caller's own was lost (detection.md, section 5).
     source
         CloudEvents ``source`` before the environment, a URI reference.
 
@@ -55,6 +61,7 @@ class ActParams:
     tombstone_after_ms: Ms = 604_800_000
     max_alerts: AtLeastOne = 20_000
     max_services: AtLeastOne = 10_000
+    mute_ms: Ms = 60_000
     source: Annotated[str, Field(pattern=r"^[!-~]+$")] = "/tocsin"
 
 
@@ -160,6 +167,7 @@ class ActStage:
         self._remediation = remediation
         self._alerts = alerts
         self._services = services
+        self._firing = FiringNames((name, row.alert.event) for name, row in alerts.items())
         self._ends = [(row.ended_ms, name) for name, row in alerts.items() if row.ended_ms is not None]
         heapq.heapify(self._ends)
 
@@ -202,6 +210,8 @@ class ActStage:
         life = before if before is not None and is_same_life else AlertRow(alert=_unheard(event))
         old_news_ms = self._params.old_news_ms
         decided = news(event, life.told, now_ms=now_ms, old_news_ms=old_news_ms)
+        muted_by = self._muted_by(event, offset) if decided is News.NOTIFY and life.told is None else ""
+        decided = News.MUTE if muted_by else decided
         is_told = decided is News.NOTIFY
         alert = msgspec.structs.replace(
             life.alert,
@@ -209,6 +219,7 @@ class ActStage:
             event=event,
             delivery=delivery(event, decided, life.alert.delivery),
             notified_at_ms=event.at_ms if is_told else life.alert.notified_at_ms,
+            muted_by=muted_by or ("" if is_told else life.alert.muted_by),
         )
         is_latest = before is not None and before.alert.event.at_ms == event.at_ms
         row = AlertRow(
@@ -223,7 +234,20 @@ class ActStage:
             noted = alert.remediation_note or OLD_NEWS_NOTE
             row = msgspec.structs.replace(row, alert=msgspec.structs.replace(alert, remediation_note=noted))
             return row, [_alert_record(row)]
+        if muted_by:
+            noted = alert.remediation_note or MUTED_NOTE.format(muted_by)
+            row = msgspec.structs.replace(row, alert=msgspec.structs.replace(alert, remediation_note=noted))
+            return row, [_alert_record(row)]
         return self._remedied(row, offset, now_ms)
+
+    def _muted_by(self, event: AlertEvent, offset: int) -> str:
+        """Return the dedup key of the alert that stands for this one; empty: none. What came after it is not looked at."""
+        for name in self._firing.of_callees(event) if self._params.mute_ms else ():
+            row = self._alerts.get(name)
+            is_before = row is not None and self._alerts.applied(name) < offset
+            if row is not None and is_before and stands_for(row.alert.event, event, self._params.mute_ms):
+                return row.alert.event.dedup_key
+        return ""
 
     def _remedied(self, row: AlertRow, offset: int, now_ms: int) -> tuple[AlertRow, list[OutRecord]]:
         """Return the row after remediation was considered, and what to publish."""
@@ -255,6 +279,9 @@ class ActStage:
         if row.ended_ms is not None:
             heapq.heappush(self._ends, (row.ended_ms, name))
         gone = self._alerts.put(name, row, offset)
+        self._firing.note(name, row.alert.event)
+        for lost, state in gone:
+            self._firing.note(lost, state.alert.event, is_gone=True)
         over = [lost for lost, state in gone if state.ended_ms is not None]
         self.n_forgotten += len(gone) - len(over)
         return [_tombstone(lost) for lost in over]

@@ -13,6 +13,8 @@ class News(StrEnum):
     """Firing now, and they do not know, or not that it is as severe as this."""
     RECORD = "record"
     """Firing, but so long ago that Tocsin must have been away; they are told if it still goes on."""
+    MUTE = "mute"
+    """Firing, and another alert stands for it."""
     KNOWN = "known"
     """They know, or there is nothing to know yet."""
 
@@ -50,6 +52,8 @@ def delivery(event: AlertEvent, decided: News, before: Delivery) -> Delivery:
     """Return an alert's delivery after an event; what was notified stays so, and its end is news too."""
     if decided is News.NOTIFY:
         return Delivery.NOTIFIED
+    if decided is News.MUTE:
+        return Delivery.MUTED
     if decided is News.RECORD:
         return Delivery.RECORDED
     if event.transition is Transition.RESOLVED and before is Delivery.PENDING:

@@ -96,6 +96,7 @@ def alert_event(
         also_firing=list(others),
         explanation={name: value for name, value in finding.explanation.items() if math.isfinite(value)},
         exemplars=life.exemplars,
+        callees=life.callees,
         trace_url=trace_url.replace("{trace_id}", quote(life.exemplars[0].trace_id, safe="")) if life.exemplars else "",
         log=finding.log,
     )

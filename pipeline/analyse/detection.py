@@ -1,6 +1,6 @@
 """Judges every closed window of every service: signals in, one verdict each out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +16,6 @@ from pipeline.analyse.service_memory import Remembrance, Rows, ServiceMemory
 from pipeline.analyse.surroundings import Surroundings
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.codec import encode
-from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted
@@ -174,7 +173,8 @@ class DetectionStage:
             findings=judged.findings,
             changes=heard.changes,
             not_learned=judged.not_learned,
-            exemplars=_exemplars(heard, judged.findings),
+            exemplars=_if_bad(heard.exemplars, judged.findings),
+            callees=_if_bad(heard.calls, judged.findings),
         )
         return [self._published(key, verdict)]
 
@@ -209,7 +209,8 @@ class DetectionStage:
             changes=heard.changes,
             not_learned=trouble,
             shadow=params.mode == "shadow",
-            exemplars=_exemplars(heard, findings),
+            exemplars=_if_bad(heard.exemplars, findings),
+            callees=_if_bad(heard.calls, findings),
         )
         return [self._published(key, verdict)]
 
@@ -288,10 +289,9 @@ class DetectionStage:
         return rows
 
 
-def _exemplars(heard: Heard, findings: Sequence[Finding]) -> list[Exemplar]:
-    """Return a window's exemplars where something about it is anomalous."""
-    is_bad = bool(heard.exemplars) and any(finding.judgement is Judgement.ANOMALOUS for finding in findings)
-    return heard.exemplars if is_bad else []
+def _if_bad(told: Collection[T], findings: Sequence[Finding]) -> list[T]:
+    """Return what is told of a window only where something about it is anomalous."""
+    return list(told) if told and any(finding.judgement is Judgement.ANOMALOUS for finding in findings) else []
 
 
 def restore(

@@ -1,7 +1,7 @@
 """How detection is tuned: config/detection.yaml as frozen parameters, and the profiles with it."""
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -114,6 +114,28 @@ class TemplateParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class SignalParams:
+    """When a named signal (``signals`` of config/semantic.yaml) is unusual.
+
+    Attributes
+    ----------
+    name
+        Of the signal.
+    direction
+        ``up``: only too much is news; ``down``: only too little; ``both``.
+    times, page_times
+        Least effects of a ticket and of a page: the expected amount times, or divided by, so much; above 1. A rise is never
+        a page.
+
+    """
+
+    name: str = ""
+    direction: Literal["up", "down", "both"] = "both"
+    times: AboveOne = 1.6
+    page_times: AboveOne = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class DetectionParams:
     """Everything that the detection stage is told.
 
@@ -131,6 +153,10 @@ class DetectionParams:
         Quiet windows that close an alarm: as many as it lasted, within these.
     max_alarm_s
         An alarm open longer is the new normal, seconds.
+    signals
+        When named signals are unusual; one that is not here follows the defaults.
+    max_signals
+        Named signals judged of a service, the first that come; at least 1.
     profiles
         Set from config/profiles.yaml.
 
@@ -151,3 +177,5 @@ class DetectionParams:
     silence: SilenceParams = field(default_factory=SilenceParams)
     profiles: Profiles = field(default_factory=Profiles)
     templates: TemplateParams = field(default_factory=TemplateParams)
+    signals: tuple[SignalParams, ...] = ()
+    max_signals: Annotated[int, Field(ge=1)] = 16

@@ -1,5 +1,6 @@
 """Which detector judges what: a fresh one by name, tuned from config/detection.yaml and profiles.yaml."""
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,15 +13,17 @@ from models.silence import SilenceDetector
 from models.tail import TailDetector
 from models.traffic import TrafficDetector, TrafficEffects
 from models.tuning import Tuning
-from pipeline.analyse.detection_params import DetectionParams
+from pipeline.analyse.detection_params import DetectionParams, SignalParams
 
 FIXED = ("silence", "traffic", "errors", "latency", "tail")
 """Detectors that every service has; ``slow`` comes with the first p95, every further one is a resource's."""
-_RESOURCE = "saturation:"
+_RESOURCE, NAMED = "saturation:", "signal:"
 _TESTS_PER_SCALE = 5
 """Drops, rises, errors, latency, slow requests: what shares the budget on each scale ..."""
 _LONGEST_MS = 7_200_000
 """... that is short enough to have a say: of five-minute windows the sum of 30 comes after the fact."""
+_NEVER = math.inf
+"""A least effect that nothing has."""
 _USUAL_ERROR_RATIO = 0.0025
 """Taken for normal until 200 requests say otherwise."""
 
@@ -67,6 +70,8 @@ class DetectorKit:
     def can_watch(self, name: str) -> bool:
         """Tell whether there is a detector of that name now, a resource's new one if there is room for it."""
         if name not in self.by_name:
+            if name.startswith(NAMED) and sum(known.startswith(NAMED) for known in self.by_name) >= self._params.max_signals:
+                return False
             n_resources = sum(known.startswith(_RESOURCE) for known in self.by_name)
             if name.startswith(_RESOURCE) and n_resources >= self._params.saturation.max_resources:
                 return False
@@ -111,8 +116,16 @@ def _other(name: str, params: DetectionParams, tuning: Tuning) -> Detector:
             return _errors(params, tuning)
         case "slow":
             return _latency(params, tuning, long=ticket.latency_p95)
+        case _ if name.startswith(NAMED):
+            return _named(next((own for own in params.signals if NAMED + own.name == name), SignalParams()), tuning)
         case _:
             return _saturation(params, tuning, name.partition(":")[2])
+
+
+def _named(least: SignalParams, tuning: Tuning) -> Detector:
+    drop, page, rise = (_NEVER, _NEVER, least.times) if least.direction == "up" else (least.times, least.page_times, least.times)
+    rise = _NEVER if least.direction == "down" else rise
+    return TrafficDetector(tuning, TrafficEffects(drop=drop, page_drop=page, rise=rise))
 
 
 def _errors(params: DetectionParams, tuning: Tuning) -> RatioDetector:

@@ -73,6 +73,8 @@ def golden_signals(
         changes=[] if value is None else value.changes,
         feedback=[] if value is None else value.feedback,
         histogram=overall,
+        amounts={} if value is None else value.amounts,
+        calls={} if value is None else value.calls,
         exemplars=[] if value is None else value.exemplars,
         templates={} if rollup or value is None or not value.templates else told_lines(value.templates, max_templates),
     )

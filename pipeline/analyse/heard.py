@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
-from pipeline.contracts.partials import ChangeNote, FeedbackNote
+from pipeline.contracts.partials import CallPartial, ChangeNote, FeedbackNote
 from pipeline.contracts.signals import Count, LogLines, Notice, Saturation
 from pipeline.errors import RecordInvalid
 
@@ -67,6 +67,8 @@ class Heard(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="si
     histogram: Histogram | None = None
     templates: dict[str, LogLines] = {}
     exemplars: list[Exemplar] = []
+    calls: dict[str, CallPartial] = {}
+    amounts: dict[str, float] = {}
 
     @property
     def size_ms(self) -> int:
@@ -104,6 +106,9 @@ def decode_heard(value: bytes) -> HeardRecord:
     if isinstance(record, Heard):
         if record.window_end_ms <= record.window_start_ms:
             raise RecordInvalid(f"not Signals: the window from {record.window_start_ms} to {record.window_end_ms} has no length")
+        for name, amount in record.amounts.items():
+            if not 0 <= amount <= _MAX_UTILIZATION:
+                raise RecordInvalid(f"not Signals: {amount} of {name[:40]!r}")
         for resource, usage in record.saturation.items():
             if abs(usage.mean) > _MAX_UTILIZATION:
                 raise RecordInvalid(f"not Signals: a utilization of {usage.mean} of {resource[:40]!r}")

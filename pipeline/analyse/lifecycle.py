@@ -242,7 +242,9 @@ class LifecycleStage:
             return None, _Told(life, _end_of(life), reason)
         if decision is Decision.CONTINUE or (decision is Decision.WAIT and not is_new):
             return life, None
-        life = msgspec.structs.replace(life, reported_ms=at_ms, reported_severity=life.severity)
+        life = msgspec.structs.replace(
+            life, reported_ms=at_ms, reported_severity=life.severity, callees=verdict.callees or life.callees
+        )
         if decision is Decision.FIRE:
             life = msgspec.structs.replace(life, fired_at_ms=at_ms)
             return life, _Told(life, Transition.FIRED)

@@ -99,6 +99,8 @@ class Life(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         What people did shortly before it began.
     exemplars
         Few of its requests, the slowest so far; of ``errors``, failed ones.
+    callees
+        What the service called in the window in which it was told of last.
 
     """
 
@@ -119,6 +121,7 @@ class Life(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     finding: Finding
     change: ChangeNote | None = None
     exemplars: list[Exemplar] = []
+    callees: list[str] = []
 
     @property
     def state(self) -> AlertState:

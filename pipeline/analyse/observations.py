@@ -72,13 +72,15 @@ def subject(condition: str) -> str:
 
     Examples
     --------
-    >>> subject("errors"), subject("saturation:cpu"), subject("latency:tail"), subject("novelty:errors")
-    ('error rate', 'use of cpu', 'latency (tail)', 'error rate')
+    >>> subject("errors"), subject("saturation:cpu"), subject("latency:tail"), subject("signal:orders")
+    ('error rate', 'use of cpu', 'latency (tail)', 'orders')
 
     """
     kind, _, detail = plain(condition).removeprefix(NOVELTY).partition(":")
     if kind == "saturation" and detail:
         return f"use of {detail}"
+    if kind == "signal" and detail:
+        return detail
     name = _SUBJECTS.get(kind, kind)
     return f"{name} ({detail})" if detail else name
 

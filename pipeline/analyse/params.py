@@ -32,6 +32,10 @@ class WindowParams:
         Windows in a row that must have got data after their publication before the service's delay is lengthened.
     max_delay_ms
         Bound of a lengthened delay, ms.
+    max_edges
+        Things that a service is known to call; past it, the one called longest ago goes.
+    edge_max_age_ms
+        What a service has not called for longer is not known of it any more, ms.
     refresh_ms
         A row not written for longer is written again, ms: with a zombie's life less than the changelog's
         ``min.compaction.lag.ms``, so that compaction never keeps what a zombie wrote last.
@@ -47,4 +51,6 @@ class WindowParams:
     max_templates: AtLeastOne = 100
     revisions_before_delay: AtLeastOne = 6
     max_delay_ms: AtLeastZero = 30_000
+    max_edges: AtLeastOne = 200
+    edge_max_age_ms: AtLeastOne = 86_400_000
     refresh_ms: AtLeastOne = 300_000

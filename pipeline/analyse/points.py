@@ -31,6 +31,8 @@ class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
         What people did and said.
     templates
         Log lines by what they say, masked.
+    amounts
+        What named signals counted.
 
     """
 
@@ -46,6 +48,7 @@ class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
     changes: list[ChangeNote]
     feedback: list[FeedbackNote]
     templates: dict[str, LogLines] = {}
+    amounts: dict[str, float] = {}
 
     @classmethod
     def of(cls, heard: Heard) -> "WindowPoint":
@@ -64,6 +67,7 @@ class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
             heard.changes,
             heard.feedback,
             heard.templates,
+            heard.amounts,
         )
 
     @property

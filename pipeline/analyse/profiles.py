@@ -1,5 +1,6 @@
 """What is known of one service: its window sizes and delays, which empty windows are due, and when its silence ends."""
 
+from collections.abc import Iterable
 from typing import Self
 
 import msgspec
@@ -43,6 +44,8 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     paced_series, paced_ms, gaps_ms
         Of one cumulative series of requests, by which the sender's pace is told: its name, its last time, and the last
         times between its points.
+    edges
+        What the service calls, by name: end of the last window in which it did, epoch ms.
     is_forgotten
         Left in place of a profile that went, until the head vouches for it.
 
@@ -66,6 +69,7 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     paced_series: str = ""
     paced_ms: int = 0
     gaps_ms: tuple[int, ...] = ()
+    edges: dict[str, int] = {}
     is_forgotten: bool = False
 
     def size_at(self, start_ms: int) -> int:
@@ -139,6 +143,25 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
             retire_at_ms=retire_at_ms,
             is_retired=self.is_retired and not self._speaks_again(end_ms),
         )
+
+    def calling(self, end_ms: int, callees: Iterable[str], max_edges: int) -> tuple[Self, list[str]]:
+        """Return the profile after calls in a window, and what had to go for them: called longest ago."""
+        edges = dict(self.edges)
+        for callee in callees:
+            edges[callee] = max(end_ms, edges.get(callee, end_ms))
+        by_age = sorted(edges, key=lambda callee: (edges[callee], callee))
+        gone = by_age[: max(0, len(edges) - max_edges)]
+        for callee in gone:
+            del edges[callee]
+        return msgspec.structs.replace(self, edges=edges), [callee for callee in gone if callee in self.edges]
+
+    def without_edges(self, before_ms: int) -> tuple[Self, list[str]]:
+        """Return the profile without what was last called in a window that ended by ``before_ms``, and what that is."""
+        gone = sorted(callee for callee, last_ms in self.edges.items() if last_ms <= before_ms)
+        if not gone:
+            return self, gone
+        kept = {callee: last_ms for callee, last_ms in self.edges.items() if last_ms > before_ms}
+        return msgspec.structs.replace(self, edges=kept), gone
 
     def touched_late(self, start_ms: int, size_ms: int) -> Self:
         """Return the profile after a partial whose window was gone."""

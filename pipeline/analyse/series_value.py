@@ -18,9 +18,12 @@ def added(environment: str, service: str, *, start_ms: int, size_ms: int, growth
     gauges: dict[str, GaugePartial] = {}
     latencies: defaultdict[SeriesMeaning, list[Point]] = defaultdict(list)
     groups: defaultdict[str, list[Growth]] = defaultdict(list)
+    amounts: defaultdict[str, float] = defaultdict(float)
     uses: defaultdict[tuple[str, str], list[Growth]] = defaultdict(list)
     for meaning, points in growths:
-        if meaning.role == "used":
+        if meaning.role == "amount":
+            amounts[meaning.resource] += sum(point.value for point in points)
+        elif meaning.role == "used":
             uses[meaning.resource, meaning.group].append((meaning, points))
         elif meaning.group:
             groups[meaning.group].append((meaning, points))
@@ -48,6 +51,7 @@ def added(environment: str, service: str, *, start_ms: int, size_ms: int, growth
         size_ms=size_ms,
         operations={name: merge_operations(parts) for name, parts in operations.items()},
         gauges=gauges,
+        amounts=dict(amounts),
     )
 
 

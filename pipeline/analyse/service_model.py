@@ -13,7 +13,7 @@ from models.evidence import COARSE, settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.detector_kit import DetectorKit, tuning_for
+from pipeline.analyse.detector_kit import NAMED, DetectorKit, tuning_for
 from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
 from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.rarity import ONE_IN, RARITY
@@ -55,6 +55,8 @@ class ServiceModel:
         self._alarms: dict[str, Alarm] = {}
         """Of conditions that are anomalous, or open."""
         self._n_open = 0
+        self._n_named = 0
+        """Named signals that are watched."""
         self._half_sure = params.ready_windows / 4
         """Windows seen at which confidence is half of what it can be."""
         self._n_since = _SAME_TROUBLE_MS // size_ms
@@ -143,7 +145,19 @@ class ServiceModel:
             name = _resource_condition(resource)
             if name in by_name or self._detectors.can_watch(name):
                 features[name] = {"utilization": mean, "time_s": time_s}
+        if point.amounts or self._n_named:
+            self._add_amounts(features, point, time_s)
         return features
+
+    def _add_amounts(self, features: dict[str, Features], point: WindowPoint, time_s: float) -> None:
+        """Add what named signals counted; of one that is known and was not heard of, nothing."""
+        for signal in point.amounts:
+            name = NAMED + signal
+            if name not in self._detectors.by_name:
+                self._n_named += self._detectors.can_watch(name)
+        for name in self._detectors.conditions:
+            if name.startswith(NAMED):
+                features[name] = {"requests": float(point.amounts.get(name.removeprefix(NAMED), 0.0)), "time_s": time_s}
 
     def _add_latencies(self, features: dict[str, Features], point: WindowPoint, requests: float) -> None:
         """Add what is seen of latencies: a histogram's moments and tail, or the numbers that stand for all of them."""
@@ -262,7 +276,7 @@ class ServiceModel:
             if opinion is None:
                 judgement = _NO_DATA if n_seen >= ready else _NOT_READY
                 findings.append(Finding(condition, signal, judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen))
-            elif opinion.is_anomalous or condition == "traffic":
+            elif opinion.is_anomalous or unit in _TOLD_PER_S:
                 findings.append(self._finding((condition, signal, unit), opinion, n_seen, is_held=is_held))
             else:
                 findings.append(
@@ -291,8 +305,8 @@ class ServiceModel:
         condition, signal, unit = told_as
         is_anomalous = opinion.is_anomalous
         observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
-        if condition == "traffic":  # judged in requests a window, told in requests a second
-            rate = self._per_second
+        if unit in _TOLD_PER_S:  # judged by the window
+            rate = self._per_second * _TOLD_PER_S[unit]
             observed, expected, lower, upper = (
                 observed and observed * rate,
                 expected and expected * rate,
@@ -344,11 +358,23 @@ class ServiceModel:
             self._detectors.from_state(state["detectors"])
             self._spikes.from_state(state["spikes"])
             self._alarms = {name: Alarm.from_state(alarm) for name, alarm in state["alarms"].items()}
+            self._n_named = sum(name.startswith(NAMED) for name in self._detectors.by_name)
             self._n_open = sum(alarm.is_open for alarm in self._alarms.values())
         return self
 
 
-_UNITS = {"latency": "ms", "traffic": "requests/s", "errors": "ratio", "saturation": "utilization", "silence": "windows"}
+SIGNAL = "signal"
+"""Kind of the conditions of named signals, and the signal that they belong to."""
+_UNITS = {
+    "latency": "ms",
+    "traffic": "requests/s",
+    "errors": "ratio",
+    "saturation": "utilization",
+    "silence": "windows",
+    SIGNAL: "a minute",
+}
+_TOLD_PER_S = {"requests/s": 1, "a minute": 60}
+"""Units of what is judged by the window, and how many seconds each is of."""
 
 
 _SIGNALS = {"silence": "traffic"}
@@ -360,7 +386,7 @@ def _rarity(opinion: Assessment) -> float:
     return 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _all_told_as(conditions: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """Return (condition, signal, unit) of each; one list for all services that are judged by the same."""
     kinds = [condition.partition(":")[0] for condition in conditions]

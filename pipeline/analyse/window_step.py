@@ -7,6 +7,7 @@ import msgspec
 
 from pipeline.analyse import notices
 from pipeline.analyse.contributions import Contribution, LateKey, LateRow, WindowKey, WindowRow
+from pipeline.analyse.edges import edge_records, edge_tombstones, tells_edges
 from pipeline.analyse.empty_windows import TOPIC, EmptyWindows, Outputs, Publisher, ends_rollup
 from pipeline.analyse.overlay import Overlay
 from pipeline.analyse.params import WindowParams
@@ -140,6 +141,9 @@ class _Step:
             self._put(key, row, partial, was_closed=was_closed)
         if partial.points and not self._series.is_ahead(service):
             self._put_points(key, partial)
+        if partial.calls:
+            profile, gone = profile.calling(start_ms + size_ms, partial.calls, self._params.max_edges)
+            self._outputs += edge_tombstones(profile, gone, partition=self._partition)
         profile = profile.touched(start_ms, size_ms, partial, low_ms=self._before.low_ms, delay_ms=self._params.delay_ms)
         self._profiles[service] = self._waiting_longer(service, profile, start_ms, start_ms + size_ms) if was_closed else profile
 
@@ -271,13 +275,16 @@ class _Step:
         begin_ms = profile.next_start_ms
         if begin_ms is None or not self._is_due(profile, begin_ms):
             return
+        profile, gone = profile.without_edges((self._after.low_ms or 0) - self._params.edge_max_age_ms)
+        self._outputs += edge_tombstones(profile, gone, partition=self._partition)
         stretch = EmptyWindows(publisher=self._publisher(service), profile=profile, begin_ms=begin_ms, end_ms=begin_ms)
         self._outputs.append(stretch)
         start_ms = begin_ms
         while self._is_due(profile, start_ms):
             if profile.is_over_at(start_ms, self._params.silence_max_ms):
                 self._say(service, notices.retired(profile, start_ms))
-                self._profiles[service] = msgspec.structs.replace(profile, is_retired=True, next_start_ms=None)
+                self._outputs += edge_tombstones(profile, sorted(profile.edges), partition=self._partition)
+                self._profiles[service] = msgspec.structs.replace(profile, is_retired=True, next_start_ms=None, edges={})
                 break
             size_ms = profile.size_at(start_ms)
             if self._windows.get((service, start_ms, size_ms)) is not None:
@@ -457,6 +464,9 @@ class _Step:
             self._reached[Limit.PUBLISHED_TEMPLATES] += 1
         record = self._publisher(service).record(profile, key, revision=revision, rollup=rollup, value=value, n_sources=n_sources)
         self._outputs.append(record)
+        _, start_ms, size_ms = key
+        if value is not None and value.calls and tells_edges(start_ms, size_ms):
+            self._outputs += edge_records(profile, value, start_ms=start_ms, size_ms=size_ms, partition=self._partition)
 
     def _publisher(self, service: str) -> Publisher:
         known = self._state.threshold_ms

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from pipeline.cli.wording import safe
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import (
+    CallReading,
     ChangeReading,
     Decoded,
     GaugeReading,
@@ -71,7 +72,12 @@ def explanation(config: IngestConfig, topic: str, decoder: str, value: bytes, *,
     if decoder not in DECODERS:
         raise UsageError(f"--decoder must be one of {', '.join(sorted(DECODERS))}, got {decoder!r}")
     lenient = dataclasses.replace(
-        config, decoders={topic: decoder}, earliest_time_ms=0, max_future_ms=_TEN_YEARS_MS, max_message_bytes=max(len(value), 1)
+        config,
+        decoders={topic: decoder},
+        earliest_time_ms=0,
+        max_future_ms=_TEN_YEARS_MS,
+        max_past_ms=now_ms,
+        max_message_bytes=max(len(value), 1),
     )
     decoded = decode(lenient, topic, InRecord(0, now_ms, None, value))
     found = format_of(value) if decoder == "auto" else decoder
@@ -111,7 +117,8 @@ def _becomes(decoded: Decoded) -> Iterator[Becomes]:
         if isinstance(reading, PointsReading):
             for _, meaning, _ in reading.points:
                 kind = "delta" if meaning.is_delta else "cumulative"
-                what = meaning.resource and f"saturation ({meaning.resource})"
+                kept = "signal" if meaning.role == "amount" else "saturation"
+                what = meaning.resource and f"{kept} ({meaning.resource})"
                 failed = " of failed requests" if meaning.failed else ""
                 counted[about, meaning.operation, what or f"{meaning.role}{failed} ({kind})"] += 1
         else:
@@ -131,6 +138,14 @@ def _signals(reading: Reading) -> str:
         case LogReading():
             asked = ", also a request" + (" that failed" if reading.is_error else "") if reading.is_request else ""
             return f"log line of severity {reading.severity}{asked}"
+        case _:
+            return _seldom(reading)
+
+
+def _seldom(reading: Reading) -> str:
+    match reading:
+        case CallReading():
+            return f"call of {reading.callee}" + (" that failed" if reading.is_error else "")
         case ChangeReading():
             return f"change ({reading.type})"
         case _:
@@ -147,6 +162,9 @@ def _rule(config: IngestConfig, metric: str) -> Rule:
         if request is not None:
             about = f"; of the service in {', '.join(request.service)}" if request.service else ""
             return Rule(metric=metric, rule=f"{request.form} of requests in {request.unit}{about}; {request.source}")
+    named = semantics.named_signal(metric)
+    if named is not None:
+        return Rule(metric=metric, rule=f"counter of the signal {named.name}; {named.source}")
     levels = semantics.saturation_rules(metric)
     return Rule(metric=metric, rule=f"saturation of {levels[0].resource} ({levels[0].form}); {levels[0].source}" if levels else "")
 

@@ -177,6 +177,7 @@ def _decided(evidence: Evidence, alert: AlertEvent | None, life: Sequence[AlertE
         told = {
             "pending": "Nobody was told yet.",
             "notified": "People were told.",
+            "muted": f"Nobody was told: {safe(current.muted_by)} was in alarm before, and stands for it.",
             "recorded": "Old news: recorded, nobody was told.",
         }
         said.append(told[current.delivery])

@@ -76,6 +76,8 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         Other conditions of the service that are firing.
     exemplars
         Few of the requests that it is about, by their trace ids: the slowest so far; of ``errors``, failed ones.
+    callees
+        What the service calls, as far as its spans say: names as `tocsin.topology` has them.
     trace_url
         Link to the first of them, where the configuration says how one is made.
     log
@@ -120,6 +122,7 @@ class AlertEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     explanation: dict[str, float] = {}
     exemplars: list[Exemplar] = []
     trace_url: str = ""
+    callees: list[str] = []
     log: LogNote | None = None
 
 
@@ -129,12 +132,17 @@ class Delivery(StrEnum):
     PENDING = "pending"
     """Not firing yet."""
     NOTIFIED = "notified"
+    MUTED = "muted"
+    """What it calls was in alarm before: that one was told, or is."""
     RECORDED = "recorded"
     """Old news: it began while Tocsin could not see, and is kept without paging, unless it still goes on."""
 
 
 class Alert(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """Current state of one dedup key on the compacted `tocsin.alerts`: its last event, and whether people were told."""
+    """Current state of one dedup key on the compacted `tocsin.alerts`: its last event, and whether people were told.
+
+    ``muted_by`` is the dedup key of the alert that stands for it: of what it calls, open shortly before it began.
+    """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
     environment: str
@@ -145,3 +153,4 @@ class Alert(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     notified_at_ms: int | None = None
     remediation_id: str = ""
     remediation_note: str = ""
+    muted_by: str = ""

@@ -109,7 +109,8 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     ``retired`` says that the service's silence is over for good: by a change event, or after the stated time.
     ``not_learned`` says why the detectors did not learn from the window: a type of change that is open, ``calendar``, or
     ``alarm`` (one is open, or begins perhaps); empty: they did. ``shadow`` says that it is for comparison only, and alerts nobody.
-    ``exemplars`` are few of the window's requests, slow and failed ones, where a finding is anomalous.
+    ``exemplars`` are few of the window's requests, slow and failed ones, where a finding is anomalous;
+    ``callees`` names then what it called.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -126,3 +127,4 @@ class Verdict(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     not_learned: str = ""
     shadow: bool = False
     exemplars: list[Exemplar] = []
+    callees: list[str] = []

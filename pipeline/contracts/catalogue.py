@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.contracts import alerts, anomalies, dead_letters, models, partials, remediation, signals, telemetry
+from pipeline.contracts import alerts, anomalies, dead_letters, models, partials, remediation, signals, telemetry, topology
 from pipeline.contracts import config as configs
 from pipeline.contracts.topics import LogicalName
 
@@ -99,6 +99,7 @@ MODEL = Family(name="models", title="A snapshot of a service's models", version=
 VERDICT = Family(name="anomalies", title="A verdict on a window", version=anomalies.SCHEMA, record=anomalies.Verdict)
 ALERT_EVENT = Family(name="alert-events", title="A step in an alert's life", version=alerts.SCHEMA, record=alerts.AlertEvent)
 ALERT = Family(name="alerts", title="An alert's current state", version=alerts.SCHEMA, record=alerts.Alert)
+EDGE = Family(name="topology", title="Who calls whom", version=topology.SCHEMA, record=topology.Edge)
 REMEDIATION_REQUEST = Family(
     name="remediation-requests",
     title="A request to a bot, in a CloudEvent",
@@ -129,6 +130,7 @@ FAMILIES: tuple[Family, ...] = (
     VERDICT,
     ALERT_EVENT,
     ALERT,
+    EDGE,
     REMEDIATION_REQUEST,
     REMEDIATION_DATA,
     REMEDIATION_RESULT,
@@ -220,6 +222,14 @@ CATALOGUE: Mapping[LogicalName, Entry] = {
         family=ALERT,
         headers=NO_HEADERS,
         written_by=("act",),
+        read_by=("people",),
+    ),
+    "topology": Entry(
+        title="Call graph",
+        description="What each service calls, how often and with how many errors, and when that was seen last.",
+        family=EDGE,
+        headers=NO_HEADERS,
+        written_by=("analyse",),
         read_by=("people",),
     ),
     "remediation.requests": Entry(

@@ -57,7 +57,8 @@ class IngestConfig:
     max_future_ms
         A reading further ahead of its record's timestamp is rejected.
     max_past_ms
-        A reading further behind its record's timestamp is rejected (default: seven days).
+        A reading further behind its record's timestamp is rejected, whatever its format (default: seven days); a change is not,
+        because it counts where it was published.
     earliest_time_ms
         A reading before this time is absurd (default 2000-01-01).
     max_utilization
@@ -72,6 +73,8 @@ class IngestConfig:
         Attributes (labels, fields) of a metric's point, a span, a log record, or their sender; beyond, it is rejected.
     max_series
         Cumulative series per service and chunk and window; points of further ones are counted as over the limit.
+    max_callees
+        Things that a service calls, told apart per chunk and window; further ones count as ``other``.
     max_exemplars
         Trace ids kept per service and chunk and window: so many of the slowest requests, and so many of the failed ones; 0: none.
     max_templates
@@ -115,6 +118,7 @@ class IngestConfig:
     max_templates: AtLeastZero = 50
     max_template_length: AtLeastOne = 200
     max_changes: AtLeastOne = 100
+    max_callees: AtLeastOne = 50
     max_exemplars: Annotated[int, Field(ge=0, le=MAX_KEPT)] = 3
 
     @property

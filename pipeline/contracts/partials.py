@@ -89,6 +89,13 @@ class TemplatePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.severity = severity
 
 
+class CallPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How often something was called, and how often the caller saw it fail."""
+
+    calls: Count = 0
+    errors: Count = 0
+
+
 class ChangeNote(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A change event, as it travels with the window in which it was published."""
 
@@ -128,9 +135,11 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a chunk holds so far for one service and window ``[start_ms, start_ms + size_ms)``.
 
     ``operations`` has ``""`` for what names none. ``versions`` counts readings by the service's version.
-    ``readings`` counts every reading: requests, summaries, gauges, points, logs, changes, feedback. ``points`` holds
+    ``readings`` counts every reading: requests, summaries, gauges, points, logs, calls, changes, feedback. ``points`` holds
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
+    ``amounts`` has what named signals counted. ``calls`` counts what the service asked of others, by their names
+    (:func:`pipeline.contracts.topology.callee_name`).
     """
 
     environment: str
@@ -147,6 +156,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     over_limit: Count = 0
     feedback: list[FeedbackNote] = []
     exemplars: list[Exemplar] = []
+    calls: dict[str, CallPartial] = {}
+    amounts: dict[str, float] = {}
     templates: dict[str, TemplatePartial] = {}
 
 
@@ -233,6 +244,8 @@ def merge_partials(parts: list[Partial]) -> Partial:
     changes: list[ChangeNote] = []
     feedback: list[FeedbackNote] = []
     exemplars: list[Exemplar] = []
+    calls: dict[str, CallPartial] = {}
+    amounts: dict[str, float] = {}
     for part in parts:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
@@ -253,6 +266,12 @@ def merge_partials(parts: list[Partial]) -> Partial:
         changes.extend(part.changes)
         feedback.extend(part.feedback)
         exemplars.extend(part.exemplars)
+        for name, amount in part.amounts.items():
+            amounts[name] = amounts.get(name, 0.0) + amount
+        for callee, own in part.calls.items():
+            total = calls.setdefault(callee, CallPartial())
+            total.calls += own.calls
+            total.errors += own.errors
     return Partial(
         environment=first.environment,
         service=first.service,
@@ -268,6 +287,8 @@ def merge_partials(parts: list[Partial]) -> Partial:
         over_limit=sum(part.over_limit for part in parts),
         feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
         exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
+        calls=calls,
+        amounts=amounts,
         templates=merge_templates([part.templates for part in parts if part.templates]),
     )
 

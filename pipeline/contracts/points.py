@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Role = Literal["latency", "requests", "bucket", "sum", "quantile", "used", "limit", "part"]
+Role = Literal["latency", "requests", "bucket", "sum", "quantile", "used", "limit", "part", "amount"]
 """What a series counts: latencies (with their number); requests; of a Prometheus histogram one bucket or the sum of its
-values; a quantile, ready-made, which is no counter; units of a resource that are used, that there are, or that are both."""
+values; a quantile, ready-made, which is no counter; units of a resource that are used, that there are, or that are both;
+or a named signal's amount."""
 
 
 class Point(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -64,7 +65,7 @@ class SeriesMeaning(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     quantile
         Of a quantile: its name, such as ``p99``.
     resource
-        What is used.
+        What is used; or the signal's name.
     limit
         Of what is used: how much of it there is a second; 0: not known here.
     is_delta

@@ -105,6 +105,15 @@ class LogReading(msgspec.Struct, kw_only=True, frozen=True):
     text: str = ""
 
 
+class CallReading(msgspec.Struct, kw_only=True, frozen=True):
+    """Something that a service asked of another: ``callee`` by its name, the answer came at ``time_ms``."""
+
+    origin: Origin
+    time_ms: int
+    callee: str
+    is_error: bool
+
+
 class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):
     """Something people did to a service; belongs to the window in which its record was published."""
 
@@ -130,7 +139,15 @@ class FeedbackReading(msgspec.Struct, kw_only=True, frozen=True):
 
 
 Reading = (
-    RequestReading | SummaryReading | GaugeReading | UsageReading | PointsReading | LogReading | ChangeReading | FeedbackReading
+    RequestReading
+    | SummaryReading
+    | GaugeReading
+    | UsageReading
+    | PointsReading
+    | LogReading
+    | CallReading
+    | ChangeReading
+    | FeedbackReading
 )
 
 

@@ -87,6 +87,26 @@ class SaturationMetric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
+class NamedSignal:
+    """A number that is a signal of a service of its own, such as orders a minute; the condition ``signal:NAME`` is judged.
+
+    Attributes
+    ----------
+    name
+        What it is called in signals, findings and alerts.
+    metric
+        Counters that count it (OpenTelemetry's name, and Prometheus's); their growth in a window is added up.
+    source
+        Where this is written down.
+
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9 _.-]{0,63}$")]
+    metric: Annotated[Names, Field(min_length=1)]
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class Failures:
     """What makes a request a failed one.
 
@@ -169,6 +189,8 @@ class SemanticMapping:
         Metrics that count or time requests.
     saturation
         Metrics that say how full something is.
+    signals
+        Counters that are signals of their own.
     limits
         Of what senders tell only how much is used: resource (with the value of its label, or without) to service (or ``*``, any
         other) to how much there is, in the metric's unit, of a counter a second. Goes before limits that arrive.
@@ -188,6 +210,7 @@ class SemanticMapping:
     failures: Failures = field(default_factory=Failures)
     requests: tuple[RequestMetric, ...] = ()
     saturation: tuple[SaturationMetric, ...] = ()
+    signals: tuple[NamedSignal, ...] = ()
     limits: dict[Name, dict[Name, Annotated[float, Field(gt=0, lt=1e300)]]] = field(default_factory=dict)
     spans: SpanNames = field(default_factory=SpanNames)
     logs: LogFields = field(default_factory=LogFields)

@@ -7,7 +7,7 @@ import msgspec
 
 from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
-from pipeline.contracts.partials import ChangeNote, FeedbackNote
+from pipeline.contracts.partials import CallPartial, ChangeNote, FeedbackNote
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
@@ -93,6 +93,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
 
     ``id`` is the same for every revision; the highest revision counts. A window without readings is published too.
     ``rollup`` marks five-minute sums of whole base windows. ``histogram`` is that of all requests' latencies.
+    ``calls`` counts what it asked of others, by their names; ``amounts`` has what named signals counted in the window.
     ``exemplars`` are few of its requests, the slowest and the failed ones, by their trace ids.
     ``templates`` has log lines by what they say, masked; the rest, for which there was no room, under ``(other lines)``.
     """
@@ -121,6 +122,8 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
     feedback: list[FeedbackNote] = []
     histogram: Histogram | None = None
     exemplars: list[Exemplar] = []
+    calls: dict[str, CallPartial] = {}
+    amounts: dict[str, float] = {}
     templates: dict[str, LogLines] = {}
 
     @property

@@ -21,6 +21,7 @@ LogicalName = Literal[
     "anomalies",
     "alert-events",
     "alerts",
+    "topology",
     "remediation.requests",
     "remediation.results",
     "dead-letters",

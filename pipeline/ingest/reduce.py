@@ -14,6 +14,7 @@ from pipeline.contracts.partials import (
     OTHER,
     OTHER_TEMPLATE,
     SEVERITY_RANK,
+    CallPartial,
     ChangeNote,
     FeedbackNote,
     GaugePartial,
@@ -24,6 +25,7 @@ from pipeline.contracts.partials import (
 )
 from pipeline.contracts.points import Series, summed
 from pipeline.contracts.readings import (
+    CallReading,
     ChangeReading,
     FeedbackReading,
     GaugeReading,
@@ -34,6 +36,7 @@ from pipeline.contracts.readings import (
     SummaryReading,
     UsageReading,
 )
+from pipeline.contracts.topology import CalleeKind, callee_name
 from pipeline.contracts.window_times import BASE_SIZE_MS, size_for_interval, window_start
 from pipeline.ingest.masking import clean_line, example_of, masked
 
@@ -41,6 +44,7 @@ MAX_POINTS = 1_000
 """Points of one series in one partial: a hundred a second."""
 
 _BAD = SEVERITY_RANK["warn"]
+NO_ROOM = callee_name(CalleeKind.OTHER, OTHER, OTHER)
 PartialKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""
 
@@ -64,6 +68,8 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
             _add_gauge(partial, reading, config)
         case LogReading():
             _add_log(partial, reading, config)
+        case CallReading():
+            _add_call(partial, reading, config)
         case ChangeReading():
             _add_change(partial, reading, config)
         case PointsReading():
@@ -245,6 +251,17 @@ def _exemplars(reading: Reading) -> Sequence[Exemplar]:
             return exemplars
         case _:
             return ()
+
+
+def _add_call(partial: Partial, reading: CallReading, config: IngestConfig) -> None:
+    calls, name = partial.calls, reading.callee
+    if name not in calls and len(calls) - (NO_ROOM in calls) >= config.max_callees:
+        name = NO_ROOM
+    call = calls.get(name)
+    if call is None:
+        call = calls[name] = CallPartial()
+    call.calls += 1
+    call.errors += reading.is_error
 
 
 def _add_log(partial: Partial, reading: LogReading, config: IngestConfig) -> None:

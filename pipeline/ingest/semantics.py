@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pipeline.contracts.config import IngestConfig, TopicOrigin
 from pipeline.contracts.readings import Origin
-from pipeline.contracts.semantic import LogFields, RequestMetric, SaturationMetric, SemanticMapping
+from pipeline.contracts.semantic import LogFields, NamedSignal, RequestMetric, SaturationMetric, SemanticMapping
 from pipeline.ingest.validation import missing, origin
 
 Attribute = str | int | float | bool
@@ -58,6 +58,7 @@ class Semantics:
         self.counts_spans = "spans" in mapping.requests_from
         self.counts_logs = "logs" in mapping.requests_from
         self._requests = {name: rule for rule in mapping.requests for name in rule.metric}
+        self._signals = {name: rule for rule in mapping.signals for name in rule.metric}
         self._saturation: dict[str, tuple[SaturationMetric, ...]] = {}
         for rule in mapping.saturation:
             for name in rule.metric:
@@ -70,6 +71,10 @@ class Semantics:
     def saturation_rules(self, metric: str) -> tuple[SaturationMetric, ...]:
         """Return how a metric says how full something is; usually one way or none."""
         return self._saturation.get(metric, ())
+
+    def named_signal(self, metric: str) -> NamedSignal | None:
+        """Return which signal of its own a metric counts; ``None``: none."""
+        return self._signals.get(metric)
 
     def sender(self, topic: str, about: Attributes, names: Naming | None = None) -> "Sender":
         """Return who sends, by attributes, else as the topic's configuration says.

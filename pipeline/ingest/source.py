@@ -29,9 +29,9 @@ class SourceParams:
     Attributes
     ----------
     idle_ms
-        A caught-up source without a record for longer is idle, ms, above 0.
+        A caught-up source without a record for longer is idle, ms, above 0; one that never had a record is idle at once.
     header_ms
-        Longest silence between two flushes, ms, above 0.
+        Longest silence between two headers, ms, above 0.
     delay_ms
         Waited after a window's end before it is published, ms; a flush is due when the watermark passes that.
     max_bundle_bytes
@@ -206,8 +206,9 @@ class SourceReader:
         if self._is_over:
             return []
         idle_for_ms = owner.now_ms - owner.heard_ms
-        idle = owner.is_caught_up and idle_for_ms > self._params.idle_ms
         watermark_ms = self._watermark_ms
+        was_never_heard = watermark_ms is None  # an empty partition: nobody has to wait until it has been silent for a while
+        idle = owner.is_caught_up and (was_never_heard or idle_for_ms > self._params.idle_ms)
         if idle and watermark_ms is not None:
             watermark_ms = self._capped(watermark_ms + idle_for_ms, owner.now_ms)
         if not self._is_flush_due(owner.now_ms, watermark_ms):

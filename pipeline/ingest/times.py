@@ -33,7 +33,19 @@ def reading_time(config: IngestConfig, value: object, field: str, published_ms: 
         If it is missing, unreadable, absurdly early, or too far ahead or behind.
 
     """
-    time_ms = event_time(config, value, field, published_ms + config.max_future_ms)
+    return believed(config, parse_time(value, field), field, value, published_ms)
+
+
+def believed(config: IngestConfig, time_ms: int, field: str, value: object, published_ms: int) -> int:
+    """Return a time in epoch ms that is not too far from its record's timestamp on either side: the rule of every format.
+
+    Raises
+    ------
+    FieldRefused
+        If it is absurdly early, or too far ahead or behind; it shows ``value``, as it came.
+
+    """
+    within(config, time_ms, field, value, published_ms + config.max_future_ms)
     if time_ms < published_ms - config.max_past_ms:
         rule = f"must not be before {rfc3339(published_ms - config.max_past_ms)}, judged by its record's timestamp"
         raise refused(RejectReason.PAST_TIME, field, rule, value)
@@ -49,7 +61,11 @@ def event_time(config: IngestConfig, value: object, field: str, latest_ms: int) 
         If it is missing, unreadable, absurdly early or later than ``latest_ms``.
 
     """
-    time_ms = parse_time(value, field)
+    return within(config, parse_time(value, field), field, value, latest_ms)
+
+
+def within(config: IngestConfig, time_ms: int, field: str, value: object, latest_ms: int) -> int:
+    """Return a time in epoch ms that is neither absurdly early nor later than ``latest_ms``; else refuse ``value``."""
     if time_ms < config.earliest_time_ms:
         raise refused(RejectReason.ABSURD_TIME, field, f"must not be before {rfc3339(config.earliest_time_ms)}", value)
     if time_ms > latest_ms:

@@ -17,7 +17,19 @@ from typer.testing import CliRunner
 from pipeline.act.cloud_events import request_record
 from pipeline.act.remediation import RemediationPolicy
 from pipeline.cli.schemas import app, check, read_topics, table, write
-from pipeline.contracts import alerts, anomalies, config, dead_letters, models, partials, remediation, schemas, signals, telemetry
+from pipeline.contracts import (
+    alerts,
+    anomalies,
+    config,
+    dead_letters,
+    models,
+    partials,
+    remediation,
+    schemas,
+    signals,
+    telemetry,
+    topology,
+)
 from pipeline.contracts.asyncapi import asyncapi
 from pipeline.contracts.catalogue import CATALOGUE, FAMILIES, REMEDIATION_DATA, Family
 from pipeline.contracts.codec import encode
@@ -33,7 +45,7 @@ DOCUMENT = asyncapi(TOPICS)
 NAMED = {family.name: family for family in FAMILIES}
 CONTRACTS = {
     name: value
-    for module in (alerts, anomalies, config, dead_letters, models, partials, remediation, signals, telemetry)
+    for module in (alerts, anomalies, config, dead_letters, models, partials, remediation, signals, telemetry, topology)
     for name, value in vars(module).items()
 }
 

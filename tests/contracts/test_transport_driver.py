@@ -259,7 +259,7 @@ async def test_batches_wait_for_a_slow_agent_in_bounded_numbers(broker: LocalBro
 
         def all_came() -> bool:
             nonlocal most
-            most = max(most, consumer_of(app)._n_waiting(tp))
+            most = max(most, consumer_of(app).n_waiting(tp))
             return seen.count >= 3_000
 
         await until(all_came, "all came", 25)

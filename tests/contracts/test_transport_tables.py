@@ -10,7 +10,7 @@ from faust.types import TP
 
 from pipeline.adapters.faust_apps import FaustAppSettings, make_app
 from pipeline.adapters.tables import CHANGELOG_CONFIG, RowStore, RowTable, changelog_name, make_table, rows_of, write_rows
-from pipeline.adapters.transport.producer import RunRecord, Sent
+from pipeline.adapters.transport import RunRecord, Sent
 from pipeline.analyse.params import WindowParams
 from pipeline.contracts.rows import pack
 

@@ -67,6 +67,17 @@ KNOWN = {
     "aiokafka.consumer.fetcher:Fetcher.request_offset_reset": "e5bd8ba8838613c9",
     "aiokafka.consumer.group_coordinator:GroupCoordinator.fetch_committed_offsets": "6c049c7379165952",
     "aiokafka.consumer.group_coordinator:GroupCoordinator.commit_offsets": "5cbe31af28d6cc06",
+    "faust.transport.drivers.aiokafka:Producer._ensure_producer": "5592a4bbdf251325",
+    "aiokafka.producer.producer:AIOKafkaProducer.send": "08ce81263f439838",
+    "aiokafka.producer.producer:AIOKafkaProducer._serialize": "eb7723aa42b2a40e",
+    "aiokafka.producer.message_accumulator:MessageAccumulator.add_message": "56ff7e6c19185f83",
+    "aiokafka.producer.message_accumulator:MessageAccumulator._append_batch": "4762abfc42cbaa15",
+    "aiokafka.producer.message_accumulator:MessageAccumulator.drain_by_nodes": "fc995afbfc5718e2",
+    "aiokafka.producer.message_accumulator:MessageAccumulator._pop_batch": "41cc98a298ef2628",
+    "aiokafka.producer.message_accumulator:MessageBatch.append": "e3ff2fc253fdd6ce",
+    "aiokafka.producer.message_accumulator:MessageBatch.done": "2d765e5c2dc8638d",
+    "aiokafka.producer.message_accumulator:MessageBatch.failure": "719b2122c318e955",
+    "aiokafka.producer.message_accumulator:BatchBuilder.append": "657d76f55157d9ca",
 }
 
 

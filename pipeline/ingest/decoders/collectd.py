@@ -13,7 +13,7 @@ from pipeline.ingest.decoders.json_message import json_records
 from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import series_name
 from pipeline.ingest.semantics import Semantics, semantics_of
-from pipeline.ingest.times import event_time
+from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, refused
 
 _PUTVAL = re.compile(
@@ -90,7 +90,7 @@ def _take(harvest: Harvest, semantics: Semantics, *, record: InRecord, topic: st
     found = rule_for(rules, labels)
     reading = None
     if found is not None:
-        at_ms = published_ms if one.at == "N" else event_time(config, one.at, "time", published_ms + config.max_future_ms)
+        at_ms = published_ms if one.at == "N" else reading_time(config, one.at, "time", published_ms)
         origin = semantics.origin(topic, {"host.name": one.host})
         reading = reading_of(config, one, About(*found, origin, at_ms, resource_name(config, found[0], labels)))
     if reading is None:

@@ -13,7 +13,7 @@ from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.old_times import from_syslog
 from pipeline.ingest.decoders.traces import trace_id_of
 from pipeline.ingest.semantics import FAILED_FROM, Attribute, Attributes, Semantics, as_status, first_text, joined
-from pipeline.ingest.times import event_time
+from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import number, refused
 
 SEVERITIES = ("trace", "debug", "info", "warn", "error", "fatal")
@@ -150,7 +150,7 @@ def _time_ms(semantics: Semantics, fields: Attributes, published_ms: int) -> int
             continue
         if isinstance(value, str):
             value = _plainer_time(value, published_ms)
-        return event_time(config, value, name, published_ms + config.max_future_ms)
+        return reading_time(config, value, name, published_ms)
     return published_ms
 
 

@@ -10,9 +10,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, RejectReason
 from pipeline.contracts.records import InRecord
-from pipeline.contracts.semantic import MS_PER_UNIT, RequestMetric, SaturationMetric
+from pipeline.contracts.semantic import MS_PER_UNIT, NamedSignal, RequestMetric, SaturationMetric
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
+from pipeline.ingest.decoders.otlp_amounts import read_amount
 from pipeline.ingest.decoders.otlp_levels import read_delta, read_level
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
 from pipeline.ingest.decoders.otlp_points import Measured, read_counter, read_exponential, read_histogram, read_summary
@@ -23,7 +24,7 @@ from pipeline.ingest.semantics import Attributes, Semantics, semantics_of
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
-R = TypeVar("R", RequestMetric, SaturationMetric)
+R = TypeVar("R", RequestMetric, SaturationMetric, NamedSignal)
 
 
 class _Sender(NamedTuple):
@@ -137,11 +138,9 @@ def _gather_whole(harvest: Harvest, sender: _Sender, metric: Metric) -> None:
 def _gather_metric(harvest: Harvest, sender: _Sender, metric: Metric) -> bool:
     """Take the points of a metric in; return whether they mean anything here."""
     kind = metric.WhichOneof("data")
-    if kind is None:
-        return False
-    data = getattr(metric, kind)
+    data = None if kind is None else getattr(metric, kind)
     temporality = getattr(data, "aggregation_temporality", CUMULATIVE)
-    if temporality not in (DELTA, CUMULATIVE):
+    if data is None or kind is None or temporality not in (DELTA, CUMULATIVE):
         return False
     semantics = sender.semantics
     rule = semantics.request_rule(metric.name) if semantics.counts_metrics else None
@@ -151,6 +150,10 @@ def _gather_metric(harvest: Harvest, sender: _Sender, metric: Metric) -> bool:
             return False
         unit_ms = MS_PER_UNIT.get(metric.unit) or MS_PER_UNIT[rule.unit]
         _gather(harvest, reader, _measured(sender, metric, rule, unit_ms, is_cumulative=temporality == CUMULATIVE), data)
+        return True
+    named = semantics.named_signal(metric.name)
+    if named is not None and kind == "sum" and data.is_monotonic:
+        _gather(harvest, read_amount, _measured(sender, metric, named, 1.0, is_cumulative=temporality == CUMULATIVE), data)
         return True
     levels = semantics.saturation_rules(metric.name)
     return bool(levels) and _gather_levels(harvest, sender, metric, levels[0])

@@ -11,7 +11,7 @@ from pipeline.contracts.readings import Decoded, Rejection, RejectReason
 from pipeline.ingest.decoders.harvest import refused_message
 from pipeline.ingest.decoders.otlp_json import from_json
 from pipeline.ingest.semantics import Attribute
-from pipeline.ingest.times import rfc3339
+from pipeline.ingest.times import believed
 from pipeline.ingest.validation import missing, refused
 
 M = TypeVar("M", bound=Message)
@@ -76,21 +76,14 @@ def scalar(value: AnyValue) -> Attribute | None:
 
 
 def time_ms(config: IngestConfig, nanoseconds: int, field: str, published_ms: int) -> int:
-    """Return a time in epoch ms that is believed: not before the earliest, nor far ahead of its record.
+    """Return a time in epoch ms that is believed.
 
     Raises
     ------
     FieldRefused
-        If it is 0 (not given), absurdly early, or too late.
+        If it is 0 (not given), absurdly early, or too far ahead of its record or behind it.
 
     """
     if not nanoseconds:
         raise missing(field)
-    ms = nanoseconds // 1_000_000
-    if ms < config.earliest_time_ms:
-        raise refused(RejectReason.ABSURD_TIME, field, f"must not be before {rfc3339(config.earliest_time_ms)}", nanoseconds)
-    latest_ms = published_ms + config.max_future_ms
-    if ms > latest_ms:
-        rule = f"must not be after {rfc3339(latest_ms)}, judged by its record's timestamp"
-        raise refused(RejectReason.FUTURE_TIME, field, rule, nanoseconds)
-    return ms
+    return believed(config, nanoseconds // 1_000_000, field, nanoseconds, published_ms)

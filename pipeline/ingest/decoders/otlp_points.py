@@ -14,7 +14,7 @@ from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram, from_exponential_in
 from pipeline.contracts.points import Point, SeriesMeaning
 from pipeline.contracts.readings import Origin, PointsReading, RejectReason, SummaryReading
-from pipeline.contracts.semantic import RequestMetric, SaturationMetric
+from pipeline.contracts.semantic import NamedSignal, RequestMetric, SaturationMetric
 from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.buckets import bounds_in_ms, check_explicit, check_exponential, check_sum, check_total
 from pipeline.ingest.decoders.harvest import Harvest
@@ -23,7 +23,7 @@ from pipeline.ingest.decoders.traces import otlp_exemplars
 from pipeline.ingest.semantics import Attributes, Semantics, first_text, joined
 from pipeline.ingest.validation import refused
 
-R = TypeVar("R", RequestMetric, SaturationMetric)
+R = TypeVar("R", RequestMetric, SaturationMetric, NamedSignal)
 NO_RECORDED_VALUE = 1
 """Flag of a point that only says that its series ended (a staleness marker)."""
 QUANTILE_NAMES = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99"}

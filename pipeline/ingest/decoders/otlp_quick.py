@@ -146,9 +146,16 @@ def _turned(rows: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     attributes_at = numbers_at + 36
     if attributes_at > length:
         return None
-    numbers = [rows[:, at : at + 9] for at in range(numbers_at + 27, numbers_at - 1, -9)]
-    last = [rows[:, 9:18], rows[:, :9]] if bounds_at else []
-    return np.hstack([*numbers, rows[:, counts_at:numbers_at], rows[:, bounds_at:counts_at], rows[:, attributes_at:], *last])
+    return rows.take(_order(length, bounds_at, counts_at, numbers_at, attributes_at), axis=1)
+
+
+@lru_cache(maxsize=256)
+def _order(length: int, bounds_at: int, counts_at: int, numbers_at: int, attributes_at: int) -> NDArray[np.int64]:
+    """Return where each byte of the usual order stands in the Collector's."""
+    at = np.arange(length)
+    numbers = [at[begin : begin + 9] for begin in range(numbers_at + 27, numbers_at - 1, -9)]
+    last = [at[9:18], at[:9]] if bounds_at else []
+    return np.concatenate([*numbers, at[counts_at:numbers_at], at[bounds_at:counts_at], at[attributes_at:], *last])
 
 
 def _read(harvest: Harvest, layout: Layout, rows: NDArray[np.uint8], *, is_cumulative: bool, unit_ms: float) -> Iterable[int]:
@@ -246,12 +253,13 @@ def _believable(columns: _Columns, measured: Measured[RequestMetric], *, is_cumu
     config = measured.semantics.config
     times_ms, counts = columns.times_ms, columns.counts
     highest = _MAX_EXACT if is_cumulative else MAX_COUNT
-    sure: NDArray[np.bool_] = (
-        (counts <= highest) & (columns.buckets.max(axis=1) <= highest) & (columns.buckets.sum(axis=1) == counts)
-    )
+    sure: NDArray[np.bool_] = (counts <= highest) & (columns.buckets.sum(axis=1) == counts)
+    if columns.buckets.max() > highest:  # their sum may be none, then
+        sure &= columns.buckets.max(axis=1) <= highest
     with np.errstate(invalid="ignore", over="ignore"):
         sure &= (columns.sums >= 0) & (columns.sums * unit_ms <= MAX_DURATION_MS * np.maximum(counts, 1))
-    sure &= (times_ms >= config.earliest_time_ms) & (times_ms <= measured.published_ms + config.max_future_ms)
+    earliest_ms = max(config.earliest_time_ms, measured.published_ms - config.max_past_ms)
+    sure &= (times_ms >= earliest_ms) & (times_ms <= measured.published_ms + config.max_future_ms)
     if not is_cumulative:
         length_ms = times_ms - columns.starts_ms
         sure &= ~columns.has_start | ((length_ms >= 0) & (length_ms <= LONGEST_INTERVAL_MS))

@@ -17,7 +17,7 @@ from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import QUANTILE_NAMES, series_name
 from pipeline.ingest.semantics import Semantics, first_text, joined, semantics_of
-from pipeline.ingest.times import event_time
+from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, number, refused, shown
 
 _PARTS = {"_bucket": "bucket", "_sum": "sum", "_count": "count"}
@@ -59,8 +59,8 @@ def _read(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int,
     name = _name(item)
     base, part = _split(name)
     rule = semantics.request_rule(base) if semantics.counts_metrics else None
-    levels = semantics.saturation_rules(name)
-    if not levels and not (rule is not None and (part or rule.form == "count" or "quantile" in _labels(item))):
+    levels, named = semantics.saturation_rules(name), semantics.named_signal(name)
+    if not levels and named is None and not (rule is not None and (part or rule.form == "count" or "quantile" in _labels(item))):
         harvest.unmapped[name] = harvest.unmapped.get(name, 0) + 1
         return None
     sample = _sample(semantics.config, published_ms, item, name)
@@ -68,6 +68,8 @@ def _read(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int,
         return None  # a staleness marker, or a quantile of nothing
     if rule is not None:
         return _part_of_requests(semantics, topic, sample, rule, (base, part))
+    if named is not None:
+        return _amount(semantics, topic, sample, named.name)
     return _level(semantics, topic, sample, levels)
 
 
@@ -101,6 +103,16 @@ def _part_of_requests(
         origin=semantics.origin(topic, labels, operation=operation, service=service),
         time_ms=sample.at_ms,
         points=[(series_name(sample.name, sorted(labels.items())), meaning, point)],
+    )
+
+
+def _amount(semantics: Semantics, topic: str, sample: Sample, signal: str) -> PointsReading:
+    name = series_name(sample.name, sorted(sample.labels.items()), "amount", signal)
+    point = Point(sample.at_ms, 0, number(sample.value, "value", 0.0, float(MAX_TOTAL)))
+    return PointsReading(
+        origin=semantics.origin(topic, sample.labels),
+        time_ms=sample.at_ms,
+        points=[(name, SeriesMeaning(role="amount", resource=signal), point)],
     )
 
 
@@ -154,7 +166,7 @@ def _sample(config: IngestConfig, published_ms: int, item: dict[str, object], na
             labels[key] = value
     if len(labels) > config.max_attributes:
         raise refused(RejectReason.TOO_MANY_ATTRIBUTES, "labels", f"must be at most {config.max_attributes}", len(labels))
-    at_ms = event_time(config, item.get("timestamp"), "timestamp", published_ms + config.max_future_ms)
+    at_ms = reading_time(config, item.get("timestamp"), "timestamp", published_ms)
     return Sample(name, labels, _float(item.get("value"), "value"), at_ms)
 
 

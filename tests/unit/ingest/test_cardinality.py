@@ -70,6 +70,7 @@ class Reading:
             left = left[outcome.n_read :]
             if outcome.chunk_end is not None:
                 self.reader.begin_chunk(self.config)
+        self.now_ms += 2
         self.take(self.reader.rest(owner(self.now_ms)))
 
     def take(self, outputs: Sequence[OutRecord]) -> None:

@@ -301,3 +301,14 @@ def test_a_change_of_the_mapping_is_another_configuration() -> None:
 
     assert replace(BASE, semantic=semantic).hash != BASE.hash
     assert IngestConfig(semantic=BASE.semantic).hash == IngestConfig(semantic=BASE.semantic).hash
+
+
+@pytest.mark.parametrize("decoder", sorted(samples().keys() - {"changes", "auto", "lines", "collectd", "collectd_counters"}))
+def test_a_reading_too_far_behind_its_record_is_refused_in_every_format(decoder: str) -> None:
+    config = replace(BASE, decoders={TOPIC: decoder}, max_past_ms=86_400_000)
+
+    for value in samples()[decoder]:
+        decoded = decode(config, TOPIC, InRecord(0, NOW_MS + 2 * 86_400_000, None, value, ()))
+
+        assert decoded.readings == []
+        assert {rejection.reason for rejection in decoded.rejections} == {"past_time"}

@@ -134,6 +134,18 @@ def test_a_source_is_idle_only_when_caught_up_and_its_header_then_carries_the_ti
     assert (idle.idle, idle.watermark_ms) == (True, T0 + 7_000)
 
 
+def test_a_partition_that_is_empty_is_idle_as_soon_as_that_is_known() -> None:
+    source = reader()
+
+    (unknown,) = bundles(source.tick(owner(0)))
+    (empty,) = bundles(source.tick(owner(1_000, is_caught_up=True)))
+    source.read([record(10, 1_100)], owner(1_200))
+    (heard,) = bundles(source.tick(owner(2_200, is_caught_up=True, heard_ms=1_200)))
+
+    assert [(bundle.idle, bundle.watermark_ms) for bundle in (unknown, empty)] == [(False, None), (True, None)]
+    assert (heard.idle, heard.watermark_ms) == (False, T0 + 1_100)
+
+
 def test_a_record_from_the_future_does_not_move_the_watermark_past_the_clock() -> None:
     source = reader()
 

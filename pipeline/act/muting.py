@@ -1,0 +1,39 @@
+"""Which alert stands for another one: what a service calls was in alarm shortly before it was."""
+
+from collections.abc import Iterable, Iterator
+
+from pipeline.contracts.alerts import AlertEvent, AlertState
+from pipeline.contracts.keys import service_key
+
+
+class FiringNames:
+    """Names of the rows of firing alerts, by service key: as many as rows that are kept."""
+
+    def __init__(self, alerts: Iterable[tuple[str, AlertEvent]]) -> None:
+        self._names: dict[str, set[str]] = {}
+        for name, event in alerts:
+            self.note(name, event)
+
+    def note(self, name: str, event: AlertEvent, *, is_gone: bool = False) -> None:
+        """Take an alert's newest event, or that its row is gone."""
+        key = service_key(event.environment, event.service)
+        if event.state is AlertState.FIRING and not is_gone:
+            self._names.setdefault(key, set()).add(name)
+            return
+        names = self._names.get(key, set())
+        names.discard(name)
+        if not names:
+            self._names.pop(key, None)
+
+    def of_callees(self, event: AlertEvent) -> Iterator[str]:
+        """Yield the rows of firing alerts of what the event's service calls, itself left out."""
+        own = service_key(event.environment, event.service)
+        for callee in event.callees:
+            key = callee.partition(":")[2]
+            if key != own:
+                yield from sorted(self._names.get(key, ()))
+
+
+def stands_for(cause: AlertEvent, event: AlertEvent, mute_ms: int) -> bool:
+    """Return whether a firing alert of a callee stands for that of its caller: it began at most ``mute_ms`` before."""
+    return cause.state is AlertState.FIRING and 0 <= event.since_ms - cause.since_ms <= mute_ms

@@ -1,0 +1,45 @@
+"""What a point of a counter that is a named signal becomes: a raw point, or a delta, of that signal."""
+
+from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
+
+from pipeline.contracts.points import Point, SeriesMeaning
+from pipeline.contracts.readings import PointsReading
+from pipeline.contracts.semantic import NamedSignal
+from pipeline.ingest.decoders.buckets import check_total
+from pipeline.ingest.decoders.harvest import Harvest
+from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
+from pipeline.ingest.decoders.otlp_points import NO_RECORDED_VALUE, Measured, interval_ms, series_name
+
+
+def read_amount(harvest: Harvest, measured: Measured[NamedSignal], point: NumberDataPoint) -> None:
+    """Take a point of a counter in.
+
+    Raises
+    ------
+    FieldRefused
+        If a field breaks its rule.
+
+    """
+    value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
+    if point.flags & NO_RECORDED_VALUE or value != value:  # noqa: PLR0124 - NaN: nothing was counted
+        harvest.n_ignored += 1
+        return
+    semantics, name, start_ns = measured.semantics, measured.rule.name, point.start_time_unix_nano
+    check_total(value, is_cumulative=measured.is_cumulative)
+    attributes = attributes_of(semantics.config, point.attributes, "attributes")
+    at_ms = time_ms(semantics.config, point.time_unix_nano, "timeUnixNano", measured.published_ms)
+    meaning = SeriesMeaning(role="amount", resource=name, is_delta=not measured.is_cumulative)
+    series = (
+        series_name(measured.metric, sorted(measured.about.items()), sorted(attributes.items()), "amount", name)
+        if measured.is_cumulative
+        else series_name("delta", "amount", name)
+    )
+    raw = Point(time_ms=at_ms, start_ms=start_ns // 1_000_000, value=value)
+    harvest.readings.append(
+        PointsReading(
+            origin=semantics.origin(measured.topic, measured.about),
+            time_ms=at_ms,
+            points=[(series, meaning, raw)],
+            interval_ms=0 if measured.is_cumulative else interval_ms(start_ns, at_ms),
+        )
+    )

@@ -1,0 +1,49 @@
+"""The window stage goes first, and nobody is starved."""
+
+import asyncio
+
+from pipeline.adapters.precedence import BURST_MS, PATIENCE_MS, Precedence
+
+
+class Scene:
+    """A right of way with a clock and a queue to set."""
+
+    def __init__(self) -> None:
+        self.clock_ms, self.waits = 0, False
+        self.way = Precedence(lambda: self.waits, lambda: self.clock_ms)
+
+
+async def is_let_by(scene: Scene) -> bool:
+    task = asyncio.create_task(scene.way.give_way())
+    await asyncio.sleep(0.02)
+    if task.done():
+        return True
+    task.cancel()
+    return False
+
+
+async def test_nobody_waits_while_the_first_stage_has_nothing_to_do() -> None:
+    assert await is_let_by(Scene())
+
+
+async def test_the_others_wait_while_it_works_or_something_waits_for_it() -> None:
+    scene = Scene()
+    with scene.way:
+        assert not await is_let_by(scene)
+    assert await is_let_by(scene)
+
+    scene.waits = True
+    assert not await is_let_by(scene)
+
+
+async def test_who_has_waited_long_enough_takes_a_share_and_then_waits_again() -> None:
+    scene = Scene()
+    scene.waits = True
+    task = asyncio.create_task(scene.way.give_way())
+    await asyncio.sleep(0.01)
+    scene.clock_ms = PATIENCE_MS
+    await asyncio.wait_for(task, 1)
+
+    assert await is_let_by(scene)
+    scene.clock_ms += BURST_MS
+    assert not await is_let_by(scene)

@@ -1,0 +1,75 @@
+"""A caller's alert is muted while what it calls was in alarm shortly before, and told when that is over."""
+
+import pytest
+
+from pipeline.act.alerts import ActParams, ActStage, restore
+from pipeline.act.remediation import RemediationParams
+from pipeline.contracts.alerts import Alert, AlertEvent, Delivery, Transition
+from pipeline.contracts.codec import decode
+from tests.alert_samples import ORIGIN_MS, event, feed
+
+CALLS_DB = ("service:prod/db",)
+
+
+def stage(mute_ms: int = 60_000) -> ActStage:
+    return restore(ActParams(mute_ms=mute_ms, old_news_ms=2**60), RemediationParams(), 0, {})
+
+
+def told(act: ActStage, *events: AlertEvent) -> dict[str, Alert]:
+    alerts = [decode(out.value or b"", Alert) for out in feed(act, events) if out.topic == "alerts"]
+    return {alert.service: alert for alert in alerts}
+
+
+def of_db(at_s: int = 0, transition: Transition = Transition.FIRED) -> AlertEvent:
+    at_ms = ORIGIN_MS + at_s * 1000
+    return event(transition, at_ms=at_ms, since_ms=ORIGIN_MS - 20_000, service="db")
+
+
+def of_cart(began_s: int, at_s: int | None = None, transition: Transition = Transition.FIRED) -> AlertEvent:
+    since_ms = ORIGIN_MS - 20_000 + began_s * 1000
+    at_ms = since_ms + 20_000 if at_s is None else ORIGIN_MS + at_s * 1000
+    return event(transition, at_ms=at_ms, since_ms=since_ms, service="cart", callees=CALLS_DB)
+
+
+@pytest.mark.parametrize(("began_s", "delivery"), [(0, Delivery.MUTED), (60, Delivery.MUTED), (61, Delivery.NOTIFIED)])
+def test_a_caller_is_muted_when_its_callees_alarm_opened_at_most_six_windows_before(began_s: int, delivery: Delivery) -> None:
+    alerts = told(stage(), of_db(), of_cart(began_s))
+
+    assert alerts["db"].delivery is Delivery.NOTIFIED
+    assert alerts["cart"].delivery is delivery
+    assert alerts["cart"].muted_by == ("prod/db/latency" if delivery is Delivery.MUTED else "")
+
+
+def test_a_caller_that_was_bad_first_is_told() -> None:
+    assert told(stage(), of_db(30), of_cart(-10))["cart"].delivery is Delivery.NOTIFIED
+
+
+def test_nobody_is_muted_by_a_service_that_it_does_not_call_or_when_muting_is_off() -> None:
+    stranger = event(since_ms=ORIGIN_MS - 10_000, service="cart", callees=("service:prod/other", "service:prod/cart"))
+
+    assert told(stage(), of_db(), stranger)["cart"].delivery is Delivery.NOTIFIED
+    assert told(stage(0), of_db(), of_cart(0))["cart"].delivery is Delivery.NOTIFIED
+
+
+def test_a_muted_alert_that_goes_on_after_its_cause_is_told_then_and_one_that_ends_stays_muted() -> None:
+    act = stage()
+    muted = told(act, of_db(), of_cart(10), of_cart(10, 60, Transition.STILL_FIRING))
+    assert muted["cart"].delivery is Delivery.MUTED
+    assert "prod/db/latency stands for it" in muted["cart"].remediation_note
+
+    later = feed(act, [of_db(70, Transition.RESOLVED), of_cart(10, 120, Transition.STILL_FIRING)], first_offset=3)
+
+    assert decode(later[-1].value or b"", Alert).delivery is Delivery.NOTIFIED
+    ended = told(stage(), of_db(), of_cart(10), of_cart(10, 60, Transition.RESOLVED))
+    assert ended["cart"].delivery is Delivery.MUTED
+
+
+def test_a_stage_that_was_restored_mutes_as_before() -> None:
+    first = stage()
+    told(first, of_db())
+    rows = {name: row for name, row in first.take_changes().items() if row is not None}
+    again = restore(ActParams(old_news_ms=2**60), RemediationParams(), 0, rows)
+
+    outputs = feed(again, [of_cart(10)], first_offset=1)
+
+    assert decode(outputs[0].value or b"", Alert).muted_by == "prod/db/latency"
