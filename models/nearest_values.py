@@ -85,9 +85,10 @@ class NearestValues:
         """Take one value in."""
         held = self._sorted
         if len(held) == self.capacity:
-            del held[bisect_left(held, self._arrived[self._oldest])]
-            self._arrived[self._oldest] = value
-            self._oldest = (self._oldest + 1) % self.capacity
+            arrived, oldest = self._arrived, self._oldest
+            del held[bisect_left(held, arrived[oldest])]
+            arrived[oldest] = value
+            self._oldest = (oldest + 1) % self.capacity
         else:
             self._arrived.append(value)
         held.insert(bisect_left(held, value), value)

@@ -242,9 +242,11 @@ class NoveltyDetector(AnomalyDetector):
         self._shapes.add(look.triple)
         pending = self._pending
         if len(pending) == _DELAY:
-            self._values.add(pending[0])
-            pending = pending[1:]
-        self._pending = (*pending, look.pair)
+            oldest, newer = pending
+            self._values.add(oldest)
+            self._pending = (newer, look.pair)
+        else:
+            self._pending = (*pending, look.pair)
 
     def _advance(self, look: Look) -> None:
         """Make the point the newest one."""
