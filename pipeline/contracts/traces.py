@@ -16,6 +16,7 @@ MAX_STUBS = 2_000
 """Of the sample of five minutes, from all sources."""
 
 _N_HASH_DIGITS = 16
+_N_HASHES = 2.0**64
 
 
 class SpanStub(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -28,7 +29,7 @@ class SpanStub(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     parent
         Of a server's or consumer's span: id of the span that called it. Empty: it is a client's or producer's.
     failed
-        Whether it failed.
+        Of a client's or producer's span: whether it failed, as the caller sees it.
 
     """
 
@@ -65,12 +66,22 @@ def trace_hash(trace_id: bytes) -> str:
     '923ee422e53ad8e7'
 
     """
-    return blake2b(trace_id, digest_size=_N_HASH_DIGITS // 2).hexdigest()
+    return _digest(trace_id).hex()
+
+
+def hash_below(trace_id: bytes, share: float) -> str:
+    """Return the hash of a trace id if it is in a sample of this share; empty: it is not."""
+    digest = _digest(trace_id)
+    return digest.hex() if int.from_bytes(digest) < share * _N_HASHES else ""
+
+
+def _digest(trace_id: bytes) -> bytes:
+    return blake2b(trace_id, digest_size=_N_HASH_DIGITS // 2).digest()
 
 
 def is_below(key: str, share: float) -> bool:
     """Return whether a trace (its hash, or a key that begins with it) is in a sample of this share."""
-    return int(key[:_N_HASH_DIGITS], 16) < share * 2.0 ** (4 * _N_HASH_DIGITS)
+    return int(key[:_N_HASH_DIGITS], 16) < share * _N_HASHES
 
 
 def stub_key(hashed: str, span_id: str) -> str:

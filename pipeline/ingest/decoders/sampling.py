@@ -1,16 +1,19 @@
 """Which spans travel as a sample of traces: those whose caller, or callee, is not in the same message."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.readings import SampledSpan
-from pipeline.contracts.traces import SpanStub, is_below, stub_key, trace_hash
+from pipeline.contracts.traces import SpanStub, hash_below, stub_key
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.calls import CALLING, SERVING, Served
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
 from pipeline.ingest.semantics import Semantics, Sender
+
+_JOINING = frozenset((*CALLING, *SERVING))
+_NO_TRACE = bytes(16)
 
 
 def sampled_spans(
@@ -28,8 +31,7 @@ def sampled_spans(
         Timestamp of the record.
 
     """
-    selected = _Selection(semantics.config.trace_sample)
-    own = [(who, span, hashed) for who, spans in senders for span in spans if (hashed := selected.hash_of(span))]
+    own = list(_selected(semantics.config.trace_sample, senders))
     calling = {(span.trace_id, span.span_id) for _, span, _ in own if span.kind in CALLING}
     found = []
     for who, span, hashed in own:
@@ -45,37 +47,33 @@ def sampled_spans(
 
 
 def _sampled(semantics: Semantics, who: Sender, span: Span, hashed: str, published_ms: int) -> SampledSpan:
-    about = who.origin()
-    failed = span.status.code == Status.StatusCode.STATUS_CODE_ERROR
-    failed = failed or semantics.has_failed(attributes_of(semantics.config, span.attributes, "attributes"))
+    about, is_call = who.origin(), span.kind in CALLING
+    failed = is_call and (
+        span.status.code == Status.StatusCode.STATUS_CODE_ERROR
+        or semantics.has_failed(attributes_of(semantics.config, span.attributes, "attributes"))
+    )
     return SampledSpan(
         time_ms=time_ms(semantics.config, span.end_time_unix_nano, "endTimeUnixNano", published_ms),
         key=stub_key(hashed, span.span_id.hex()),
         stub=SpanStub(
             service=service_key(about.environment, about.service),
-            parent="" if span.kind in CALLING else span.parent_span_id.hex(),
+            parent="" if is_call else span.parent_span_id.hex(),
             failed=failed,
         ),
     )
 
 
-class _Selection:
-    """Which traces are in the sample; a trace of many spans is hashed once."""
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._known: dict[bytes, str] = {}
-
-    def hash_of(self, span: Span) -> str:
-        """Return the hash of a span's trace; empty: it is not in the sample, or the span joins nothing."""
-        is_call = span.kind in CALLING
-        if not is_call and span.kind not in SERVING:
-            return ""
-        trace_id = span.trace_id
-        hashed = self._known.get(trace_id)
-        if hashed is None:
-            hashed = trace_hash(trace_id) if len(trace_id) == 16 and any(trace_id) else ""
-            hashed = self._known[trace_id] = hashed if hashed and is_below(hashed, self._share) else ""
-        if len(span.span_id) != 8 or not (is_call or len(span.parent_span_id) == 8):
-            return ""
-        return hashed
+def _selected(share: float, senders: Iterable[tuple[Sender, list[Span]]]) -> Iterator[tuple[Sender, Span, str]]:
+    """Yield the spans of the sample's traces that can join another one, each with its trace's hash."""
+    hash_by_trace: dict[bytes, str] = {}
+    for who, spans in senders:
+        for span in spans:
+            if span.kind not in _JOINING:
+                continue
+            trace_id = span.trace_id
+            hashed = hash_by_trace.get(trace_id)
+            if hashed is None:
+                is_id = len(trace_id) == 16 and trace_id != _NO_TRACE
+                hashed = hash_by_trace[trace_id] = hash_below(trace_id, share) if is_id else ""
+            if hashed and len(span.span_id) == 8 and (span.kind in CALLING or len(span.parent_span_id) == 8):
+                yield who, span, hashed
