@@ -14,6 +14,7 @@ from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.topology import Edge
 from pipeline.contracts.traces import ENVIRONMENT, MAX_STUBS, SERVICE, SpanStub, TraceSample, is_below, stub_key, trace_hash
+from tests.unit.protocol.test_window_stage import store
 
 T0 = 1_700_000_100_000
 MINUTES_5 = 300_000
@@ -85,11 +86,7 @@ class Desk:
         return self.send(0, watermark_s) | self.send(1, watermark_s)
 
     def restart(self) -> None:
-        for name, row in self.stage.take_changes().items():
-            if row is None:
-                self.rows.pop(name, None)
-            else:
-                self.rows[name] = row
+        store(self.stage, self.rows)
         self.stage = restore(self.params, Directory(), 0, self.rows)
 
 
