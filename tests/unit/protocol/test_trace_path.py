@@ -27,7 +27,7 @@ A_SECOND = 20
 CLIENT, SERVER = 3, 2
 
 
-def message(second: int, *, is_server: bool) -> InRecord:
+def exported(second: int, *, is_server: bool, begin_ms: int = T0) -> bytes:
     """Return what one service exports of a second: its own spans only."""
     request = ExportTraceServiceRequest()
     sender = request.resource_spans.add()
@@ -35,7 +35,7 @@ def message(second: int, *, is_server: bool) -> InRecord:
     sender.resource.attributes.extend(key_values({"service.name": service, "deployment.environment.name": "prod"}))
     spans = sender.scope_spans.add().spans
     for i in range(A_SECOND):
-        trace, ended_ms = second * A_SECOND + i + 1, T0 + second * 1000 + i
+        trace, ended_ms = second * A_SECOND + i + 1, begin_ms + second * 1000 + i
         span = spans.add(kind=SERVER if is_server else CLIENT, trace_id=trace.to_bytes(16, "big"))
         span.span_id = (2 if is_server else 1).to_bytes(8, "big")
         span.start_time_unix_nano, span.end_time_unix_nano = (ended_ms - 20) * 10**6, ended_ms * 10**6
@@ -43,7 +43,11 @@ def message(second: int, *, is_server: bool) -> InRecord:
             span.parent_span_id = (1).to_bytes(8, "big")
         elif not trace % 4:
             span.status.code = 2
-    return InRecord(second, T0 + second * 1000 + 500, None, request.SerializeToString())
+    return request.SerializeToString()
+
+
+def message(second: int, *, is_server: bool) -> InRecord:
+    return InRecord(second, T0 + second * 1000 + 500, None, exported(second, is_server=is_server))
 
 
 def owner(second: int) -> Owner:
