@@ -13,6 +13,7 @@ import msgspec
 from pipeline.contracts.exemplars import MAX_KEPT, Exemplar, kept
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.points import Series, merge_series
+from pipeline.contracts.traces import TraceSample, merged_samples
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
@@ -139,7 +140,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
     ``amounts`` has what named signals counted. ``calls`` counts what the service asked of others, by their names
-    (:func:`pipeline.contracts.topology.callee_name`).
+    (:func:`pipeline.contracts.topology.callee_name`). ``traces`` is alone in a partial of its own, of five minutes, that stands
+    under :data:`pipeline.contracts.traces.KEY`; its ``readings`` count spans.
     """
 
     environment: str
@@ -159,6 +161,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     calls: dict[str, CallPartial] = {}
     amounts: dict[str, float] = {}
     templates: dict[str, TemplatePartial] = {}
+    traces: TraceSample | None = None
 
 
 class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -272,6 +275,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
             total = calls.setdefault(callee, CallPartial())
             total.calls += own.calls
             total.errors += own.errors
+    samples = [part.traces for part in parts if part.traces is not None]
     return Partial(
         environment=first.environment,
         service=first.service,
@@ -290,6 +294,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         calls=calls,
         amounts=amounts,
         templates=merge_templates([part.templates for part in parts if part.templates]),
+        traces=merged_samples(samples) if samples else None,
     )
 
 

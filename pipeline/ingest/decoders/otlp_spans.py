@@ -11,6 +11,7 @@ from pipeline.ingest.decoders.calls import CALLING, SERVING, Served, callee_of, 
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
+from pipeline.ingest.decoders.sampling import sampled_spans
 from pipeline.ingest.decoders.traces import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, joined, semantics_of
 from pipeline.ingest.validation import missing, number, refused
@@ -37,7 +38,10 @@ def decode_otlp_spans(config: IngestConfig, topic: str, record: InRecord) -> Dec
             )
         except FieldRefused as refusal:
             senders.append((refusal, spans))
-    known = served((who, spans) for who, spans in senders if not isinstance(who, FieldRefused))
+    heard = [(who, spans) for who, spans in senders if not isinstance(who, FieldRefused)]
+    known = served(heard)
+    if config.trace_sample:
+        harvest.sampled += sampled_spans(semantics, heard, known, record.timestamp_ms)
     for who, spans in senders:
         if isinstance(who, FieldRefused):
             harvest.refuse_rest(who, len(spans))
