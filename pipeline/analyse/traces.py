@@ -15,13 +15,15 @@ from pipeline.contracts.keys import split_service_key
 from pipeline.contracts.partials import CallPartial, Partial
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.topology import TOPIC, CalleeKind, Edge, callee_name, edge_key, sampled_key
-from pipeline.contracts.traces import TraceSample, is_below, merged_samples, parent_key
+from pipeline.contracts.traces import MAX_STUBS, TraceSample, is_below, merged_samples, parent_key
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS
 
 HOLD_MS = 60_000
 """Waited for a caller's span that ends after the five minutes in which the callee's did."""
 MAX_EDGES = 1_000
 """Edges remembered; past it, the one seen longest ago goes."""
+MAX_KEPT = 6_000
+"""Spans kept, of all five minutes: where a source is hours ahead of another these are many, and each has less room."""
 MINUTES = ROLLUP_SIZE_MS / 60_000
 
 Ends = tuple[str, str]
@@ -37,7 +39,7 @@ def taken(profile: Profile, partial: Partial, head: Head) -> Profile:
     merged = merged_samples([sample] if before is None else [before, sample])
     return msgspec.structs.replace(
         profile,
-        samples={**profile.samples, start_ms: merged},
+        samples=_bounded({**profile.samples, start_ms: merged}),
         touched_end_ms=max(profile.touched_end_ms or 0, start_ms + ROLLUP_SIZE_MS),
     )
 
@@ -84,6 +86,13 @@ def joined(samples: Mapping[int, TraceSample], start_ms: int) -> tuple[dict[Ends
             counted.calls += 1
             counted.errors += caller.failed
     return calls, share
+
+
+def _bounded(samples: dict[int, TraceSample]) -> dict[int, TraceSample]:
+    most = min(MAX_STUBS, MAX_KEPT // len(samples))
+    return {
+        start_ms: sample if len(sample.stubs) <= most else merged_samples([sample], most) for start_ms, sample in samples.items()
+    }
 
 
 def _edge(ends: Ends, counted: CallPartial, share: float, start_ms: int) -> Edge:

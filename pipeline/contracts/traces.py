@@ -14,6 +14,8 @@ ENVIRONMENT, SERVICE = "", "traces"
 KEY = f"{ENVIRONMENT}/{SERVICE}"
 MAX_STUBS = 2_000
 """Of the sample of five minutes, from all sources."""
+MAX_NAME_BYTES = 256
+"""Of a service's key, as JSON: spans of longer ones are in no sample, so that its size has a bound."""
 
 _N_HASH_DIGITS = 16
 _N_HASHES = 2.0**64

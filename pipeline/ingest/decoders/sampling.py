@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from pipeline.contracts.codec import encode
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.readings import SampledSpan
-from pipeline.contracts.traces import SpanStub, hash_below, stub_key
+from pipeline.contracts.traces import MAX_NAME_BYTES, SpanStub, hash_below, stub_key
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.calls import CALLING, SERVING, Served
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
@@ -40,9 +41,11 @@ def sampled_spans(
         if is_paired:
             continue
         try:
-            found.append(_sampled(semantics, who, span, hashed, published_ms))
+            sampled = _sampled(semantics, who, span, hashed, published_ms)
         except FieldRefused:
             continue
+        if len(encode(sampled.stub.service)) <= MAX_NAME_BYTES:
+            found.append(sampled)
     return found
 
 

@@ -111,3 +111,11 @@ def test_samples_merge_in_any_order_and_grouping() -> None:
     assert whole == grouped
     assert 0 < len(whole.stubs) <= 50
     assert whole.share < 1
+
+
+def test_a_service_of_a_very_long_name_is_in_no_sample() -> None:
+    message = Message()
+    message.span("w" * 240, CLIENT, 3)
+    message.span("w" * 250, CLIENT, 4)
+
+    assert [len(span.stub.service) for span in message.decoded(ALL).sampled] == [245]

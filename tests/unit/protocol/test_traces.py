@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from pipeline.adapters.tables import MAX_ROW_BYTES
 from pipeline.analyse import traces
 from pipeline.analyse.windows import WindowParams, WindowStage, restore
 from pipeline.contracts.codec import encode
@@ -13,7 +14,17 @@ from pipeline.contracts.directory import Directory
 from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.topology import Edge
-from pipeline.contracts.traces import ENVIRONMENT, MAX_STUBS, SERVICE, SpanStub, TraceSample, is_below, stub_key, trace_hash
+from pipeline.contracts.traces import (
+    ENVIRONMENT,
+    MAX_NAME_BYTES,
+    MAX_STUBS,
+    SERVICE,
+    SpanStub,
+    TraceSample,
+    is_below,
+    stub_key,
+    trace_hash,
+)
 from tests.unit.protocol.test_window_stage import store
 
 T0 = 1_700_000_100_000
@@ -238,3 +249,37 @@ def test_past_the_bound_the_edge_seen_longest_ago_goes(monkeypatch: pytest.Monke
 
     assert said[EDGE] is None
     assert said["prod/web->service:prod/till (sampled)"] is not None
+
+
+def test_a_source_that_is_hours_ahead_leaves_each_five_minutes_less_room_and_rates_that_are_right() -> None:
+    desk = Desk()
+    desk.send(1, 0)
+    for five in range(40):
+        numbers = range(five * 1_000, five * 1_000 + 400)
+        desk.send(0, five * 300, (five, sample([*calling(*numbers), *called(*numbers)])))
+    (profile,) = desk.stage._state.profiles.values()
+
+    said = [desk.close(five * 300 + 360)[EDGE] for five in range(40)]
+
+    assert len(profile.samples) == 40
+    assert sum(len(kept.stubs) for kept in profile.samples.values()) <= traces.MAX_KEPT
+    assert sum(edge.calls for edge in said if edge) == pytest.approx(40 * 400, rel=0.1)
+
+
+def test_the_row_is_never_larger_than_a_changelog_takes() -> None:
+    desk = Desk()
+    name = "p/" + "\\" * ((MAX_NAME_BYTES - 10) // 2)
+    for five in range(3):
+        callers = {
+            stub_key(trace_hash(bytes([i % 256, i // 256, five])), WEB): SpanStub(service=f"{name}{i:04}")
+            for i in range(MAX_STUBS // 2)
+        }
+        callees = {stub_key(key[:16], CART): SpanStub(service=stub.service, parent=WEB) for key, stub in callers.items()}
+        desk.send(0, five * 300, (five, TraceSample(stubs=callers | callees)))
+        desk.send(1, five * 300)
+    desk.close(960 - 1)
+
+    (row,) = [row for key, row in desk.stage.take_changes().items() if key.startswith("profile") and row is not None]
+    (profile,) = desk.stage._state.profiles.values()
+    assert len(profile.edges) == 1_000
+    assert MAX_ROW_BYTES / 4 < len(row) < MAX_ROW_BYTES
