@@ -13,7 +13,7 @@ from models.evidence import COARSE, settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.detector_kit import NAMED, DetectorKit, tuning_for
+from pipeline.analyse.detector_kit import LEVEL, NAMED, DetectorKit, tuning_for
 from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
 from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.rarity import ONE_IN, RARITY
@@ -145,6 +145,10 @@ class ServiceModel:
                 features[name] = {"utilization": mean, "time_s": time_s}
         if point.amounts or self._n_named:
             self._add_amounts(features, point, time_s)
+        for signal, mean in point.levels.items():
+            name = LEVEL + signal
+            if name in by_name or self._detectors.can_watch(name):
+                features[name] = {"value": mean, "time_s": time_s}
         return features
 
     def _add_amounts(self, features: dict[str, Features], point: WindowPoint, time_s: float) -> None:
