@@ -83,7 +83,7 @@ def golden_signals(
         feedback=[] if value is None else value.feedback,
         histogram=overall,
         amounts={} if value is None else value.amounts,
-        levels={} if value is None else {name: _level(level) for name, level in value.levels.items()},
+        levels={} if value is None or not value.levels else {name: _level(level) for name, level in value.levels.items()},
         calls={} if value is None else value.calls,
         exemplars=[] if value is None else value.exemplars,
         templates={} if rollup or value is None or not value.templates else told_lines(value.templates, max_templates),

@@ -145,11 +145,16 @@ class ServiceModel:
                 features[name] = {"utilization": mean, "time_s": time_s}
         if point.amounts or self._n_named:
             self._add_amounts(features, point, time_s)
+        if point.levels:
+            self._add_levels(features, point, time_s)
+        return features
+
+    def _add_levels(self, features: dict[str, Features], point: WindowPoint, time_s: float) -> None:
+        """Add what gauges that are named signals showed; of one that was not heard of nothing is said."""
         for signal, mean in point.levels.items():
             name = LEVEL + signal
-            if name in by_name or self._detectors.can_watch(name):
+            if name in self._detectors.by_name or self._detectors.can_watch(name):
                 features[name] = {"value": mean, "time_s": time_s}
-        return features
 
     def _add_amounts(self, features: dict[str, Features], point: WindowPoint, time_s: float) -> None:
         """Add what named signals counted; of one that is known and was not heard of, nothing."""

@@ -123,6 +123,8 @@ def _place(reading: Reading) -> tuple[int, int]:
     its interval, likewise; a change, and feedback, belongs where it was published.
     """
     match reading:
+        case RequestReading() | LogReading():
+            return reading.time_ms, BASE_SIZE_MS
         case SummaryReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms)
         case GaugeReading() | UsageReading() | LevelReading():

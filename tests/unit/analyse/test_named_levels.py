@@ -2,7 +2,9 @@
 
 import json
 import random
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,8 +22,9 @@ from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.semantic import NamedSignal
 from pipeline.contracts.signals import Level
+from pipeline.errors import ConfigError
 from pipeline.ingest.decoders import decode as read
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load_settings
 from tests.alert_samples import alert_events
 from tests.formats_world import T0, TOPIC, key_values, settings_for, signals_of
 
@@ -202,6 +205,19 @@ def test_its_alert_has_its_name_and_says_what_is_expected_and_how_rare_it_is() -
     assert (fired.lower or 0) < 40 < (fired.upper or 0) < 400
     assert fired.sentence.startswith("shop (default): queue is 400, 10 times what is normal at this hour (")
     assert "1 in " in fired.sentence
+
+
+def test_a_least_amount_of_a_counter_and_states_of_no_attribute_are_refused_at_start_up(tmp_path: Path) -> None:
+    shutil.copytree("config", tmp_path / "config")
+    semantic, detection = tmp_path / "config/semantic.yaml", tmp_path / "config/detection.yaml"
+    semantic.write_text(semantic.read_text().replace("signals: []", "signals: [{name: orders, metric: [o], states: [a]}]"))
+    detection.write_text(detection.read_text().replace("signals: []", "signals: [{name: orders, plus: 5}]"))
+
+    with pytest.raises(ConfigError) as refused:
+        load_settings(tmp_path / "config", env={})
+
+    assert "'orders' is a counter, whose least effect only `times` can say" in str(refused.value)
+    assert "'orders' has states, but no attribute" in str(refused.value)
 
 
 def test_what_was_learned_of_it_survives_a_restart() -> None:
