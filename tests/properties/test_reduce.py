@@ -282,6 +282,19 @@ def test_levels_keep_number_sum_lowest_and_highest_of_either_sign() -> None:
     assert only(readings).levels == {"queue": LevelPartial(n=3, sum=-13.5, min=-7.0, max=-2.5)}
 
 
+@given(st.lists(st.lists(st.integers(-4_000, 4_000), min_size=1, max_size=5), min_size=1, max_size=4), st.randoms())
+def test_levels_of_chunks_merge_exactly_in_any_order(chunks: list[list[int]], chance: object) -> None:
+    def chunk(quarters: list[int]) -> Partial:
+        return only([LevelReading(origin=CART, time_ms=BASE_MS + 1, signal="queue", value=n / 4) for n in quarters])
+
+    parts = [chunk(quarters) for quarters in chunks]
+    chance.shuffle(parts)  # type: ignore[attr-defined]
+
+    values = [n / 4 for quarters in chunks for n in quarters]
+    whole = LevelPartial(n=len(values), sum=sum(values), min=min(values), max=max(values))
+    assert merge_partials([*parts]).levels == merge_partials([merge_partials(parts[:1]), *parts[1:]]).levels == {"queue": whole}
+
+
 def request_of(operation: str, version: str = "") -> RequestReading:
     origin = Origin(environment="prod", service="cart", operation=operation, version=version)
     return RequestReading(origin=origin, time_ms=BASE_MS, duration_ms=1.0, is_error=False)
