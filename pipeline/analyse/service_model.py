@@ -89,6 +89,8 @@ class ServiceModel:
             for condition, opinion in opinions.items():
                 if opinion.is_anomalous or condition in self._alarms:
                     self._follow(condition, opinion)
+            if self._n_open and not point.is_silent:
+                self._age_unheard(opinions)
         return self._findings(opinions)
 
     def conditions(self) -> tuple[str, ...]:
@@ -271,6 +273,15 @@ class ServiceModel:
         self._n_open += alarm.is_open - was_open
         if alarm.is_over:
             del self._alarms[condition]
+
+    def _age_unheard(self, opinions: Mapping[str, Assessment]) -> None:
+        """End alarms of what is heard of no more, when they are the new normal: else nothing would be learned ever again."""
+        for condition in [*self._alarms.keys() - opinions.keys()]:
+            alarm = self._alarms[condition]
+            alarm.n_open += alarm.is_open
+            if alarm.is_open and alarm.n_open * self.size_ms >= self._params.max_alarm_s * 1000:
+                self._renew(condition)
+                self._drop_alarm(condition)
 
     def _findings(self, opinions: Mapping[str, Assessment]) -> list[Finding]:
         """Return the findings on all conditions, in one loop, because a call of each costs as much as its finding."""

@@ -207,6 +207,19 @@ def test_its_alert_has_its_name_and_says_what_is_expected_and_how_rare_it_is() -
     assert "1 in " in fired.sentence
 
 
+def test_a_gauge_that_is_gone_in_the_middle_of_its_alarm_does_not_stop_learning_for_ever() -> None:
+    params = DetectionParams(ready_windows=60, max_alarm_s=600)
+    outputs = judged(restore(params, 0, {}), [*usual(300), *[400.0] * 5, *[None] * 70])
+
+    seen = [
+        next(finding.n_seen for finding in decode(out.value or b"", Verdict).findings if finding.condition == "traffic")
+        for out in outputs
+    ]
+
+    assert seen[300] == seen[350] == 300
+    assert seen[-1] > 305
+
+
 def test_a_least_amount_of_a_counter_and_states_of_no_attribute_are_refused_at_start_up(tmp_path: Path) -> None:
     shutil.copytree("config", tmp_path / "config")
     semantic, detection = tmp_path / "config/semantic.yaml", tmp_path / "config/detection.yaml"
