@@ -92,15 +92,11 @@ class FadingRatio:
     def update(self, numerator: float, denominator: float) -> None:
         """Take one pair in."""
         self.n = n = self.n + 1
-        weight = self._least if n > self.memory else 1 / n
-        self._numerator += (numerator - self._numerator) * weight
-        self._denominator += (denominator - self._denominator) * weight
-        self._weigh()
-
-    def _weigh(self) -> None:
-        seen = self.n if self.n < self.memory else self.memory
-        weight = self._prior_weight
-        self.value = (self._numerator * seen + self._prior * weight) / (self._denominator * seen + weight)
+        weight, seen = (self._least, self.memory) if n > self.memory else (1 / n, n)
+        held_numerator, held_denominator, prior_weight = self._numerator, self._denominator, self._prior_weight
+        self._numerator = mean_numerator = held_numerator + (numerator - held_numerator) * weight
+        self._denominator = mean_denominator = held_denominator + (denominator - held_denominator) * weight
+        self.value = (mean_numerator * seen + self._prior * prior_weight) / (mean_denominator * seen + prior_weight)
 
     def to_state(self) -> list[float]:
         """Return [n, mean numerator, mean denominator]."""
@@ -110,5 +106,6 @@ class FadingRatio:
         """Take it over."""
         n, self._numerator, self._denominator = numbers(state)
         self.n = int(n)
-        self._weigh()
+        seen, weight = min(self.n, self.memory), self._prior_weight
+        self.value = (self._numerator * seen + self._prior * weight) / (self._denominator * seen + weight)
         return self

@@ -75,8 +75,8 @@ class Blocks:
             self._end_block()
         else:
             self._n = n = self._n + 1
-            self.is_fine_end = (n + 1) % self._fine == 0
-            self.is_coarse_end = n + 1 == self._coarse
+            if (n + 1) % self._fine == 0:
+                self.is_fine_end, self.is_coarse_end = True, n + 1 == self._coarse
 
     def _end_block(self) -> None:
         x, y, z = self._fine_sum

@@ -272,34 +272,33 @@ class Evidence:
 
     def push(self, item: Item, scores: Sequence[ScaleScore], *, is_normal: bool) -> None:
         """Make ``item`` the newest window; learn variability and tails from ``scores`` (its own) when it is normal."""
-        blocks = self._blocks
+        blocks, single = self._blocks, self._single
+        is_block_end = blocks.is_fine_end
         if is_normal:
-            self._learn(scores, is_block_end=blocks.is_fine_end)
-        if self._single is not None:
+            self._n_learned = n_learned = self._n_learned + 1
+            self._n_unsettled += 1
+        if single is not None:
+            newest, before = scores[0], self._previous_z
+            self._previous_z = z = newest.z
+            if is_normal:
+                single.learn(newest, before if self._needs_two and before < z else z, 1.0, n_learned)
             recent, recent_z = self._recent, self._recent_z
-            self._previous_z = z = scores[0].z
             recent.append(item)
             recent_z.append(z)
             if len(recent) == BLOCK:
                 del recent[0], recent_z[0]
-        if blocks.is_fine_end:
+        if is_block_end:
+            if is_normal:
+                self._learn_sums(scores)
             self._held = [score for score in scores if score.k > BLOCK]
+        if is_normal and self._n_unsettled >= self._settle_every:
+            self._settle()
         blocks.push(item)
 
-    def _learn(self, scores: Sequence[ScaleScore], *, is_block_end: bool) -> None:
-        self._n_learned = n = self._n_learned + 1
-        single = self._single
-        if single is not None:
-            newest, before = scores[0], self._previous_z
-            z = newest.z
-            single.learn(newest, before if self._needs_two and before < z else z, 1.0, n)
-        if is_block_end:
-            self._learn_sums(scores)
-        self._n_unsettled += 1
-        if self._n_unsettled >= self._settle_every:
-            self._n_unsettled = 0
-            for scale in self._by_k.values():
-                scale.tail.settle(self._settle_every)
+    def _settle(self) -> None:
+        self._n_unsettled = 0
+        for scale in self._by_k.values():
+            scale.tail.settle(self._settle_every)
 
     def _learn_sums(self, scores: Sequence[ScaleScore]) -> None:
         """Learn from the sums whose block is full."""

@@ -20,7 +20,8 @@ _LEAST_LEARNED = 10
 _LOAD_WINDOWS = 6
 _MOST_VARIANCE = 16.0
 """Of one request's log latency."""
-_NOT_RECKONED = (-1.0, 0.0)
+_NOT_RECKONED = (-1.0, 0.0, 0.0)
+_MOST_EXPECTED_LOG = 50.0
 _MAX_LOG_EFFECT, _MAX_EFFECT = 5.0, 200.0
 """A band reaches no further than 150 times the expected latency, an observed one no further than a little more."""
 
@@ -64,7 +65,7 @@ class LatencyDetector:
         """Requests of the last five windows."""
         self._was_page = False
         self._expected = _NOT_RECKONED
-        """Of the newest window: (its load, what :meth:`expected_log` said), so that it is reckoned once."""
+        """Of the newest window: (its load, mean load with it, :meth:`expected_log`), so that they are reckoned once."""
         self._evidence = Evidence(HIGHER, tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two)
 
     @property
@@ -79,15 +80,16 @@ class LatencyDetector:
 
     def expected_log(self, load: float) -> float:
         """Return the expected ln(latency / ms) of a window with so many requests."""
-        known_load, known = self._expected
-        if known_load != load:
-            known = self._level.value + self._load.at(self._mean_load(load))
-            self._expected = (load, known)
-        return known
+        return self._reckoned(load)[2]
 
-    def _mean_load(self, load: float) -> float:
-        """Return the mean requests of the last six windows: what a queue feels."""
-        return (sum(self._loads) + load) / (len(self._loads) + 1)
+    def _reckoned(self, load: float) -> tuple[float, float, float]:
+        """Return (load, mean load of the last six windows, expected log latency): a queue feels the mean."""
+        expected = self._expected
+        if expected[0] != load:
+            loads = self._loads
+            mean_load = (sum(loads) + load) / (len(loads) + 1)
+            self._expected = expected = (load, mean_load, self._level.value + self._load.at(mean_load))
+        return expected
 
     def looked_at(self, load: float, slow_sd: float) -> tuple[float, float, float]:
         """Return (low, high, slow), log latencies, for a window with so many requests.
@@ -95,7 +97,7 @@ class LatencyDetector:
         Those of its requests are to be clipped to the first two: one slow request must not move a mean. Above the third one,
         ``slow_sd`` standard deviations of one request above expectation, a request is slow; infinite until ready.
         """
-        n, expected = self._level.n, self.expected_log(load)
+        n, expected = self._level.n, self._reckoned(load)[2]
         sd = math.sqrt(self._request_variance.value)
         slow = expected + slow_sd * sd if n >= self._tuning.ready_windows else math.inf
         if n < _LEAST_LEARNED:
@@ -113,10 +115,11 @@ class LatencyDetector:
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
-        expected_log = self.expected_log(x["load"])
+        expected_log, n = self._reckoned(x["load"])[2], x["n"]
         item = self._item(x, expected_log)
         scores = self._evidence.scores(item)
         effects, short = self._effects, scores[0]
+        least = self._least(short)
         top, top_excess, hit, hit_excess, is_page, is_long_hit = short, -math.inf, None, 0.0, False, False
         for score in scores:
             excess = score.z - score.threshold
@@ -130,7 +133,8 @@ class LatencyDetector:
                     is_page = True
         is_newest_out = short.z > short.threshold
         shown = hit or top
-        expected = math.exp(min(expected_log, 50.0))
+        expected = math.exp(expected_log if expected_log < _MOST_EXPECTED_LOG else _MOST_EXPECTED_LOG)
+        limit = self._usual_limit(short, n, least) if hit is None else self._limit(hit)
         terms = {"windows": float(shown.k), "threshold": shown.threshold, "times_expected": shown.effect}
         if hit is not None:
             terms |= self._evidence.rarity(hit, self._tuning.window_s)
@@ -138,14 +142,14 @@ class LatencyDetector:
             shown.z,  # score
             hit is not None,  # is_anomalous
             is_page,
-            hit is not None and not (is_newest_out and short.effect > self._least(short)),  # is_slow
+            hit is not None and not (is_newest_out and short.effect > least),  # is_slow
             is_newest_out and short.effect >= effects.short and self.is_ready,  # is_spike
             hit is not None and not is_long_hit and self._is_abating(item),  # is_abating
-            short.z < short.threshold / 2 or short.effect < math.sqrt(self._least(short)),  # is_quiet
-            expected * min(shown.effect, _MAX_EFFECT) if x["n"] > 0 else None,  # observed
+            short.z < short.threshold / 2 or short.effect < math.sqrt(least),  # is_quiet
+            expected * min(shown.effect, _MAX_EFFECT) if n > 0 else None,  # observed
             expected,
             0.0,  # lower
-            expected * (self._usual_limit(short, x["n"]) if hit is None else self._limit(hit)),  # upper
+            expected * limit,  # upper
             short.z,  # newest_score
             terms,
             item,
@@ -171,10 +175,10 @@ class LatencyDetector:
         """Return up to what effect the scale that decided would have said nothing."""
         return max(self._least(hit), math.exp(min(math.log(hit.effect) * hit.threshold / hit.z, _MAX_LOG_EFFECT)))
 
-    def _usual_limit(self, short: ScaleScore, n: float) -> float:
+    def _usual_limit(self, short: ScaleScore, n: float, least: float) -> float:
         """Return the same of the newest window alone, which rests on ``n`` requests."""
         variance = self._evidence.newest_variability + (self._request_variance.value / n if n > 0 else 0.0)
-        reach, least = short.threshold * math.sqrt(variance), self._least(short)
+        reach = short.threshold * math.sqrt(variance)
         limit = math.exp(reach if reach < _MAX_LOG_EFFECT else _MAX_LOG_EFFECT)
         return limit if limit > least else least
 
@@ -208,7 +212,7 @@ class LatencyDetector:
 
     def _learn(self, x: Features, item: Item) -> None:
         level, n = self._level, x["n"]
-        expected = self.expected_log(x["load"])
+        _, mean_load, expected = self._reckoned(x["load"])
         innovation = x["mean_log"] - expected
         if level.n >= _LEAST_LEARNED:
             most = _CLIP_SD / math.sqrt(item[1])  # the weight is one over the variance of a window's mean
@@ -218,7 +222,6 @@ class LatencyDetector:
             self._request_variance.update(variance if variance < _MOST_VARIANCE else _MOST_VARIANCE)
         effect = expected - level.value
         level.update(level.value + innovation)
-        mean_load = self._mean_load(x["load"])
         if self._load.learn(mean_load, expected + innovation):
             level.value += effect - self._load.at(mean_load)  # under this load the expectation stays what it was
 

@@ -9,7 +9,7 @@ from models.errors import reading
 from models.float32 import from_bytes, to_bytes
 
 N_NEAREST = 3
-_NEAREST = range(N_NEAREST)
+_ALL_BUT_LAST = range(N_NEAREST - 1)
 
 
 class NearestValues:
@@ -55,15 +55,17 @@ class NearestValues:
         below, n = above - 1, len(held)
         total = 0.0
         if N_NEAREST <= above <= n - N_NEAREST:  # nearly always: no end is near
-            for _ in _NEAREST:
-                down, up = value - held[below], held[above] - value
+            down, up = value - held[below], held[above] - value
+            for _ in _ALL_BUT_LAST:
                 if down <= up:
                     total += down
                     below -= 1
+                    down = value - held[below]
                 else:
                     total += up
                     above += 1
-            return total / N_NEAREST
+                    up = held[above] - value
+            return (total + (down if down <= up else up)) / N_NEAREST
         wanted = min(N_NEAREST, n)
         for _ in range(wanted):
             if above == n or (below >= 0 and value - held[below] <= held[above] - value):
@@ -83,9 +85,10 @@ class NearestValues:
         """Take one value in."""
         held = self._sorted
         if len(held) == self.capacity:
-            del held[bisect_left(held, self._arrived[self._oldest])]
-            self._arrived[self._oldest] = value
-            self._oldest = (self._oldest + 1) % self.capacity
+            arrived, oldest = self._arrived, self._oldest
+            del held[bisect_left(held, arrived[oldest])]
+            arrived[oldest] = value
+            self._oldest = (oldest + 1) % self.capacity
         else:
             self._arrived.append(value)
         held.insert(bisect_left(held, value), value)

@@ -30,7 +30,7 @@ _USUAL_INTERVAL_S = 300.0
 _LEAST_INTERVAL_S, _MOST_INTERVAL_S = 60.0, 86_400.0
 
 
-class Novelty(NamedTuple):
+class Novelty(msgspec.Struct, frozen=True, gc=False):
     """What one point looks like.
 
     Attributes
@@ -242,9 +242,11 @@ class NoveltyDetector(AnomalyDetector):
         self._shapes.add(look.triple)
         pending = self._pending
         if len(pending) == _DELAY:
-            self._values.add(pending[0])
-            pending = pending[1:]
-        self._pending = (*pending, look.pair)
+            oldest, newer = pending
+            self._values.add(oldest)
+            self._pending = (newer, look.pair)
+        else:
+            self._pending = (*pending, look.pair)
 
     def _advance(self, look: Look) -> None:
         """Make the point the newest one."""

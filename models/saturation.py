@@ -88,8 +88,9 @@ class SaturationDetector:
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
-        value, limits, usual, is_ready = x["utilization"], self._limits, self._level.value, self.is_ready
-        variance = self._variance.value
+        value, limits, level, variance = x["utilization"], self._limits, self._level, self._variance.value
+        usual, n_seen, to_full_s = level.value, level.n, self._to_full_s
+        is_ready = n_seen >= self._tuning.ready_windows
         spread = math.sqrt(variance) if variance > _LEAST_VARIANCE else _LEAST_SPREAD
         upper = limits.full
         if is_ready and usual + 3 * spread > upper:
@@ -97,24 +98,24 @@ class SaturationDetector:
         if value > upper:  # so that it is asked for only when it matters
             upper = max(upper, min(self._peaks.usual(x["time_s"]), _MOST_USUAL))
         is_full = value > upper
-        is_filling = limits.fills_up and is_ready and self._is_filling(value)
+        is_filling = is_ready and to_full_s <= limits.to_full_s and limits.fills_up and value > usual + limits.least_rise
         terms = {
             "utilization": value,
             "usual": usual,
-            "hours_to_full": self._to_full_s / 3600 if self._to_full_s < 1e7 else -1.0,
+            "hours_to_full": to_full_s / 3600 if to_full_s < 1e7 else -1.0,
         }
-        if is_full or is_filling:
+        if is_anomalous := is_full or is_filling:
             terms |= self._rarity(value)
         return Assessment(  # by place: keywords take twice the time
             (value - usual) / spread if is_ready else 0.0,  # score
-            is_full or is_filling,  # is_anomalous
+            is_anomalous,
             is_full and value >= limits.page,  # is_page
             False,  # is_slow
             False,  # is_spike
             False,  # is_abating
             value < limits.recovered and not is_filling,  # is_quiet
             value,  # observed
-            usual if self._level.n else None,  # expected
+            usual if n_seen else None,  # expected
             0.0,  # lower
             min(upper, usual + limits.least_rise) if is_filling and not is_full else upper,  # upper
             0.0,  # newest_score
@@ -127,10 +128,6 @@ class SaturationDetector:
         if not n_hours or value <= highest:
             return {}
         return {"one_in": n_hours + 1.0, "days": n_hours / 24, "above_all": 1.0}
-
-    def _is_filling(self, value: float) -> bool:
-        limits = self._limits
-        return self._to_full_s <= limits.to_full_s and value > self._level.value + limits.least_rise
 
     def score_one(self, x: Features) -> float | None:
         """See :class:`models.detector.Detector`."""
@@ -152,14 +149,15 @@ class SaturationDetector:
         """Make ``x`` the newest evidence, and learn from it when it is normal and not too full."""
         value = x["utilization"]
         self._filling += value
-        self._n_filling += 1
-        if self._n_filling >= self._block_windows:
+        self._n_filling = n_filling = self._n_filling + 1
+        if n_filling >= self._block_windows:
             self._end_block()
         self._peaks.learn(x["time_s"], value)
         if is_normal and not assessment.is_anomalous:
-            off = value - self._level.value if self._level.n else 0.0
+            level = self._level
+            off = value - level.value if level.n else 0.0
             self._variance.update(off * off if -_MOST_OFF < off < _MOST_OFF else _MOST_OFF * _MOST_OFF)
-            self._level.update(value)
+            level.update(value)
 
     def _end_block(self) -> None:
         if self._limits.fills_up:

@@ -100,8 +100,8 @@ class TailCalibration:
             self._block_counts[-1] += 1
             if len(self._kept) > _MOST_KEPT:
                 self._recut()
-        self.n = n + 1
-        if n + 1 >= self._next_fit:
+        self.n = n = n + 1
+        if n >= self._next_fit:
             self._fit()
 
     def _begin_block(self) -> None:

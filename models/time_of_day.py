@@ -50,15 +50,16 @@ class TimeOfDay:
 
     def residual(self, level: float, time_s: float) -> float:
         """Return how far a level is from the usual one at that time; 0 when none is known."""
-        usual = self.usual(time_s)
-        return 0.0 if usual is None else abs(level - usual)
+        i = int(time_s % _DAY_S) // _BIN_S
+        return abs(level - self._bins[i]) if self._seen[i] else 0.0
 
     def learn(self, level: float, time_s: float) -> None:
         """Take a level in."""
         self.level = level
         i = int(time_s % _DAY_S) // _BIN_S
         if self._seen[i]:
-            self._bins[i] += _BIN_RATE * (level - self._bins[i])
+            usual = self._bins[i]
+            self._bins[i] = usual + _BIN_RATE * (level - usual)
         else:
             self._bins[i], self._seen[i] = level, 1
 

@@ -195,6 +195,8 @@ def signals_of_records(records: list[InRecord], settings: Settings, topic: str =
                 letters.append(output)
                 continue
             for said in stage.step(InRecord(offset, now, None, output.value), now):
+                if said.topic != "signals":
+                    continue
                 record = msgspec.json.decode(said.value)
                 if record["kind"] == "signals" and not record.get("rollup"):
                     signals = msgspec.json.decode(said.value, type=Signals)

@@ -2,7 +2,8 @@
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 from pipeline.analyse.points import WindowPoint
 from pipeline.contracts.histogram import Histogram
@@ -14,7 +15,7 @@ _FAR = 1 << 40
 Bounds = tuple[float, float]
 
 
-class Latencies(NamedTuple):
+class Latencies(msgspec.Struct, frozen=True, gc=False):
     """What a histogram says: how many; mean and variance of ln(latency / ms), clipped; how many are slower than a bound."""
 
     n: int
@@ -46,12 +47,13 @@ def read_latencies(histogram: Histogram, bounds: Bounds, slow_log: float = math.
     """
     step = _step(histogram.scale)
     low, high, slow = bounds[0] / step - 0.5, bounds[1] / step - 0.5, slow_log / step  # in buckets, from a first one's middle
-    slow_index = math.floor(slow) if slow < math.inf else math.inf
-    n = within = squares_within = 0  # whole numbers: of nearly all buckets, which are neither clipped nor slow
+    slow_index = _whole(slow)
+    within = squares_within = 0  # whole numbers: of nearly all buckets, which are neither clipped nor slow
     least, most = _whole(low), _whole(high if high < slow_index else slow_index)
     total, squares, n_slower = 0.0, 0.0, 0.0
-    for index, count in histogram.counts.items():
-        n += count
+    counts = histogram.counts
+    n = sum(counts.values())
+    for index, count in counts.items():
         if least < index < most:
             weighted = count * index
             within += weighted

@@ -70,7 +70,9 @@ class ServiceModel:
         self.last_start_ms = point.start_ms
         detectors = self._detectors.by_name
         features = self._features(point)
-        assessed = {name: detectors[name].assess(x) for name, x in features.items()}
+        assessed: dict[str, Assessment] = {}
+        for name, x in features.items():
+            assessed[name] = detectors[name].assess(x)
         if "tail" in assessed and assessed["latency"].newest_score > _SLOW_WHOLE_SD:
             del features["tail"], assessed["tail"]  # a window that is slow as a whole says nothing of its tail
         opinions = self._opinions(assessed)
@@ -83,8 +85,8 @@ class ServiceModel:
             opinions = self._standing(opinions)
         is_normal = not (restraint.is_frozen or self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
-        for (name, x), assessment in zip(features.items(), assessed.values(), strict=True):
-            detectors[name].take_one(x, assessment, is_normal=is_normal)
+        for name, x in features.items():
+            detectors[name].take_one(x, assessed[name], is_normal=is_normal)
         if is_anomalous or self._alarms:
             for condition, opinion in opinions.items():
                 if opinion.is_anomalous or condition in self._alarms:
@@ -178,11 +180,11 @@ class ServiceModel:
             return
         latency, tail = self._detectors.latency, self._detectors.tail
         low, high, slow_log = latency.looked_at(requests, tail.offset_sd)
-        n, mean_log, var_log, n_slower = read_latencies(point.histogram, (low, high), slow_log)
-        seen = float(n)
-        features["latency"] = {"n": seen, "mean_log": mean_log, "var_log": var_log, "load": requests}
+        found = read_latencies(point.histogram, (low, high), slow_log)
+        seen = float(found.n)
+        features["latency"] = {"n": seen, "mean_log": found.mean_log, "var_log": found.var_log, "load": requests}
         if slow_log < math.inf:
-            features["tail"] = {"bad": n_slower, "requests": seen}
+            features["tail"] = {"bad": found.n_slower, "requests": seen}
 
     def _opinions(self, assessed: dict[str, Assessment]) -> dict[str, Assessment]:
         """Return the assessments by condition: tail and spikes speak for latency; unready detectors are left out.
@@ -284,47 +286,71 @@ class ServiceModel:
                 self._drop_alarm(condition)
 
     def _findings(self, opinions: Mapping[str, Assessment]) -> list[Finding]:
-        """Return the findings on all conditions, in one loop, because a call of each costs as much as its finding."""
+        """Return the findings on all conditions; what nearly all of them are, normal, is made in the loop, without a call."""
         by_name, alarms, ready, half = self._detectors.by_name, self._alarms, self._tuning.ready_windows, self._half_sure
-        findings = []
-        for condition in self._detectors.conditions:
-            opinion = opinions.get(condition)
-            n_seen = by_name[condition].n_seen
-            is_held = bool(alarms) and condition in alarms and alarms[condition].holds
+        findings, is_held = [], False
+        for condition, signal, unit in _all_told_as(self._detectors.conditions):
+            opinion, n_seen = opinions.get(condition), by_name[condition].n_seen
+            if alarms:
+                is_held = condition in alarms and alarms[condition].holds
             if opinion is None:
-                findings.append(_without_opinion(condition, n_seen, is_ready=n_seen >= ready, is_held=is_held))
-                continue
-            is_anomalous = opinion.is_anomalous
-            observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
-            signal, unit = _told_as(condition)
-            if condition == "traffic" or signal == SIGNAL:  # judged by the window, told by the second, or by the minute
-                rate = self._per_second * (60 if signal == SIGNAL else 1)
-                observed, expected, lower, upper = (
-                    observed and observed * rate,
-                    expected and expected * rate,
-                    lower and lower * rate,
-                    upper and upper * rate,
+                judgement = _NO_DATA if n_seen >= ready else _NOT_READY
+                findings.append(Finding(condition, signal, judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen))
+            elif opinion.is_anomalous or unit in _TOLD_PER_S:
+                findings.append(self._finding((condition, signal, unit), opinion, n_seen, is_held=is_held))
+            else:
+                findings.append(
+                    Finding(  # by place: keywords take twice the time
+                        condition,
+                        signal,
+                        _NORMAL,
+                        _PAGE if opinion.is_page else _TICKET,
+                        unit,
+                        "",  # statistic
+                        opinion.observed,
+                        opinion.expected,
+                        opinion.lower,
+                        opinion.upper,
+                        opinion.score if n_seen >= ready else None,
+                        not is_held,  # is_recovered
+                        0.5 * n_seen / (n_seen + half),  # confidence
+                        n_seen,
+                        opinion.terms,
+                    )
                 )
-            confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + half)
-            finding = Finding(  # by place: keywords take twice the time
-                condition,
-                signal,
-                _ANOMALOUS if is_anomalous else _NORMAL,
-                _PAGE if opinion.is_page else _TICKET,
-                unit,
-                "",  # statistic
-                observed,
-                expected,
-                lower,
-                upper,
-                opinion.score if n_seen >= ready else None,
-                not (is_held or is_anomalous),  # is_recovered
-                min(confidence, _MOST_CONFIDENT),
-                n_seen,
-                opinion.terms,
-            )
-            findings.append(finding)
         return findings
+
+    def _finding(self, told_as: tuple[str, str, str], opinion: Assessment, n_seen: int, *, is_held: bool) -> Finding:
+        """Return the finding on a condition that is anomalous, or is told in another unit than it is judged in."""
+        condition, signal, unit = told_as
+        is_anomalous = opinion.is_anomalous
+        observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
+        if unit in _TOLD_PER_S:  # judged by the window
+            rate = self._per_second * _TOLD_PER_S[unit]
+            observed, expected, lower, upper = (
+                observed and observed * rate,
+                expected and expected * rate,
+                lower and lower * rate,
+                upper and upper * rate,
+            )
+        confidence = (_rarity(opinion) if is_anomalous else 0.5) * n_seen / (n_seen + self._half_sure)
+        return Finding(
+            condition,
+            signal,
+            _ANOMALOUS if is_anomalous else _NORMAL,
+            _PAGE if opinion.is_page else _TICKET,
+            unit,
+            "",  # statistic
+            observed,
+            expected,
+            lower,
+            upper,
+            opinion.score if n_seen >= self._tuning.ready_windows else None,
+            not (is_held or is_anomalous),  # is_recovered
+            min(confidence, _MOST_CONFIDENT),
+            n_seen,
+            opinion.terms,
+        )
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
@@ -367,17 +393,12 @@ _UNITS = {
     "silence": "windows",
     SIGNAL: "a minute",
 }
+_TOLD_PER_S = {"requests/s": 1, "a minute": 60}
+"""Units of what is judged by the window, and how many seconds each is of."""
 
 
 _SIGNALS = {"silence": "traffic"}
 """Conditions that belong to a signal of another name."""
-
-
-def _without_opinion(condition: str, n_seen: int, *, is_ready: bool, is_held: bool) -> Finding:
-    """Return the finding on a condition that had no data, or whose detector is not ready."""
-    signal, unit = _told_as(condition)
-    judgement = _NO_DATA if is_ready else _NOT_READY
-    return Finding(condition=condition, signal=signal, judgement=judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen)
 
 
 def _rarity(opinion: Assessment) -> float:
@@ -385,10 +406,11 @@ def _rarity(opinion: Assessment) -> float:
     return 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
 
 
-@lru_cache(maxsize=1024)
-def _told_as(condition: str) -> tuple[str, str]:
-    kind = condition.partition(":")[0]
-    return _SIGNALS.get(kind, kind), _UNITS.get(kind, "")
+@lru_cache(maxsize=4096)
+def _all_told_as(conditions: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Return (condition, signal, unit) of each; one list for all services that are judged by the same."""
+    kinds = [condition.partition(":")[0] for condition in conditions]
+    return [(condition, _SIGNALS.get(kind, kind), _UNITS.get(kind, "")) for condition, kind in zip(conditions, kinds, strict=True)]
 
 
 @lru_cache(maxsize=1024)

@@ -68,7 +68,7 @@ def config(broker: LocalBroker, tmp_path: Path) -> Path:
 async def test_topics_are_missing_then_created_then_as_configured(tocsin: Tocsin, config: Path) -> None:
     missing = await tocsin("topics", "check", config=config)
     assert missing.code == 1
-    assert missing.out.count("does not exist") == 14
+    assert missing.out.count("does not exist") == 15
 
     created = await tocsin("topics", "create", "--json", config=config)
     assert created.code == 0, created.err
