@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.detector import Assessment, Features, TwoSided
 from models.errors import reading
 from models.evidence import HIGHER, Evidence, Item, ScaleScore
 from models.level_profile import LevelProfile
@@ -49,7 +49,7 @@ class _Look(NamedTuple):
     is_newest: bool
 
 
-class LevelDetector:
+class LevelDetector(TwoSided):
     """A level against what is usual at this time of day, in the directions that are news, each with its own evidence.
 
     Features: ``value``, the window's mean, of any unit and sign; ``time_s``, the window's end (epoch seconds).
@@ -163,27 +163,6 @@ class LevelDetector:
             least = self._least(usual.expected, sign, self._effects.times, self._effects.plus)
             limits[sign] = usual.expected + sign * max(by_chance, least)
         return limits.get(-1), limits.get(1)
-
-    def score_one(self, x: Features) -> float | None:
-        """Return how far outside, whichever way; see :class:`models.detector.Detector`."""
-        return self._told(x).score
-
-    def explain_one(self, x: Features) -> dict[str, float]:
-        """See :class:`models.detector.Detector`."""
-        return self._told(x).explanation
-
-    def learn_one(self, x: Features) -> None:
-        """See :class:`models.detector.Detector`."""
-        self.take_one(x, self.assess(x), is_normal=True)
-
-    def step_one(self, x: Features) -> Step:
-        """See :class:`models.detector.Detector`."""
-        told = step(self, x)
-        return told._replace(score=None if told.score is None else abs(told.score))
-
-    def _told(self, x: Features) -> Step:
-        told = score_and_terms(self, self.assess(x))
-        return told._replace(score=None if told.score is None else abs(told.score))
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""

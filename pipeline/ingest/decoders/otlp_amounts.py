@@ -10,7 +10,7 @@ from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.levels import named_level
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
 from pipeline.ingest.decoders.otlp_points import NO_RECORDED_VALUE, Measured, interval_ms, series_name
-from pipeline.ingest.semantics import is_named
+from pipeline.ingest.semantics import Attributes, is_named
 
 
 def read_amount(harvest: Harvest, measured: Measured[NamedSignal], point: NumberDataPoint) -> None:
@@ -22,15 +22,11 @@ def read_amount(harvest: Harvest, measured: Measured[NamedSignal], point: Number
         If a field breaks its rule.
 
     """
-    value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
-    if point.flags & NO_RECORDED_VALUE or value != value:  # noqa: PLR0124 - NaN: nothing was counted
-        harvest.n_ignored += 1
+    found = _found(harvest, measured, point)
+    if found is None:
         return
+    value, attributes = found
     semantics, name, start_ns = measured.semantics, measured.rule.name, point.start_time_unix_nano
-    attributes = attributes_of(semantics.config, point.attributes, "attributes")
-    if not is_named(measured.rule, attributes):
-        harvest.n_ignored += 1
-        return
     check_total(value, is_cumulative=measured.is_cumulative)
     at_ms = time_ms(semantics.config, point.time_unix_nano, "timeUnixNano", measured.published_ms)
     meaning = SeriesMeaning(role="amount", resource=name, is_delta=not measured.is_cumulative)
@@ -59,11 +55,19 @@ def read_named_level(harvest: Harvest, measured: Measured[NamedSignal], point: N
         If a field breaks its rule.
 
     """
+    found = _found(harvest, measured, point)
+    if found is None:
+        return
+    semantics = measured.semantics
+    at_ms = time_ms(semantics.config, point.time_unix_nano, "timeUnixNano", measured.published_ms)
+    harvest.readings.append(named_level(measured.rule, semantics.origin(measured.topic, measured.about), at_ms, found[0]))
+
+
+def _found(harvest: Harvest, measured: Measured[NamedSignal], point: NumberDataPoint) -> tuple[float, Attributes] | None:
+    """Return a point's value and attributes; ``None``: nothing was measured, or it is not of the signal's states."""
     value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
-    config = measured.semantics.config
-    attributes = attributes_of(config, point.attributes, "attributes")
+    attributes = attributes_of(measured.semantics.config, point.attributes, "attributes")
     if point.flags & NO_RECORDED_VALUE or value != value or not is_named(measured.rule, attributes):  # noqa: PLR0124 - NaN
         harvest.n_ignored += 1
-        return
-    at_ms = time_ms(config, point.time_unix_nano, "timeUnixNano", measured.published_ms)
-    harvest.readings.append(named_level(measured.rule, measured.semantics.origin(measured.topic, measured.about), at_ms, value))
+        return None
+    return value, attributes
