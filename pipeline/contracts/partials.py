@@ -156,8 +156,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
     ``amounts`` has what named signals counted, ``levels`` what gauges that are named signals showed. ``calls`` counts what
-    the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`). ``traces`` is alone in a partial of its own, of five minutes, that stands
-    under :data:`pipeline.contracts.traces.KEY`; its ``readings`` count spans.
+    the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`). ``traces`` is alone in
+    a partial of its own, of five minutes, that stands under :data:`pipeline.contracts.traces.KEY`; its ``readings`` count spans.
     """
 
     environment: str
