@@ -139,3 +139,29 @@ def score_and_terms(detector: Detector, assessment: Assessment) -> Step:
     if not detector.is_ready:
         return Step(None, {})
     return Step(assessment.score, dict(assessment.terms))
+
+
+class TwoSided:
+    """The verbs of a detector to which both directions are anomalous: a score is how far outside, whichever way."""
+
+    __slots__ = ()
+
+    def score_one(self: Detector, x: Features) -> float | None:
+        """See :class:`Detector`."""
+        return _unsigned(score_and_terms(self, self.assess(x))).score
+
+    def explain_one(self: Detector, x: Features) -> dict[str, float]:
+        """See :class:`Detector`."""
+        return score_and_terms(self, self.assess(x)).explanation
+
+    def learn_one(self: Detector, x: Features) -> None:
+        """See :class:`Detector`."""
+        self.take_one(x, self.assess(x), is_normal=True)
+
+    def step_one(self: Detector, x: Features) -> Step:
+        """See :class:`Detector`."""
+        return _unsigned(step(self, x))
+
+
+def _unsigned(told: Step) -> Step:
+    return told._replace(score=None if told.score is None else abs(told.score))

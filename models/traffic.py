@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.day_profile import DayProfile
-from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.detector import Assessment, Features, TwoSided
 from models.deviance import count_limit
 from models.errors import reading
 from models.evidence import BLOCK, TOO_FEW, Evidence, ScaleScore
@@ -25,7 +25,7 @@ class TrafficEffects:
     rise: float
 
 
-class TrafficDetector:
+class TrafficDetector(TwoSided):
     """Request counts against the day's profile, negative-binomial, both ways, a drop above all.
 
     Features: ``requests`` of the window, ``time_s`` its end (epoch seconds).
@@ -116,27 +116,6 @@ class TrafficDetector:
         if hit.z > 0:
             return min(lower, by_chance) / n_summed, upper / n_summed
         return lower / n_summed, max(upper, by_chance) / n_summed
-
-    def score_one(self, x: Features) -> float | None:
-        """Return how far outside, whichever way; see :class:`models.detector.Detector`."""
-        return self._told(x).score
-
-    def explain_one(self, x: Features) -> dict[str, float]:
-        """See :class:`models.detector.Detector`."""
-        return self._told(x).explanation
-
-    def learn_one(self, x: Features) -> None:
-        """See :class:`models.detector.Detector`."""
-        self.take_one(x, self.assess(x), is_normal=True)
-
-    def step_one(self, x: Features) -> Step:
-        """See :class:`models.detector.Detector`."""
-        told = step(self, x)
-        return told._replace(score=None if told.score is None else abs(told.score))
-
-    def _told(self, x: Features) -> Step:
-        told = score_and_terms(self, self.assess(x))
-        return told._replace(score=None if told.score is None else abs(told.score))
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""

@@ -351,11 +351,22 @@ def _contradictions(sections: Mapping[str, Any], overrides: Mapping[str, str]) -
         for topic, decoder in sections["ingest"].decoders.items()
         if decoder not in DECODERS
     ]
-    named = {signal.name for signal in sections["ingest"].semantic.signals}
+    signals = sections["ingest"].semantic.signals
+    named, gauges = ({one.name for one in signals if one.form in forms} for forms in (("counter", "gauge"), ("gauge",)))
     problems += [
         f"detection.yaml: signals: {signal.name!r} is no signal of semantic.yaml"
         for signal in sections["detection"].signals
         if signal.name not in named
+    ]
+    problems += [
+        f"detection.yaml: signals: {signal.name!r} is a counter, whose least effect only `times` can say"
+        for signal in sections["detection"].signals
+        if signal.name in named - gauges and (signal.plus or signal.page_plus)
+    ]
+    problems += [
+        f"semantic.yaml: signals: {signal.name!r} has states, but no attribute that would hold one"
+        for signal in signals
+        if signal.states and not signal.attribute
     ]
     unknown = [key for key in overrides if key.partition(".")[0] not in SECTIONS]
     problems += [f"--set {key}: there is no setting {key.partition('.')[0]!r}" for key in unknown]

@@ -124,8 +124,11 @@ class SignalParams:
     direction
         ``up``: only too much is news; ``down``: only too little; ``both``.
     times, page_times
-        Least effects of a ticket and of a page: the expected amount times, or divided by, so much; above 1. A rise is never
-        a page.
+        Least effects of a ticket and of a page: the expected amount times, or divided by, so much; above 1. A rise of a counter
+        is never a page.
+    plus, page_plus
+        Of a gauge, instead: so much more or less than expected, in its own unit. 0: ``times`` say it; of a page, where ``plus``
+        is not 0: there is none.
 
     """
 
@@ -133,6 +136,8 @@ class SignalParams:
     direction: Literal["up", "down", "both"] = "both"
     times: AboveOne = 1.6
     page_times: AboveOne = 3.0
+    plus: Annotated[float, Field(ge=0, lt=1e100)] = 0.0
+    page_plus: Annotated[float, Field(ge=0, lt=1e100)] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)

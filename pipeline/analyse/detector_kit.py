@@ -7,6 +7,7 @@ from typing import Any
 
 from models.detector import Detector
 from models.latency import LatencyDetector, LatencyEffects
+from models.level import LevelDetector, LevelEffects
 from models.ratio import RatioDetector, RatioEffects
 from models.saturation import SaturationDetector, SaturationLimits
 from models.silence import SilenceDetector
@@ -17,7 +18,9 @@ from pipeline.analyse.detection_params import DetectionParams, SignalParams
 
 FIXED = ("silence", "traffic", "errors", "latency", "tail")
 """Detectors that every service has; ``slow`` comes with the first p95, every further one is a resource's."""
-_RESOURCE, NAMED = "saturation:", "signal:"
+_RESOURCE, NAMED, LEVEL = "saturation:", "signal:", "level:"
+"""Begin the names of detectors of a resource, of a counter that is a named signal, and of a gauge that is one."""
+_OF_SIGNALS = (NAMED, LEVEL)
 _TESTS_PER_SCALE = 5
 """Drops, rises, errors, latency, slow requests: what shares the budget on each scale ..."""
 _LONGEST_MS = 7_200_000
@@ -70,7 +73,8 @@ class DetectorKit:
     def can_watch(self, name: str) -> bool:
         """Tell whether there is a detector of that name now, a resource's new one if there is room for it."""
         if name not in self.by_name:
-            if name.startswith(NAMED) and sum(known.startswith(NAMED) for known in self.by_name) >= self._params.max_signals:
+            n_signals = sum(known.startswith(_OF_SIGNALS) for known in self.by_name)
+            if name.startswith(_OF_SIGNALS) and n_signals >= self._params.max_signals:
                 return False
             n_resources = sum(known.startswith(_RESOURCE) for known in self.by_name)
             if name.startswith(_RESOURCE) and n_resources >= self._params.saturation.max_resources:
@@ -116,10 +120,23 @@ def _other(name: str, params: DetectionParams, tuning: Tuning) -> Detector:
             return _errors(params, tuning)
         case "slow":
             return _latency(params, tuning, long=ticket.latency_p95)
-        case _ if name.startswith(NAMED):
-            return _named(next((own for own in params.signals if NAMED + own.name == name), SignalParams()), tuning)
+        case _ if name.startswith(_OF_SIGNALS):
+            return _of_signal(name, params, tuning)
         case _:
             return _saturation(params, tuning, name.partition(":")[2])
+
+
+def _of_signal(name: str, params: DetectionParams, tuning: Tuning) -> Detector:
+    kind, _, signal = name.partition(":")
+    least = next((own for own in params.signals if own.name == signal), SignalParams())
+    return _level(least, tuning) if kind == LEVEL[:-1] else _named(least, tuning)
+
+
+def _level(least: SignalParams, tuning: Tuning) -> LevelDetector:
+    page_plus = (least.page_plus or _NEVER) if least.plus else 0.0
+    effects = LevelEffects(times=least.times, plus=least.plus, page_times=least.page_times, page_plus=page_plus)
+    signs = {"up": (1,), "down": (-1,), "both": (1, -1)}[least.direction]
+    return LevelDetector(tuning, effects, signs)
 
 
 def _named(least: SignalParams, tuning: Tuning) -> Detector:

@@ -5,8 +5,17 @@ from collections.abc import Mapping
 from pipeline.analyse.log_lines import told_lines
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.ids import content_id
-from pipeline.contracts.partials import OTHER, GaugePartial, OperationPartial, Partial, Quantile, merge_operations, merged_present
-from pipeline.contracts.signals import Completeness, Errors, Latency, OperationSignals, Saturation, Signals, Traffic
+from pipeline.contracts.partials import (
+    OTHER,
+    GaugePartial,
+    LevelPartial,
+    OperationPartial,
+    Partial,
+    Quantile,
+    merge_operations,
+    merged_present,
+)
+from pipeline.contracts.signals import Completeness, Errors, Latency, Level, OperationSignals, Saturation, Signals, Traffic
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
 NAMES = ("p50", "p90", "p95", "p99")
@@ -74,10 +83,15 @@ def golden_signals(
         feedback=[] if value is None else value.feedback,
         histogram=overall,
         amounts={} if value is None else value.amounts,
+        levels={} if value is None or not value.levels else {name: _level(level) for name, level in value.levels.items()},
         calls={} if value is None else value.calls,
         exemplars=[] if value is None else value.exemplars,
         templates={} if rollup or value is None or not value.templates else told_lines(value.templates, max_templates),
     )
+
+
+def _level(level: LevelPartial) -> Level:
+    return Level(mean=min(max(level.sum / level.n, level.min), level.max), min=level.min, max=level.max)
 
 
 def _operations(

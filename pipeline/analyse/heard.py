@@ -11,7 +11,7 @@ import msgspec
 from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import CallPartial, ChangeNote, FeedbackNote
-from pipeline.contracts.signals import Count, LogLines, Notice, Saturation
+from pipeline.contracts.signals import Count, Level, LogLines, Notice, Saturation
 from pipeline.errors import RecordInvalid
 
 _MAX_UTILIZATION = 1e100
@@ -69,6 +69,7 @@ class Heard(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind", tag="si
     exemplars: list[Exemplar] = []
     calls: dict[str, CallPartial] = {}
     amounts: dict[str, float] = {}
+    levels: dict[str, Level] = {}
 
     @property
     def size_ms(self) -> int:
@@ -109,6 +110,9 @@ def decode_heard(value: bytes) -> HeardRecord:
         for name, amount in record.amounts.items():
             if not 0 <= amount <= _MAX_UTILIZATION:
                 raise RecordInvalid(f"not Signals: {amount} of {name[:40]!r}")
+        for name, level in record.levels.items():
+            if abs(level.mean) > _MAX_UTILIZATION:
+                raise RecordInvalid(f"not Signals: a level of {level.mean} of {name[:40]!r}")
         for resource, usage in record.saturation.items():
             if abs(usage.mean) > _MAX_UTILIZATION:
                 raise RecordInvalid(f"not Signals: a utilization of {usage.mean} of {resource[:40]!r}")

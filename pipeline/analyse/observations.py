@@ -72,14 +72,14 @@ def subject(condition: str) -> str:
 
     Examples
     --------
-    >>> subject("errors"), subject("saturation:cpu"), subject("latency:tail"), subject("signal:orders")
-    ('error rate', 'use of cpu', 'latency (tail)', 'orders')
+    >>> subject("errors"), subject("saturation:cpu"), subject("latency:tail"), subject("level:queue")
+    ('error rate', 'use of cpu', 'latency (tail)', 'queue')
 
     """
     kind, _, detail = plain(condition).removeprefix(NOVELTY).partition(":")
     if kind == "saturation" and detail:
         return f"use of {detail}"
-    if kind == "signal" and detail:
+    if kind in {"signal", "level"} and detail:
         return detail
     name = _SUBJECTS.get(kind, kind)
     return f"{name} ({detail})" if detail else name

@@ -33,6 +33,8 @@ class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
         Log lines by what they say, masked.
     amounts
         What named signals counted.
+    levels
+        The means of gauges that are named signals.
 
     """
 
@@ -49,6 +51,7 @@ class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
     feedback: list[FeedbackNote]
     templates: dict[str, LogLines] = {}
     amounts: dict[str, float] = {}
+    levels: dict[str, float] = {}
 
     @classmethod
     def of(cls, heard: Heard) -> "WindowPoint":
@@ -68,6 +71,7 @@ class WindowPoint(msgspec.Struct, frozen=True, array_like=True):
             heard.feedback,
             heard.templates,
             heard.amounts,
+            {name: level.mean for name, level in heard.levels.items()} if heard.levels else {},
         )
 
     @property

@@ -13,7 +13,7 @@ from models.evidence import COARSE, settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams
-from pipeline.analyse.detector_kit import NAMED, DetectorKit, tuning_for
+from pipeline.analyse.detector_kit import LEVEL, NAMED, DetectorKit, tuning_for
 from pipeline.analyse.features import read_latencies, slow_stand_in, stand_in
 from pipeline.analyse.points import WindowPoint
 from pipeline.analyse.rarity import ONE_IN, RARITY
@@ -91,6 +91,8 @@ class ServiceModel:
             for condition, opinion in opinions.items():
                 if opinion.is_anomalous or condition in self._alarms:
                     self._follow(condition, opinion)
+            if self._n_open and not point.is_silent:
+                self._age_unheard(opinions)
         return self._findings(opinions)
 
     def conditions(self) -> tuple[str, ...]:
@@ -147,7 +149,16 @@ class ServiceModel:
                 features[name] = {"utilization": mean, "time_s": time_s}
         if point.amounts or self._n_named:
             self._add_amounts(features, point, time_s)
+        if point.levels:
+            self._add_levels(features, point, time_s)
         return features
+
+    def _add_levels(self, features: dict[str, Features], point: WindowPoint, time_s: float) -> None:
+        """Add what gauges that are named signals showed; of one that was not heard of nothing is said."""
+        for signal, mean in point.levels.items():
+            name = LEVEL + signal
+            if name in self._detectors.by_name or self._detectors.can_watch(name):
+                features[name] = {"value": mean, "time_s": time_s}
 
     def _add_amounts(self, features: dict[str, Features], point: WindowPoint, time_s: float) -> None:
         """Add what named signals counted; of one that is known and was not heard of, nothing."""
@@ -264,6 +275,15 @@ class ServiceModel:
         self._n_open += alarm.is_open - was_open
         if alarm.is_over:
             del self._alarms[condition]
+
+    def _age_unheard(self, opinions: Mapping[str, Assessment]) -> None:
+        """End alarms of what is heard of no more, when they are the new normal: else nothing would be learned ever again."""
+        for condition in [*self._alarms.keys() - opinions.keys()]:
+            alarm = self._alarms[condition]
+            alarm.n_open += alarm.is_open
+            if alarm.is_open and alarm.n_open * self.size_ms >= self._params.max_alarm_s * 1000:
+                self._renew(condition)
+                self._drop_alarm(condition)
 
     def _findings(self, opinions: Mapping[str, Assessment]) -> list[Finding]:
         """Return the findings on all conditions; what nearly all of them are, normal, is made in the loop, without a call."""

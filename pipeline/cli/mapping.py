@@ -16,6 +16,7 @@ from pipeline.contracts.readings import (
     ChangeReading,
     Decoded,
     GaugeReading,
+    LevelReading,
     LogReading,
     PointsReading,
     Reading,
@@ -146,6 +147,8 @@ def _seldom(reading: Reading) -> str:
     match reading:
         case CallReading():
             return f"call of {reading.callee}" + (" that failed" if reading.is_error else "")
+        case LevelReading():
+            return f"signal ({reading.signal}: {reading.value:.6g})"
         case ChangeReading():
             return f"change ({reading.type})"
         case _:
@@ -164,7 +167,8 @@ def _rule(config: IngestConfig, metric: str) -> Rule:
             return Rule(metric=metric, rule=f"{request.form} of requests in {request.unit}{about}; {request.source}")
     named = semantics.named_signal(metric)
     if named is not None:
-        return Rule(metric=metric, rule=f"counter of the signal {named.name}; {named.source}")
+        states = f" ({', '.join(named.states)})" if named.states else ""
+        return Rule(metric=metric, rule=f"{named.form} of the signal {named.name}{states}; {named.source}")
     levels = semantics.saturation_rules(metric)
     return Rule(metric=metric, rule=f"saturation of {levels[0].resource} ({levels[0].form}); {levels[0].source}" if levels else "")
 

@@ -62,6 +62,22 @@ class GaugePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     n_limit: Count = 0
 
 
+class LevelPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Values of a gauge that is a named signal: how many, their sum, the lowest and the highest of them."""
+
+    n: Count = 0
+    sum: float = 0.0
+    min: float = 0.0
+    max: float = 0.0
+
+    def absorb(self, n: int, total: float, lowest: float, highest: float) -> None:
+        """Add ``n`` values."""
+        self.min = min(self.min, lowest) if self.n else lowest
+        self.max = max(self.max, highest) if self.n else highest
+        self.n += n
+        self.sum += total
+
+
 class TemplatePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Log lines that are the same but for numbers, ids, addresses and quoted text: how many, and the first of them.
 
@@ -139,9 +155,9 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``readings`` counts every reading: requests, summaries, gauges, points, logs, calls, changes, feedback. ``points`` holds
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
-    ``amounts`` has what named signals counted. ``calls`` counts what the service asked of others, by their names
-    (:func:`pipeline.contracts.topology.callee_name`). ``traces`` is alone in a partial of its own, of five minutes, that stands
-    under :data:`pipeline.contracts.traces.KEY`; its ``readings`` count spans.
+    ``amounts`` has what named signals counted, ``levels`` what gauges that are named signals showed. ``calls`` counts what
+    the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`). ``traces`` is alone in
+    a partial of its own, of five minutes, that stands under :data:`pipeline.contracts.traces.KEY`; its ``readings`` count spans.
     """
 
     environment: str
@@ -162,6 +178,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     amounts: dict[str, float] = {}
     templates: dict[str, TemplatePartial] = {}
     traces: TraceSample | None = None
+    levels: dict[str, LevelPartial] = {}
 
 
 class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -249,6 +266,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
     exemplars: list[Exemplar] = []
     calls: dict[str, CallPartial] = {}
     amounts: dict[str, float] = {}
+    levels: dict[str, LevelPartial] = {}
     for part in parts:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
@@ -271,6 +289,8 @@ def merge_partials(parts: list[Partial]) -> Partial:
         exemplars.extend(part.exemplars)
         for name, amount in part.amounts.items():
             amounts[name] = amounts.get(name, 0.0) + amount
+        for name, level in part.levels.items():
+            levels.setdefault(name, LevelPartial()).absorb(level.n, level.sum, level.min, level.max)
         for callee, own in part.calls.items():
             total = calls.setdefault(callee, CallPartial())
             total.calls += own.calls
@@ -293,6 +313,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
         calls=calls,
         amounts=amounts,
+        levels=levels,
         templates=merge_templates([part.templates for part in parts if part.templates]),
         traces=merged_samples(samples) if samples else None,
     )

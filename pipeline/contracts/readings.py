@@ -90,6 +90,15 @@ class PointsReading(msgspec.Struct, kw_only=True, frozen=True):
     exemplars: tuple[Exemplar, ...] = ()
 
 
+class LevelReading(msgspec.Struct, kw_only=True, frozen=True):
+    """A value of a gauge that is a named signal, measured at ``time_ms``; in its own unit, of either sign."""
+
+    origin: Origin
+    time_ms: int
+    signal: str
+    value: float
+
+
 class LogReading(msgspec.Struct, kw_only=True, frozen=True):
     """A log line; with ``is_request`` it also counts as one request (its duration may be unknown).
 
@@ -153,6 +162,7 @@ Reading = (
     | GaugeReading
     | UsageReading
     | PointsReading
+    | LevelReading
     | LogReading
     | CallReading
     | ChangeReading

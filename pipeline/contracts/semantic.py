@@ -88,14 +88,18 @@ class SaturationMetric:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
 class NamedSignal:
-    """A number that is a signal of a service of its own, such as orders a minute; the condition ``signal:NAME`` is judged.
+    """A number that is a signal of a service of its own; ``signal:NAME`` of a counter is judged, ``level:NAME`` of a gauge.
 
     Attributes
     ----------
     name
         What it is called in signals, findings and alerts.
     metric
-        Counters that count it (OpenTelemetry's name, and Prometheus's); their growth in a window is added up.
+        What measures it (OpenTelemetry's name, Prometheus's, collectd's with plugin and type, a native gauge's resource).
+    form
+        ``counter``: it grows, and its growth in a window is added up; ``gauge``: each value counts, and a window has their mean.
+    attribute, states
+        Only values whose attribute is one of these states count; empty: all.
     source
         Where this is written down.
 
@@ -103,6 +107,9 @@ class NamedSignal:
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9 _.-]{0,63}$")]
     metric: Annotated[Names, Field(min_length=1)]
+    form: Literal["counter", "gauge"] = "counter"
+    attribute: Names = ()
+    states: Names = ()
     source: str = ""
 
 
@@ -190,7 +197,7 @@ class SemanticMapping:
     saturation
         Metrics that say how full something is.
     signals
-        Counters that are signals of their own.
+        Counters and gauges that are signals of their own.
     limits
         Of what senders tell only how much is used: resource (with the value of its label, or without) to service (or ``*``, any
         other) to how much there is, in the metric's unit, of a counter a second. Goes before limits that arrive.

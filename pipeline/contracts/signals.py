@@ -55,6 +55,14 @@ class Saturation(msgspec.Struct, kw_only=True, frozen=True):
     max: float
 
 
+class Level(msgspec.Struct, kw_only=True, frozen=True):
+    """What a gauge that is a named signal showed in the window, in its own unit."""
+
+    mean: float
+    min: float
+    max: float
+
+
 class OperationSignals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The request signals of one operation; latency of all requests, and of successful and failed ones where known apart."""
 
@@ -93,7 +101,8 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
 
     ``id`` is the same for every revision; the highest revision counts. A window without readings is published too.
     ``rollup`` marks five-minute sums of whole base windows. ``histogram`` is that of all requests' latencies.
-    ``calls`` counts what it asked of others, by their names; ``amounts`` has what named signals counted in the window.
+    ``calls`` counts what it asked of others, by their names; ``amounts`` has what named signals counted in the window,
+    ``levels`` what gauges that are named signals showed.
     ``exemplars`` are few of its requests, the slowest and the failed ones, by their trace ids.
     ``templates`` has log lines by what they say, masked; the rest, for which there was no room, under ``(other lines)``.
     """
@@ -125,6 +134,7 @@ class Signals(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag
     calls: dict[str, CallPartial] = {}
     amounts: dict[str, float] = {}
     templates: dict[str, LogLines] = {}
+    levels: dict[str, Level] = {}
 
     @property
     def size_ms(self) -> int:

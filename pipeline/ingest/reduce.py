@@ -18,6 +18,7 @@ from pipeline.contracts.partials import (
     ChangeNote,
     FeedbackNote,
     GaugePartial,
+    LevelPartial,
     OperationPartial,
     Partial,
     Quantile,
@@ -29,6 +30,7 @@ from pipeline.contracts.readings import (
     ChangeReading,
     FeedbackReading,
     GaugeReading,
+    LevelReading,
     LogReading,
     PointsReading,
     Reading,
@@ -78,6 +80,8 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
             _add_points(partial, reading, config)
         case UsageReading():
             _add_usage(_gauge(partial, reading.resource, config), reading)
+        case LevelReading(value=value):
+            partial.levels.setdefault(reading.signal, LevelPartial()).absorb(1, value, value, value)
         case FeedbackReading():
             _add_feedback(partial, reading, config)
     for exemplar in _exemplars(reading) if config.max_exemplars else ():
@@ -132,9 +136,11 @@ def _place(reading: Reading) -> tuple[int, int]:
     its interval, likewise; a change, and feedback, belongs where it was published.
     """
     match reading:
+        case RequestReading() | LogReading():
+            return reading.time_ms, BASE_SIZE_MS
         case SummaryReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms)
-        case GaugeReading() | UsageReading():
+        case GaugeReading() | UsageReading() | LevelReading():
             return reading.time_ms - 1, BASE_SIZE_MS
         case PointsReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms) if reading.interval_ms else BASE_SIZE_MS

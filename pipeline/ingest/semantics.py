@@ -46,6 +46,11 @@ class KnownSets:
         return self._codes.setdefault(what, len(self._codes))
 
 
+def is_named(rule: NamedSignal, attributes: Attributes) -> bool:
+    """Return whether a value with these attributes is one of those that a named signal counts."""
+    return not rule.states or first_text(attributes, rule.attribute) in rule.states
+
+
 class Semantics:
     """The mapping of a configuration, ready for looking up."""
 
@@ -73,7 +78,7 @@ class Semantics:
         return self._saturation.get(metric, ())
 
     def named_signal(self, metric: str) -> NamedSignal | None:
-        """Return which signal of its own a metric counts; ``None``: none."""
+        """Return which signal of its own a metric counts or shows; ``None``: none."""
         return self._signals.get(metric)
 
     def sender(self, topic: str, about: Attributes, names: Naming | None = None) -> "Sender":

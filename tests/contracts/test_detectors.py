@@ -12,6 +12,7 @@ import pytest
 from models.detector import Detector, Features
 from models.errors import ModelStateError
 from models.latency import LatencyDetector, LatencyEffects
+from models.level import LevelDetector, LevelEffects
 from models.ratio import RatioDetector, RatioEffects
 from models.saturation import SaturationDetector, SaturationLimits
 from models.silence import SilenceDetector
@@ -68,6 +69,11 @@ KINDS = {
         _saturation,
         lambda draw, time_s: {"utilization": draw.uniform(0.3, 0.5), "time_s": time_s},
         lambda draw, time_s: {"utilization": draw.uniform(0.97, 1.2), "time_s": time_s},
+    ),
+    "level": Kind(
+        lambda tuning: LevelDetector(tuning, LevelEffects(times=1.6, plus=0.0, page_times=3.0, page_plus=0.0), (1, -1)),
+        lambda draw, time_s: {"value": draw.gauss(40, 4), "time_s": time_s},
+        lambda draw, time_s: {"value": draw.choice((-5.0, 120.0)), "time_s": time_s},
     ),
     "silence": Kind(
         lambda tuning: SilenceDetector(tuning, least_run=2, longest_run=360),

@@ -16,6 +16,7 @@ from pipeline.contracts.partials import (
     ChangeNote,
     FeedbackVerdict,
     GaugePartial,
+    LevelPartial,
     OperationPartial,
     Partial,
     TemplatePartial,
@@ -25,6 +26,7 @@ from pipeline.contracts.readings import (
     ChangeReading,
     FeedbackReading,
     GaugeReading,
+    LevelReading,
     LogReading,
     Origin,
     Reading,
@@ -75,6 +77,13 @@ GAUGES = st.builds(
     resource=st.sampled_from(["cpu", "pool"]),
     utilization=st.sampled_from([0.0, 0.25, 0.5, 1.5]),
 )
+LEVELS = st.builds(
+    LevelReading,
+    origin=ORIGINS,
+    time_ms=TIMES,
+    signal=st.sampled_from(["queue", "price"]),
+    value=st.integers(-1_000_000, 1_000_000).map(lambda quarters: quarters / 4),
+)
 LOGS = st.builds(
     LogReading,
     origin=ORIGINS,
@@ -90,7 +99,9 @@ CHANGES = st.builds(
     ChangeReading, origin=ORIGINS, time_ms=TIMES, published_ms=TIMES, type=st.sampled_from(["deployment", "maintenance"])
 )
 FEEDBACK = st.builds(FeedbackReading, origin=ORIGINS, time_ms=TIMES, published_ms=TIMES, verdict=st.sampled_from(FeedbackVerdict))
-READINGS: st.SearchStrategy[list[Reading]] = st.lists(st.one_of(REQUESTS, SUMMARIES, GAUGES, LOGS, CHANGES, FEEDBACK), max_size=30)
+READINGS: st.SearchStrategy[list[Reading]] = st.lists(
+    st.one_of(REQUESTS, SUMMARIES, GAUGES, LEVELS, LOGS, CHANGES, FEEDBACK), max_size=30
+)
 
 
 def folded(readings: Sequence[Reading], config: IngestConfig = CONFIG) -> dict[PartialKey, Partial]:
@@ -263,6 +274,25 @@ def test_gauges_keep_number_sum_and_highest() -> None:
     readings = [GaugeReading(origin=CART, time_ms=BASE_MS + 1, resource="cpu", utilization=share) for share in (0.25, 0.75, 0.5)]
 
     assert only(readings).gauges == {"cpu": GaugePartial(n=3, sum=1.5, max=0.75)}
+
+
+def test_levels_keep_number_sum_lowest_and_highest_of_either_sign() -> None:
+    readings = [LevelReading(origin=CART, time_ms=BASE_MS + 1, signal="queue", value=value) for value in (-2.5, -7.0, -4.0)]
+
+    assert only(readings).levels == {"queue": LevelPartial(n=3, sum=-13.5, min=-7.0, max=-2.5)}
+
+
+@given(st.lists(st.lists(st.integers(-4_000, 4_000), min_size=1, max_size=5), min_size=1, max_size=4), st.randoms())
+def test_levels_of_chunks_merge_exactly_in_any_order(chunks: list[list[int]], chance: object) -> None:
+    def chunk(quarters: list[int]) -> Partial:
+        return only([LevelReading(origin=CART, time_ms=BASE_MS + 1, signal="queue", value=n / 4) for n in quarters])
+
+    parts = [chunk(quarters) for quarters in chunks]
+    chance.shuffle(parts)  # type: ignore[attr-defined]
+
+    values = [n / 4 for quarters in chunks for n in quarters]
+    whole = LevelPartial(n=len(values), sum=sum(values), min=min(values), max=max(values))
+    assert merge_partials([*parts]).levels == merge_partials([merge_partials(parts[:1]), *parts[1:]]).levels == {"queue": whole}
 
 
 def request_of(operation: str, version: str = "") -> RequestReading:

@@ -10,9 +10,9 @@ from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.json_message import json_records
-from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
+from pipeline.ingest.decoders.levels import About, counted, level_of, named_level, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import series_name
-from pipeline.ingest.semantics import Semantics, semantics_of
+from pipeline.ingest.semantics import Semantics, is_named, semantics_of
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, refused
 
@@ -20,6 +20,8 @@ _PUTVAL = re.compile(
     r'PUTVAL\s+"?([^/"\s]+)/([^/"\s-]+)(?:-([^/"]*?))?/([^/"\s-]+)(?:-([^"]*?))?"?((?:\s+\w+=\S+)*+)\s+([0-9.]{1,20}|N):(\S+)\s*'
 )
 _COUNTERS = frozenset({"counter", "derive"})
+_GAUGES = frozenset({"gauge", ""})
+"""A PUTVAL line does not say which it is: the rule does."""
 _MAX_LINE = 1_024
 """Ten times what collectd writes; what is longer would cost the pattern its square."""
 
@@ -80,18 +82,25 @@ def _decoded(config: IngestConfig, topic: str, record: InRecord, reading_of: Rea
 
 def _take(harvest: Harvest, semantics: Semantics, *, record: InRecord, topic: str, one: ValueList, reading_of: ReadingOf) -> None:
     metric = f"collectd.{one.plugin}.{one.type}"
-    rules = semantics.saturation_rules(metric)
-    if not rules:
+    rules, named = semantics.saturation_rules(metric), semantics.named_signal(metric)
+    is_level = named is not None and named.form == "gauge"
+    if not rules and not is_level:
         harvest.n_ignored += 1
         harvest.unmapped[metric] = harvest.unmapped.get(metric, 0) + 1
         return
     config, published_ms = semantics.config, record.timestamp_ms
     labels = {"plugin_instance": one.plugin_instance, "type_instance": one.type_instance, "dsname": one.source}
     found = rule_for(rules, labels)
-    reading = None
-    if found is not None:
+    if is_level:
+        found = None
+        is_level = named is not None and is_named(named, labels) and (reading_of is _rate or one.kind in _GAUGES)
+    reading: Reading | None = None
+    if found is not None or is_level:
         at_ms = published_ms if one.at == "N" else reading_time(config, one.at, "time", published_ms)
         origin = semantics.origin(topic, {"host.name": one.host})
+    if named is not None and is_level:
+        reading = named_level(named, origin, at_ms, one.value)
+    elif found is not None:
         reading = reading_of(config, one, About(*found, origin, at_ms, resource_name(config, found[0], labels)))
     if reading is None:
         harvest.n_ignored += 1

@@ -11,6 +11,7 @@ from pipeline.contracts.readings import (
     ChangeReading,
     FeedbackReading,
     GaugeReading,
+    LevelReading,
     LogReading,
     RejectReason,
     RequestReading,
@@ -19,6 +20,7 @@ from pipeline.contracts.readings import (
 from pipeline.contracts.window_times import LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS, read_latency
 from pipeline.ingest.decoders.traces import trace_id_of
+from pipeline.ingest.semantics import semantics_of
 from pipeline.ingest.times import CHANGE_AHEAD_MS, event_time, reading_time, rfc3339
 from pipeline.ingest.validation import (
     MAX_COUNT,
@@ -40,6 +42,8 @@ MAX_NOTE_LENGTH = 2_000
 """Characters of a change's note."""
 MAX_VALUE = 1e300
 """Of a gauge's value and limit: room for any unit."""
+MAX_LEVEL = 1e100
+"""Of a named signal's value: a larger one has no square."""
 
 _WORDS_BY_SEVERITY = {
     "trace": ("trace", "trace2", "trace3", "trace4", "verbose", "finest"),
@@ -109,8 +113,20 @@ def read_summary(config: IngestConfig, published_ms: int, fields: Fields) -> Sum
     )
 
 
-def read_gauge(config: IngestConfig, published_ms: int, fields: Fields) -> GaugeReading:
-    """Return how full a resource is: its ``utilization``, else ``value / limit``.
+def level_value(value: object) -> float:
+    """Return a value of a gauge that is a named signal.
+
+    Raises
+    ------
+    FieldRefused
+        If it is no number, not finite, or so large that it has no square.
+
+    """
+    return number(value, "value", -MAX_LEVEL, MAX_LEVEL)
+
+
+def read_gauge(config: IngestConfig, published_ms: int, fields: Fields) -> GaugeReading | LevelReading:
+    """Return how full a resource is: its ``utilization``, else ``value / limit``; ``value`` alone is a named signal's.
 
     Raises
     ------
@@ -120,6 +136,15 @@ def read_gauge(config: IngestConfig, published_ms: int, fields: Fields) -> Gauge
     """
     get = fields.get
     utilization = get("utilization")
+    if utilization is None and get("limit") is None and get("value") is not None:
+        named = semantics_of(config).named_signal(name(get("resource"), "resource", config.max_text_length))
+        if named is not None and named.form == "gauge":
+            return LevelReading(
+                origin=origin(fields, config.max_text_length),
+                time_ms=_time(config, published_ms, fields),
+                signal=named.name,
+                value=level_value(get("value")),
+            )
     if utilization is not None:
         share = number(utilization, "utilization", 0.0, config.max_utilization)
     elif get("value") is None and get("limit") is None:

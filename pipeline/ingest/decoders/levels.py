@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.points import Point, Role, SeriesMeaning
-from pipeline.contracts.readings import GaugeReading, Origin, PointsReading, RejectReason, UsageReading
-from pipeline.contracts.semantic import SaturationMetric
-from pipeline.ingest.decoders.kinds import MAX_VALUE
+from pipeline.contracts.readings import GaugeReading, LevelReading, Origin, PointsReading, RejectReason, UsageReading
+from pipeline.contracts.semantic import NamedSignal, SaturationMetric
+from pipeline.ingest.decoders.kinds import MAX_VALUE, level_value
 from pipeline.ingest.semantics import Attributes, first_text
 from pipeline.ingest.validation import number, optional_text, refused
 
@@ -59,6 +59,18 @@ def rule_for(rules: Iterable[SaturationMetric], attributes: Attributes) -> tuple
         if role is not None:
             return rule, role
     return None
+
+
+def named_level(rule: NamedSignal, origin: Origin, at_ms: int, value: float) -> LevelReading:
+    """Return the reading of a gauge that is a named signal.
+
+    Raises
+    ------
+    FieldRefused
+        If it is not finite, or so large that it has no square.
+
+    """
+    return LevelReading(origin=origin, time_ms=at_ms, signal=rule.name, value=level_value(value))
 
 
 def limit_of(config: IngestConfig, about: About) -> float:

@@ -1,4 +1,4 @@
-"""What a point of a counter that is a named signal becomes: a raw point, or a delta, of that signal."""
+"""What a point of a named signal becomes: of a counter a raw point, or a delta; of a gauge a level."""
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 
@@ -7,8 +7,10 @@ from pipeline.contracts.readings import PointsReading
 from pipeline.contracts.semantic import NamedSignal
 from pipeline.ingest.decoders.buckets import check_total
 from pipeline.ingest.decoders.harvest import Harvest
+from pipeline.ingest.decoders.levels import named_level
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
 from pipeline.ingest.decoders.otlp_points import NO_RECORDED_VALUE, Measured, interval_ms, series_name
+from pipeline.ingest.semantics import Attributes, is_named
 
 
 def read_amount(harvest: Harvest, measured: Measured[NamedSignal], point: NumberDataPoint) -> None:
@@ -20,13 +22,12 @@ def read_amount(harvest: Harvest, measured: Measured[NamedSignal], point: Number
         If a field breaks its rule.
 
     """
-    value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
-    if point.flags & NO_RECORDED_VALUE or value != value:  # noqa: PLR0124 - NaN: nothing was counted
-        harvest.n_ignored += 1
+    found = _found(harvest, measured, point)
+    if found is None:
         return
+    value, attributes = found
     semantics, name, start_ns = measured.semantics, measured.rule.name, point.start_time_unix_nano
     check_total(value, is_cumulative=measured.is_cumulative)
-    attributes = attributes_of(semantics.config, point.attributes, "attributes")
     at_ms = time_ms(semantics.config, point.time_unix_nano, "timeUnixNano", measured.published_ms)
     meaning = SeriesMeaning(role="amount", resource=name, is_delta=not measured.is_cumulative)
     series = (
@@ -43,3 +44,30 @@ def read_amount(harvest: Harvest, measured: Measured[NamedSignal], point: Number
             interval_ms=0 if measured.is_cumulative else interval_ms(start_ns, at_ms),
         )
     )
+
+
+def read_named_level(harvest: Harvest, measured: Measured[NamedSignal], point: NumberDataPoint) -> None:
+    """Take in a point of a gauge, or of a sum that goes up and down.
+
+    Raises
+    ------
+    FieldRefused
+        If a field breaks its rule.
+
+    """
+    found = _found(harvest, measured, point)
+    if found is None:
+        return
+    semantics = measured.semantics
+    at_ms = time_ms(semantics.config, point.time_unix_nano, "timeUnixNano", measured.published_ms)
+    harvest.readings.append(named_level(measured.rule, semantics.origin(measured.topic, measured.about), at_ms, found[0]))
+
+
+def _found(harvest: Harvest, measured: Measured[NamedSignal], point: NumberDataPoint) -> tuple[float, Attributes] | None:
+    """Return a point's value and attributes; ``None``: nothing was measured, or it is not of the signal's states."""
+    value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
+    attributes = attributes_of(measured.semantics.config, point.attributes, "attributes")
+    if point.flags & NO_RECORDED_VALUE or value != value or not is_named(measured.rule, attributes):  # noqa: PLR0124 - NaN
+        harvest.n_ignored += 1
+        return None
+    return value, attributes

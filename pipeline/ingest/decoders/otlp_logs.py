@@ -1,46 +1,34 @@
 """OTLP log records: severity, and a request where a record carries a status or a duration."""
 
+from collections.abc import Iterator, Sequence
+
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, LogReading, RejectReason
+from pipeline.contracts.readings import Decoded, LogReading
 from pipeline.contracts.records import InRecord
-from pipeline.errors import FieldRefused
-from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.line_fields import read_line
 from pipeline.ingest.decoders.log_fields import SEVERITIES, asked_of, severity_of
-from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
+from pipeline.ingest.decoders.otlp_envelope import opened
+from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
 from pipeline.ingest.decoders.traces import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, first_text, semantics_of
 
 
 def decode_otlp_logs(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
     """Return what an ``ExportLogsServiceRequest`` holds, in protobuf or JSON."""
-    found = message_of(config, ExportLogsServiceRequest, record.value or b"")
-    if isinstance(found, Decoded):
-        return found
-    message, rejections = found
-    n_records = sum(len(part.log_records) for sender in message.resource_logs for part in sender.scope_logs)
-    if n_records > config.max_records_per_message:
-        detail = f"a message must hold at most {config.max_records_per_message} log records, holds {n_records}"
-        return refused_message(RejectReason.TOO_MANY_RECORDS, detail)
-    harvest, semantics = Harvest(), semantics_of(config)
-    harvest.rejections.extend(rejections)
+    envelope = opened(config, topic, record, ExportLogsServiceRequest, _lines, called="log records")
+    if isinstance(envelope, Decoded):
+        return envelope
+    semantics, published_ms = semantics_of(config), record.timestamp_ms
+    return envelope.decoded(lambda who, line: _log(semantics, who, published_ms, line))
+
+
+def _lines(message: ExportLogsServiceRequest) -> Iterator[tuple[Resource, Iterator[Sequence[LogRecord]]]]:
     for sender in message.resource_logs:
-        lines = [line for part in sender.scope_logs for line in part.log_records]
-        try:
-            who = semantics.sender(topic, attributes_of(config, sender.resource.attributes, "resource.attributes"))
-        except FieldRefused as refusal:
-            harvest.refuse_rest(refusal, len(lines))
-            continue
-        for line in lines:
-            harvest.index += 1
-            try:
-                harvest.readings.append(_log(semantics, who, record.timestamp_ms, line))
-            except FieldRefused as refusal:
-                harvest.refuse(refusal)
-    return harvest.decoded()
+        yield sender.resource, (part.log_records for part in sender.scope_logs)
 
 
 def _log(semantics: Semantics, who: Sender, published_ms: int, line: LogRecord) -> LogReading:

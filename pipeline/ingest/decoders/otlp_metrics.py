@@ -13,7 +13,7 @@ from pipeline.contracts.records import InRecord
 from pipeline.contracts.semantic import MS_PER_UNIT, NamedSignal, RequestMetric, SaturationMetric
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
-from pipeline.ingest.decoders.otlp_amounts import read_amount
+from pipeline.ingest.decoders.otlp_amounts import read_amount, read_named_level
 from pipeline.ingest.decoders.otlp_levels import read_delta, read_level
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
 from pipeline.ingest.decoders.otlp_points import Measured, read_counter, read_exponential, read_histogram, read_summary
@@ -152,11 +152,23 @@ def _gather_metric(harvest: Harvest, sender: _Sender, metric: Metric) -> bool:
         _gather(harvest, reader, _measured(sender, metric, rule, unit_ms, is_cumulative=temporality == CUMULATIVE), data)
         return True
     named = semantics.named_signal(metric.name)
-    if named is not None and kind == "sum" and data.is_monotonic:
-        _gather(harvest, read_amount, _measured(sender, metric, named, 1.0, is_cumulative=temporality == CUMULATIVE), data)
+    if named is not None and _gather_named(harvest, sender, metric, named):
         return True
     levels = semantics.saturation_rules(metric.name)
     return bool(levels) and _gather_levels(harvest, sender, metric, levels[0])
+
+
+def _gather_named(harvest: Harvest, sender: _Sender, metric: Metric, rule: NamedSignal) -> bool:
+    """Take the points of a named signal in; return whether they are of its form: growth of a counter, values of a gauge."""
+    kind = metric.WhichOneof("data")
+    is_cumulative = kind == "gauge" or metric.sum.aggregation_temporality == CUMULATIVE
+    if kind == "sum" and metric.sum.is_monotonic and rule.form == "counter":
+        _gather(harvest, read_amount, _measured(sender, metric, rule, 1.0, is_cumulative=is_cumulative), metric.sum)
+        return True
+    if rule.form == "gauge" and (kind == "gauge" or (kind == "sum" and is_cumulative and not metric.sum.is_monotonic)):
+        _gather(harvest, read_named_level, _measured(sender, metric, rule, 1.0, is_cumulative=is_cumulative), getattr(metric, kind))
+        return True
+    return False
 
 
 def _gather_levels(harvest: Harvest, sender: _Sender, metric: Metric, rule: SaturationMetric) -> bool:

@@ -1,16 +1,19 @@
 """OTLP spans: those of servers and consumers are requests; those of clients and producers say whom their service calls."""
 
+from collections.abc import Iterator, Sequence
+
+import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import CallReading, Decoded, RejectReason, RequestReading
 from pipeline.contracts.records import InRecord
-from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.calls import CALLING, SERVING, Served, callee_of, served
-from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
-from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of, time_ms
+from pipeline.ingest.decoders.otlp_envelope import opened
+from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
 from pipeline.ingest.decoders.sampling import sampled_spans
 from pipeline.ingest.decoders.traces import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, joined, semantics_of
@@ -19,45 +22,20 @@ from pipeline.ingest.validation import missing, number, refused
 
 def decode_otlp_spans(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
     """Return what an ``ExportTraceServiceRequest`` holds, in protobuf or JSON."""
-    found = message_of(config, ExportTraceServiceRequest, record.value or b"")
-    if isinstance(found, Decoded):
-        return found
-    message, rejections = found
-    n_spans = sum(len(part.spans) for sender in message.resource_spans for part in sender.scope_spans)
-    if n_spans > config.max_records_per_message:
-        detail = f"a message must hold at most {config.max_records_per_message} spans, holds {n_spans}"
-        return refused_message(RejectReason.TOO_MANY_RECORDS, detail)
-    harvest, semantics = Harvest(), semantics_of(config)
-    harvest.rejections.extend(rejections)
-    senders: list[tuple[Sender | FieldRefused, list[Span]]] = []
-    for sender in message.resource_spans:
-        spans = [span for part in sender.scope_spans for span in part.spans]
-        try:
-            senders.append(
-                (semantics.sender(topic, attributes_of(config, sender.resource.attributes, "resource.attributes")), spans)
-            )
-        except FieldRefused as refusal:
-            senders.append((refusal, spans))
-    heard = [(who, spans) for who, spans in senders if not isinstance(who, FieldRefused)]
+    envelope = opened(config, topic, record, ExportTraceServiceRequest, _spans, called="spans")
+    if isinstance(envelope, Decoded):
+        return envelope
+    semantics, published_ms, heard = semantics_of(config), record.timestamp_ms, list(envelope.known())
     known = served(heard)
-    if config.trace_sample:
-        harvest.sampled += sampled_spans(semantics, heard, known, record.timestamp_ms)
-    for who, spans in senders:
-        if isinstance(who, FieldRefused):
-            harvest.refuse_rest(who, len(spans))
-            continue
-        for span in spans:
-            harvest.index += 1
-            try:
-                reading = _reading(semantics, who, record.timestamp_ms, span, known)
-            except FieldRefused as refusal:
-                harvest.refuse(refusal)
-                continue
-            if reading is None:
-                harvest.n_ignored += 1
-            else:
-                harvest.readings.append(reading)
-    return harvest.decoded()
+    decoded = envelope.decoded(lambda who, span: _reading(semantics, who, published_ms, span, known))
+    if not config.trace_sample:
+        return decoded
+    return msgspec.structs.replace(decoded, sampled=sampled_spans(semantics, heard, known, published_ms))
+
+
+def _spans(message: ExportTraceServiceRequest) -> Iterator[tuple[Resource, Iterator[Sequence[Span]]]]:
+    for sender in message.resource_spans:
+        yield sender.resource, (part.spans for part in sender.scope_spans)
 
 
 def _reading(

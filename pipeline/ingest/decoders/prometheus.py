@@ -8,15 +8,15 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.points import Point, SeriesMeaning
 from pipeline.contracts.readings import Decoded, PointsReading, Reading, Rejection, RejectReason
 from pipeline.contracts.records import InRecord
-from pipeline.contracts.semantic import MS_PER_UNIT, RequestMetric, SaturationMetric
+from pipeline.contracts.semantic import MS_PER_UNIT, NamedSignal, RequestMetric, SaturationMetric
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.buckets import MAX_TOTAL, check_sum
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.json_message import json_records
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
-from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
+from pipeline.ingest.decoders.levels import About, counted, level_of, named_level, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import QUANTILE_NAMES, series_name
-from pipeline.ingest.semantics import Semantics, first_text, joined, semantics_of
+from pipeline.ingest.semantics import Semantics, first_text, is_named, joined, semantics_of
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, number, refused, shown
 
@@ -69,7 +69,7 @@ def _read(harvest: Harvest, semantics: Semantics, topic: str, published_ms: int,
     if rule is not None:
         return _part_of_requests(semantics, topic, sample, rule, (base, part))
     if named is not None:
-        return _amount(semantics, topic, sample, named.name)
+        return _named(semantics, topic, sample, named)
     return _level(semantics, topic, sample, levels)
 
 
@@ -106,13 +106,17 @@ def _part_of_requests(
     )
 
 
-def _amount(semantics: Semantics, topic: str, sample: Sample, signal: str) -> PointsReading:
-    name = series_name(sample.name, sorted(sample.labels.items()), "amount", signal)
+def _named(semantics: Semantics, topic: str, sample: Sample, rule: NamedSignal) -> Reading | None:
+    if not is_named(rule, sample.labels):
+        return None
+    if rule.form == "gauge":
+        return named_level(rule, semantics.origin(topic, sample.labels), sample.at_ms, sample.value)
+    name = series_name(sample.name, sorted(sample.labels.items()), "amount", rule.name)
     point = Point(sample.at_ms, 0, number(sample.value, "value", 0.0, float(MAX_TOTAL)))
     return PointsReading(
         origin=semantics.origin(topic, sample.labels),
         time_ms=sample.at_ms,
-        points=[(name, SeriesMeaning(role="amount", resource=signal), point)],
+        points=[(name, SeriesMeaning(role="amount", resource=rule.name), point)],
     )
 
 
