@@ -7,10 +7,9 @@ from pipeline.contracts.codec import encode
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import Partial
 from pipeline.contracts.records import OutRecord
-from pipeline.contracts.topology import Edge, edge_key, split_callee
+from pipeline.contracts.topology import TOPIC, Edge, edge_key, split_callee
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS
 
-TOPIC = "topology"
 MINUTE_MS = 60_000
 """Base windows that begin a minute tell edges, too, so that a new one is known before its rollup is published."""
 

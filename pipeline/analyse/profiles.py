@@ -6,6 +6,7 @@ from typing import Self
 import msgspec
 
 from pipeline.contracts.partials import Partial
+from pipeline.contracts.traces import TraceSample
 from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS, size_for_interval, window_start
 
 RETIREMENT = "retirement"
@@ -46,6 +47,8 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         times between its points.
     edges
         What the service calls, by name: end of the last window in which it did, epoch ms.
+    samples
+        Of traces, by the start of five minutes, epoch ms: only of the profile that stands for traces.
     is_forgotten
         Left in place of a profile that went, until the head vouches for it.
 
@@ -70,6 +73,7 @@ class Profile(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     paced_ms: int = 0
     gaps_ms: tuple[int, ...] = ()
     edges: dict[str, int] = {}
+    samples: dict[int, TraceSample] = {}
     is_forgotten: bool = False
 
     def size_at(self, start_ms: int) -> int:

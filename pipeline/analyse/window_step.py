@@ -5,7 +5,7 @@ from collections import Counter
 
 import msgspec
 
-from pipeline.analyse import notices
+from pipeline.analyse import notices, traces
 from pipeline.analyse.contributions import Contribution, LateKey, LateRow, WindowKey, WindowRow
 from pipeline.analyse.edges import edge_records, edge_tombstones, tells_edges
 from pipeline.analyse.empty_windows import TOPIC, EmptyWindows, Outputs, Publisher, ends_rollup
@@ -24,6 +24,7 @@ from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.partials import Bundle, Partial, merge_partials
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import LateCount, SignalsRecord
+from pipeline.contracts.traces import KEY as TRACES
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
 from pipeline.errors import StateError
 
@@ -103,6 +104,7 @@ class _Step:
             self._say(key, notice)
         for partial in sorted(self._bundle.partials, key=lambda p: (p.size_ms, p.start_ms, p.environment, p.service)):
             self._take(partial)
+        self._tell_traces()
         self._publish_windows()
         self._publish_empty_windows()
         self._publish_rollups()
@@ -120,6 +122,10 @@ class _Step:
         if self._is_done(service):
             return
         profile = self._profile(service)
+        if service == TRACES:
+            profile = profile or Profile(environment=partial.environment, service=partial.service, since=self._offset)
+            self._profiles[service] = traces.taken(profile, partial, self._before)
+            return
         if profile is None:
             profile = Profile(environment=partial.environment, service=partial.service, since=self._offset)
         profile = profile.paced(partial)
@@ -245,6 +251,17 @@ class _Step:
         return longer
 
     # What the watermark publishes
+
+    def _tell_traces(self) -> None:
+        profile = self._profile(TRACES)
+        if profile is None or self._is_done(TRACES):
+            return
+        told, records = traces.told(
+            profile, self._before, self._after, max_age_ms=self._params.edge_max_age_ms, partition=self._partition
+        )
+        self._outputs += records
+        if told is not profile:
+            self._profiles[TRACES] = told
 
     def _publish_windows(self) -> None:
         due = {*self._state.due_windows.until(self._after.low_ms), *self._windows.changed, *self._touched_windows}

@@ -226,7 +226,10 @@ CATALOGUE: Mapping[LogicalName, Entry] = {
     ),
     "topology": Entry(
         title="Call graph",
-        description="What each service calls, how often and with how many errors, and when that was seen last.",
+        description=(
+            "What each service calls, how often and with how many errors, and when that was seen last; counted, or estimated "
+            "from sampled traces under a key of its own."
+        ),
         family=EDGE,
         headers=NO_HEADERS,
         written_by=("analyse",),

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.contracts.exemplars import MAX_KEPT
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.semantic import SemanticMapping
+from pipeline.contracts.traces import MAX_STUBS
 from pipeline.contracts.units import PARAMS, AtLeastOne, AtLeastZero
 
 __all__ = ["PARAMS", "AtLeastOne", "AtLeastZero", "ConfigRecord", "IngestConfig", "TopicOrigin"]
@@ -77,6 +78,11 @@ class IngestConfig:
         Things that a service calls, told apart per chunk and window; further ones count as ``other``.
     max_exemplars
         Trace ids kept per service and chunk and window: so many of the slowest requests, and so many of the failed ones; 0: none.
+    trace_sample
+        Share of traces, chosen by a hash of their ids, whose spans tell who calls whom although they come in different messages, 0
+        (none) to 1 (all).
+    max_span_stubs
+        Spans of these kept per chunk and five minutes, at most 2,000; past it, the share is halved for them.
     max_templates
         Masked log lines told apart per service and chunk and window, the first that come; of warnings and errors twice as
         many. Lines of further ones are counted together. 0: no log line is looked at.
@@ -119,6 +125,8 @@ class IngestConfig:
     max_template_length: AtLeastOne = 200
     max_changes: AtLeastOne = 100
     max_callees: AtLeastOne = 50
+    trace_sample: Annotated[float, Field(ge=0, le=1)] = 0.1
+    max_span_stubs: Annotated[int, Field(ge=1, le=MAX_STUBS)] = 500
     max_exemplars: Annotated[int, Field(ge=0, le=MAX_KEPT)] = 3
 
     @property

@@ -13,6 +13,7 @@ import msgspec
 from pipeline.contracts.exemplars import MAX_KEPT, Exemplar, kept
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.points import Series, merge_series
+from pipeline.contracts.traces import TraceSample, merged_samples
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
@@ -155,8 +156,9 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
     ``amounts`` has what named signals counted, ``levels`` what gauges that are named signals showed.
-    ``calls`` counts what the service asked of others, by their names
-    (:func:`pipeline.contracts.topology.callee_name`).
+    ``calls`` counts what the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`).
+    ``traces`` is alone in a partial of its own, of five minutes, that stands under :data:`pipeline.contracts.traces.KEY`; its
+    ``readings`` count spans.
     """
 
     environment: str
@@ -177,6 +179,7 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     amounts: dict[str, float] = {}
     templates: dict[str, TemplatePartial] = {}
     levels: dict[str, LevelPartial] = {}
+    traces: TraceSample | None = None
 
 
 class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -293,6 +296,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
             total = calls.setdefault(callee, CallPartial())
             total.calls += own.calls
             total.errors += own.errors
+    samples = [part.traces for part in parts if part.traces is not None]
     return Partial(
         environment=first.environment,
         service=first.service,
@@ -312,6 +316,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         amounts=amounts,
         levels=levels,
         templates=merge_templates([part.templates for part in parts if part.templates]),
+        traces=merged_samples(samples) if samples else None,
     )
 
 

@@ -9,6 +9,7 @@ from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import FeedbackVerdict
 from pipeline.contracts.points import Point, SeriesMeaning
+from pipeline.contracts.traces import SpanStub
 
 Outcome = Literal["mixed", "ok", "failed"]
 
@@ -123,6 +124,14 @@ class CallReading(msgspec.Struct, kw_only=True, frozen=True):
     is_error: bool
 
 
+class SampledSpan(msgspec.Struct, kw_only=True, frozen=True):
+    """A span of a trace in the sample, which ended at ``time_ms``: no reading, it counts nowhere but in the sample."""
+
+    time_ms: int
+    key: str
+    stub: SpanStub
+
+
 class ChangeReading(msgspec.Struct, kw_only=True, frozen=True):
     """Something people did to a service; belongs to the window in which its record was published."""
 
@@ -207,7 +216,7 @@ class Decoded(msgspec.Struct, kw_only=True, frozen=True):
     """What one message holds: every record is in exactly one of the three.
 
     ``n_merged`` counts readings that are summed up in others of ``readings``. Of the ignored, ``unmapped`` counts those
-    that the mapping does not know, by the metric's name.
+    that the mapping does not know, by the metric's name. ``sampled`` is told besides, of spans that are in one of the three.
     """
 
     readings: list[Reading] = []
@@ -215,3 +224,4 @@ class Decoded(msgspec.Struct, kw_only=True, frozen=True):
     n_ignored: int = 0
     n_merged: int = 0
     unmapped: dict[str, int] = {}
+    sampled: list[SampledSpan] = []

@@ -9,6 +9,7 @@ from pipeline.contracts.keys import service_key
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
+TOPIC = "topology"
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -29,6 +30,10 @@ class Edge(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     The key is ``caller->callee`` (:func:`edge_key`); a tombstone follows when no call was seen for long. ``environment``
     and ``version`` are the caller's. ``last_seen_ms`` is the end of the window.
+
+    ``sampled_share`` says that the figures are an estimate, from this share of all traces, of calls whose two spans came in
+    different messages. Such an edge has a key of its own (:func:`sampled_key`), no version, and may stand beside the one that
+    was counted, which is exact.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -45,6 +50,7 @@ class Edge(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     calls_per_minute: float
     errors_per_minute: float
     last_seen_ms: int
+    sampled_share: float | None = None
 
 
 def callee_name(kind: CalleeKind, environment: str, name: str) -> str:
@@ -76,3 +82,15 @@ def split_callee(name: str) -> tuple[CalleeKind, str, str]:
 def edge_key(caller: str, callee: str) -> str:
     """Return the key of an edge, from a service's key and a callee's name."""
     return f"{caller}->{callee}"
+
+
+def sampled_key(key: str) -> str:
+    """Return the key under which the same edge is told from a sample of traces.
+
+    Examples
+    --------
+    >>> sampled_key(edge_key("prod/shop", "service:prod/cart"))
+    'prod/shop->service:prod/cart (sampled)'
+
+    """
+    return f"{key} (sampled)"

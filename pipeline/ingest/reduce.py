@@ -35,11 +35,13 @@ from pipeline.contracts.readings import (
     PointsReading,
     Reading,
     RequestReading,
+    SampledSpan,
     SummaryReading,
     UsageReading,
 )
 from pipeline.contracts.topology import CalleeKind, callee_name
-from pipeline.contracts.window_times import BASE_SIZE_MS, size_for_interval, window_start
+from pipeline.contracts.traces import ENVIRONMENT, KEY, SERVICE, TraceSample
+from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS, size_for_interval, window_start
 from pipeline.ingest.masking import clean_line, example_of, masked
 
 MAX_POINTS = 1_000
@@ -84,6 +86,17 @@ def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestCo
             _add_feedback(partial, reading, config)
     for exemplar in _exemplars(reading) if config.max_exemplars else ():
         partial.exemplars = with_one(partial.exemplars, exemplar, config.max_exemplars)
+    return key
+
+
+def fold_sampled(partials: dict[PartialKey, Partial], span: SampledSpan, config: IngestConfig) -> PartialKey:
+    """Add a span to the sample of its five minutes, and return the partial's key."""
+    key = (KEY, window_start(span.time_ms, ROLLUP_SIZE_MS), ROLLUP_SIZE_MS)
+    partial = partial_of(partials, key, ENVIRONMENT, SERVICE)
+    partial.readings += 1
+    if partial.traces is None:
+        partial.traces = TraceSample(share=config.trace_sample)
+    partial.traces.add(span.key, span.stub, config.max_span_stubs)
     return key
 
 

@@ -12,12 +12,12 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import OperationPartial, Partial
-from pipeline.contracts.readings import LogReading, Origin, Reading, RequestReading
+from pipeline.contracts.readings import LogReading, Origin, Reading, RequestReading, SampledSpan
 from pipeline.contracts.window_times import BASE_SIZE_MS
 from pipeline.ingest.cardinality import ChunkServices
 from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex
 from pipeline.ingest.histogram_columns import add_all, stable_order
-from pipeline.ingest.reduce import PartialKey, count_readings, fold, operation_of, partial_of
+from pipeline.ingest.reduce import PartialKey, count_readings, fold, fold_sampled, operation_of, partial_of
 
 Placed = tuple[int, Reading]
 """A reading, and the index of its message in the run."""
@@ -60,6 +60,11 @@ class ChunkFold:
             else:
                 waiting.append((at, reading))
         self._add_stretch(requests.chosen(slice(begin, None)) if begin else requests, waiting)
+
+    def add_sampled(self, spans: Sequence[SampledSpan]) -> None:
+        """Fold a run's spans of sampled traces."""
+        for span in spans:
+            self.dirty[fold_sampled(self.partials, span, self._config)] = None
 
     def _add_one(self, reading: Reading) -> None:
         self.dirty[fold(self.partials, self.services.admitted(reading), self._config)] = None

@@ -255,10 +255,11 @@ class SourceReader:
         if 1 < len(run) >= room:
             return self._take_halves(run, owner, counts)
         decoded = decode_run(self._config, self._topic, run, self._series)
-        if len(run) > 1 and decoded.n_readings >= room:
+        if len(run) > 1 and decoded.n_readings + len(decoded.sampled) >= room:
             return self._take_halves(run, owner, counts)
         counts.add(len(run), decoded)
         self._fold.add(decoded.requests, decoded.others)
+        self._fold.add_sampled(decoded.sampled)
         self._note_read(run, owner)
         return self._letters(run, decoded), len(run)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
+from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason, SampledSpan
 from pipeline.contracts.records import InRecord, InRecords
 from pipeline.ingest.decoders.registry import DECODERS, Decoder
 from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex, no_requests, read_requests
@@ -31,6 +31,8 @@ class DecodedRun(msgspec.Struct, frozen=True):
         Readings passed over by configuration; those of them whose metric nobody knows, by its name.
     n_merged
         Readings that are summed up in others.
+    sampled
+        Spans of the sample of traces.
 
     """
 
@@ -40,6 +42,7 @@ class DecodedRun(msgspec.Struct, frozen=True):
     n_ignored: int
     n_merged: int
     unmapped: dict[str, int]
+    sampled: list[SampledSpan]
 
     @property
     def n_readings(self) -> int:
@@ -57,16 +60,18 @@ def decode_run(config: IngestConfig, topic: str, records: InRecords, index: Seri
     refused: list[tuple[int, Decoded]] = []
     n_ignored = n_merged = 0
     unmapped: dict[str, int] = {}
+    sampled: list[SampledSpan] = []
     for at in left:
         decoded = decode(config, topic, records[at])
         others += [(at, reading) for reading in decoded.readings]
         n_ignored += decoded.n_ignored
         n_merged += decoded.n_merged
+        sampled += decoded.sampled
         for metric, n in decoded.unmapped.items():
             unmapped[metric] = unmapped.get(metric, 0) + n
         if decoded.rejections:
             refused.append((at, decoded))
-    return DecodedRun(requests, others, refused, n_ignored, n_merged, unmapped)
+    return DecodedRun(requests, others, refused, n_ignored, n_merged, unmapped, sampled)
 
 
 def decode(config: IngestConfig, topic: str, record: InRecord) -> Decoded:

@@ -1,13 +1,13 @@
 """What a message of many readings comes to: each is counted, refused with its reason and place, or ignored."""
 
-from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
+from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason, SampledSpan
 from pipeline.errors import FieldRefused
 
 
 class Harvest:
     """Collects what becomes of a message's readings; ``index`` is the place of the one at hand in the message."""
 
-    __slots__ = ("index", "n_ignored", "n_merged", "readings", "rejections", "unmapped")
+    __slots__ = ("index", "n_ignored", "n_merged", "readings", "rejections", "sampled", "unmapped")
 
     def __init__(self) -> None:
         self.readings: list[Reading] = []
@@ -15,6 +15,7 @@ class Harvest:
         self.n_ignored = 0
         self.n_merged = 0
         self.unmapped: dict[str, int] = {}
+        self.sampled: list[SampledSpan] = []
         self.index = -1
 
     def refuse(self, refusal: FieldRefused) -> None:
@@ -43,6 +44,7 @@ class Harvest:
             n_ignored=self.n_ignored,
             n_merged=self.n_merged,
             unmapped=self.unmapped,
+            sampled=self.sampled,
         )
 
 

@@ -13,6 +13,7 @@ from pipeline.ingest.decoders.calls import CALLING, SERVING, Served, callee_of, 
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.otlp_envelope import opened
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
+from pipeline.ingest.decoders.sampling import sampled_spans
 from pipeline.ingest.decoders.traces import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, joined, semantics_of
 from pipeline.ingest.validation import missing, number, refused
@@ -23,8 +24,10 @@ def decode_otlp_spans(config: IngestConfig, topic: str, record: InRecord) -> Dec
     envelope = opened(config, topic, record, ExportTraceServiceRequest, _spans, called="spans")
     if isinstance(envelope, Decoded):
         return envelope
-    semantics, published_ms, known = semantics_of(config), record.timestamp_ms, served(envelope.known())
-    return envelope.decoded(lambda who, span: _reading(semantics, who, published_ms, span, known))
+    semantics, published_ms, heard = semantics_of(config), record.timestamp_ms, list(envelope.known())
+    known = served(heard)
+    sampled = sampled_spans(semantics, heard, known, published_ms) if config.trace_sample else []
+    return envelope.decoded(lambda who, span: _reading(semantics, who, published_ms, span, known), sampled)
 
 
 def _spans(message: ExportTraceServiceRequest) -> Iterator[tuple[Resource, Iterator[Sequence[Span]]]]:

@@ -14,6 +14,7 @@ from pipeline.contracts.partials import Bundle, CallPartial, ChangeNote, Operati
 from pipeline.contracts.points import Point, Series, SeriesMeaning
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, applied_of
+from pipeline.contracts.traces import ENVIRONMENT, SERVICE, SpanStub, TraceSample, stub_key, trace_hash
 
 T0 = 1_700_000_100_000
 PARAMS = WindowParams(grace_ms=20_000, silence_max_ms=60_000, revisions_before_delay=2)
@@ -55,6 +56,8 @@ def bundles(seed: int) -> list[InRecord]:
             )
             if key not in {(p.service, p.start_ms, p.size_ms) for p in partials}:
                 partials.append(partial)
+        if offset % 3:
+            partials.append(sampled_spans(seed, offset, source))
         bundle = Bundle(
             source=f"t/{source}",
             chunk=chunk[source],
@@ -66,6 +69,16 @@ def bundles(seed: int) -> list[InRecord]:
         )
         made.append(InRecord(offset, T0, None, encode(bundle)))
     return made
+
+
+def sampled_spans(seed: int, offset: int, source: int) -> Partial:
+    """Spans of traces, callers from one source and callees from the other; their edges are told at T0 + 60 s."""
+    rng, kept = random.Random(f"{seed} {offset}"), TraceSample()
+    start_ms = T0 - 300_000 if rng.random() < 0.7 else T0
+    for trace in rng.sample(range(200), 20):
+        stub = SpanStub(service="p/e", parent="0" * 16) if source else SpanStub(service="p/d")
+        kept.add(stub_key(trace_hash(trace.to_bytes(16, "big")), str(source) * 16), stub, most=100)
+    return Partial(environment=ENVIRONMENT, service=SERVICE, start_ms=start_ms, size_ms=300_000, readings=20, traces=kept)
 
 
 def with_point(rng: random.Random, known: dict[str, Series], start: int) -> dict[str, Series]:
@@ -115,6 +128,7 @@ def every_cut(seed: int) -> int:
     for rows, written in cuts:
         second_run(records, rows, said, written)
     assert applied_of(stored[HEAD]) == records[-1].offset
+    assert any(output.key.endswith("(sampled)") for outputs in said for output in outputs)
     return len(cuts)
 
 

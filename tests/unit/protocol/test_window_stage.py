@@ -32,6 +32,15 @@ def partial(service: str, start: int, n: int, size: int = 10, changes: list[Chan
     )
 
 
+def store(stage: WindowStage, rows: dict[str, bytes]) -> None:
+    """Write a checkpoint: rows that have changed come in, those that are gone go."""
+    for name, row in stage.take_changes().items():
+        if row is None:
+            rows.pop(name, None)
+        else:
+            rows[name] = row
+
+
 @dataclass
 class Desk:
     """Sends bundles to a stage and reads what it says."""
@@ -59,11 +68,7 @@ class Desk:
         return self.send("t/0", watermark, *partials, **header) + self.send("t/1", watermark, **header)
 
     def restart(self) -> None:
-        for name, row in self.stage.take_changes().items():
-            if row is None:
-                self.rows.pop(name, None)
-            else:
-                self.rows[name] = row
+        store(self.stage, self.rows)
         self.stage = restore(self.params, Directory(), 0, self.rows)
 
 
