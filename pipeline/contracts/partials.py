@@ -155,10 +155,9 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``readings`` counts every reading: requests, summaries, gauges, points, logs, calls, changes, feedback. ``points`` holds
     those of cumulative series as they came; ``over_limit`` counts those for which there was no room. ``exemplars`` are few
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
-    ``amounts`` has what named signals counted, ``levels`` what gauges that are named signals showed.
-    ``calls`` counts what the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`).
-    ``traces`` is alone in a partial of its own, of five minutes, that stands under :data:`pipeline.contracts.traces.KEY`; its
-    ``readings`` count spans.
+    ``amounts`` has what named signals counted, ``levels`` what gauges that are named signals showed. ``calls`` counts what
+    the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`). ``traces`` is alone in
+    a partial of its own, of five minutes, that stands under :data:`pipeline.contracts.traces.KEY`; its ``readings`` count spans.
     """
 
     environment: str
@@ -178,8 +177,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     calls: dict[str, CallPartial] = {}
     amounts: dict[str, float] = {}
     templates: dict[str, TemplatePartial] = {}
-    levels: dict[str, LevelPartial] = {}
     traces: TraceSample | None = None
+    levels: dict[str, LevelPartial] = {}
 
 
 class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
