@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
+from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason, SampledSpan
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
@@ -32,10 +32,11 @@ class Envelope(Generic[T]):
             if not isinstance(who, FieldRefused):
                 yield who, items
 
-    def decoded(self, read: Callable[[Sender, T], Reading | None]) -> Decoded:
+    def decoded(self, read: Callable[[Sender, T], Reading | None], sampled: Sequence[SampledSpan] = ()) -> Decoded:
         """Return what the message holds; ``read`` makes a record's reading, or ``None``: it is ignored."""
         harvest = Harvest()
         harvest.rejections.extend(self.rejections)
+        harvest.sampled.extend(sampled)
         for who, items in self.senders:
             if isinstance(who, FieldRefused):
                 harvest.refuse_rest(who, len(items))

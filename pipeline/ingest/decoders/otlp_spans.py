@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -27,10 +26,8 @@ def decode_otlp_spans(config: IngestConfig, topic: str, record: InRecord) -> Dec
         return envelope
     semantics, published_ms, heard = semantics_of(config), record.timestamp_ms, list(envelope.known())
     known = served(heard)
-    decoded = envelope.decoded(lambda who, span: _reading(semantics, who, published_ms, span, known))
-    if not config.trace_sample:
-        return decoded
-    return msgspec.structs.replace(decoded, sampled=sampled_spans(semantics, heard, known, published_ms))
+    sampled = sampled_spans(semantics, heard, known, published_ms) if config.trace_sample else []
+    return envelope.decoded(lambda who, span: _reading(semantics, who, published_ms, span, known), sampled)
 
 
 def _spans(message: ExportTraceServiceRequest) -> Iterator[tuple[Resource, Iterator[Sequence[Span]]]]:
