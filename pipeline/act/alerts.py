@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.act.cloud_events import request_record
 from pipeline.act.delivery import News, delivery, is_old, news
-from pipeline.act.muting import FiringNames, stands_for
+from pipeline.act.muting import FiringNames, is_as_loud, stands_for
 from pipeline.act.remediation import Asked, Outcome, RemediationParams, is_dry_run, remembered, request_id, rule
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery
 from pipeline.contracts.anomalies import Severity
@@ -241,13 +241,33 @@ class ActStage:
         return self._remedied(row, offset, now_ms)
 
     def _muted_by(self, event: AlertEvent, offset: int) -> str:
-        """Return the dedup key of the alert that stands for this one; empty: none. What came after it is not looked at."""
+        """Return the dedup key of the alert that stands for this one, and that somebody was told of; empty: none.
+
+        What came after this event is not looked at.
+        """
         for name in self._firing.of_callees(event) if self._params.mute_ms else ():
-            row = self._alerts.get(name)
-            is_before = row is not None and self._alerts.applied(name) < offset
-            if row is not None and is_before and stands_for(row.alert.event, event, self._params.mute_ms):
-                return row.alert.event.dedup_key
+            row = self._before(name, offset)
+            if row is None or not stands_for(row.alert.event, event, self._params.mute_ms):
+                continue
+            cause = self._told_instead(row, offset)
+            if cause is not None and is_as_loud(cause.told, event.severity):
+                return cause.alert.event.dedup_key
         return ""
+
+    def _before(self, name: str, offset: int) -> AlertRow | None:
+        return self._alerts.get(name) if self._alerts.applied(name) < offset else None
+
+    def _told_instead(self, row: AlertRow, offset: int) -> AlertRow | None:
+        """Return the firing alert that people were told of instead of one that is muted; itself, if they were told of it."""
+        seen = set[str]()
+        found: AlertRow | None = row
+        while found is not None and found.told is None:
+            name = ALERT_ROW + found.alert.muted_by
+            if name in seen:
+                return None
+            seen.add(name)
+            found = self._before(name, offset)
+        return found if found is not None and found.alert.event.state is AlertState.FIRING else None
 
     def _remedied(self, row: AlertRow, offset: int, now_ms: int) -> tuple[AlertRow, list[OutRecord]]:
         """Return the row after remediation was considered, and what to publish."""

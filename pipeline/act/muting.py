@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from pipeline.contracts.alerts import AlertEvent, AlertState
+from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.keys import service_key
 
 
@@ -35,5 +36,10 @@ class FiringNames:
 
 
 def stands_for(cause: AlertEvent, event: AlertEvent, mute_ms: int) -> bool:
-    """Return whether a firing alert of a callee stands for that of its caller: it began at most ``mute_ms`` before."""
+    """Return whether a firing alert of a callee can stand for that of its caller: it began at most ``mute_ms`` before."""
     return cause.state is AlertState.FIRING and 0 <= event.since_ms - cause.since_ms <= mute_ms
+
+
+def is_as_loud(told: Severity | None, severity: Severity) -> bool:
+    """Return whether a person was told of the cause, and no more quietly than of what it would stand for."""
+    return told is Severity.PAGE or (told is not None and severity is Severity.TICKET)

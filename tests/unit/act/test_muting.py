@@ -5,6 +5,7 @@ import pytest
 from pipeline.act.alerts import ActParams, ActStage, restore
 from pipeline.act.remediation import RemediationParams
 from pipeline.contracts.alerts import Alert, AlertEvent, Delivery, Transition
+from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.codec import decode
 from tests.alert_samples import ORIGIN_MS, event, feed
 
@@ -73,3 +74,62 @@ def test_a_stage_that_was_restored_mutes_as_before() -> None:
     outputs = feed(again, [of_cart(10)], first_offset=1)
 
     assert decode(outputs[0].value or b"", Alert).muted_by == "prod/db/latency"
+
+
+def of(service: str, calls: tuple[str, ...], at_s: int, severity: Severity, transition: Transition) -> AlertEvent:
+    callees = tuple(f"service:prod/{name}" for name in calls)
+    at_ms, since_ms = ORIGIN_MS + at_s * 1000, ORIGIN_MS - 20_000
+    return event(transition, at_ms=at_ms, since_ms=since_ms, service=service, callees=callees, severity=severity)
+
+
+def test_services_that_call_each_other_do_not_mute_each_other_for_ever() -> None:
+    page = Severity.PAGE
+    before = (
+        of("z", (), 0, page, Transition.FIRED),
+        of("a", ("b", "z"), 1, page, Transition.FIRED),
+        of("b", ("a", "z"), 2, page, Transition.FIRED),
+    )
+    both = told(stage(), *before)
+    assert (both["a"].muted_by, both["b"].muted_by) == ("prod/z/latency", "prod/z/latency")
+
+    after = told(
+        stage(),
+        *before,
+        of("z", (), 30, page, Transition.RESOLVED),
+        of("a", ("b", "z"), 60, page, Transition.STILL_FIRING),
+        of("b", ("a", "z"), 61, page, Transition.STILL_FIRING),
+    )
+
+    assert after["a"].delivery is Delivery.NOTIFIED
+    assert after["b"].muted_by == "prod/a/latency"  # whom a stands for: somebody was told of a
+
+
+def test_what_nobody_was_told_of_stands_for_nothing() -> None:
+    act = stage()
+    old = restore(ActParams(old_news_ms=1), RemediationParams(), 0, {})
+    feed(old, [of("db", (), 0, Severity.PAGE, Transition.FIRED)], now_ms=ORIGIN_MS + 60_000)
+    rows = {name: row for name, row in old.take_changes().items() if row is not None}
+    act = restore(ActParams(old_news_ms=2**60), RemediationParams(), 0, rows)
+
+    outputs = feed(act, [of("cart", ("db",), 1, Severity.PAGE, Transition.FIRED)], first_offset=1)
+
+    assert decode(outputs[0].value or b"", Alert).delivery is Delivery.NOTIFIED
+
+
+def test_a_ticket_stands_for_no_page() -> None:
+    ticket = of("db", (), 0, Severity.TICKET, Transition.FIRED)
+
+    for severity, delivery in ((Severity.PAGE, Delivery.NOTIFIED), (Severity.TICKET, Delivery.MUTED)):
+        assert told(stage(), ticket, of("cart", ("db",), 1, severity, Transition.FIRED))["cart"].delivery is delivery
+
+
+def test_the_cause_of_a_muted_cause_is_named() -> None:
+    page = Severity.PAGE
+    chain = told(
+        stage(),
+        of("c", (), 0, page, Transition.FIRED),
+        of("b", ("c",), 1, page, Transition.FIRED),
+        of("a", ("b",), 2, page, Transition.FIRED),
+    )
+
+    assert (chain["b"].muted_by, chain["a"].muted_by) == ("prod/c/latency", "prod/c/latency")
