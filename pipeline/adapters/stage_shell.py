@@ -15,7 +15,7 @@ from pipeline.contracts.limits import Bound
 from pipeline.contracts.readings import Rejection, RejectReason
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.stage import Stage
-from pipeline.errors import RecordInvalid, StateError
+from pipeline.errors import BrokerError, RecordInvalid, StateError
 
 YIELD_EVERY = 32
 """Records between two moments in which another stage may go first, or the event loop do something else (some ms)."""
@@ -157,6 +157,8 @@ class StageShell:
             if self._is_stopping or not self._is_mine(batch.partition, owned):
                 return
             if batch.begins_at != owned.position and not self._is_gap(owned, batch):
+                while owned.is_writing and self._writing:  # else its rows could overwrite those of whoever takes over
+                    await asyncio.wait(self._writing)
                 self._observer.discontinued(self.topic, batch.partition, owned.position, batch.begins_at)
                 self._owned.pop(batch.partition, None)
                 await self._seek(self.topic, batch.partition)
@@ -307,8 +309,8 @@ class StageShell:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._writing.discard(task)
-        if not task.cancelled() and self._failure is None:
-            self._failure = task.exception()
+        if self._failure is None:  # one that was cut off has written nobody knows what, and its rows are not taken again
+            self._failure = BrokerError("a checkpoint was cut off") if task.cancelled() else task.exception()
 
     def _raise_failure(self) -> None:
         """Raise what a checkpoint has failed with: the worker cannot go on as if it had been written."""

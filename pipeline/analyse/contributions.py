@@ -4,6 +4,7 @@ from typing import Self
 
 import msgspec
 
+from pipeline.analyse.log_lines import MAX_KEPT, kept_lines
 from pipeline.contracts.partials import Partial, merge_partials
 
 WindowKey = tuple[str, int, int]
@@ -104,6 +105,8 @@ class WindowRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
             return msgspec.structs.replace(self, newest=tuple(kept))
         final = [c.partial for c in finished]
         base = merge_partials(final if self.base is None else [self.base, *final])
+        if len(base.templates) > MAX_KEPT:
+            base = msgspec.structs.replace(base, templates=kept_lines(base.templates))
         return msgspec.structs.replace(
             self,
             base=base,

@@ -147,10 +147,10 @@ class _Step:
             self._put(key, row, partial, was_closed=was_closed)
         if partial.points and not self._series.is_ahead(service):
             self._put_points(key, partial)
-        if partial.calls:
+        profile = profile.touched(start_ms, size_ms, partial, low_ms=self._before.low_ms, delay_ms=self._params.delay_ms)
+        if partial.calls and not profile.is_retired:  # its edges are gone, and nobody would age these out
             profile, gone = profile.calling(start_ms + size_ms, partial.calls, self._params.max_edges)
             self._outputs += edge_tombstones(profile, gone, partition=self._partition)
-        profile = profile.touched(start_ms, size_ms, partial, low_ms=self._before.low_ms, delay_ms=self._params.delay_ms)
         self._profiles[service] = self._waiting_longer(service, profile, start_ms, start_ms + size_ms) if was_closed else profile
 
     def _put(self, key: WindowKey, row: WindowRow | None, partial: Partial, *, was_closed: bool) -> None:
@@ -413,9 +413,11 @@ class _Step:
             (profile.touched_end_ms or 0, service)
             for service, profile in known.items()
             if not (self._state.n_rows[service] or service in open_rows or profile.is_forgotten or self._is_done(service))
+            and service != TRACES
         ]
         for _, service in heapq.nsmallest(n_over, idle):
             gone = known[service]
+            self._outputs += edge_tombstones(gone, sorted(gone.edges), partition=self._partition)
             self._profiles[service] = Profile(environment=gone.environment, service=gone.service, is_forgotten=True)
             self._reached[Evicted.KNOWN_SERVICES] += 1
         low_ms = self._after.low_ms or 0

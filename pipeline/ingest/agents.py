@@ -144,6 +144,9 @@ class IngestShell:
             if batch.begins_at != owned.reader.position:
                 refound = await self._found_again(tp, owned, batch)
                 if refound is None:
+                    # perhaps the log holds what was read no more: what is held back would be in no bundle
+                    await self._publish(tp[0], owned, owned.reader.rest(self._owner(tp, owned)))
+                    await owned.outbox.acknowledged()
                     self._observer.discontinued(*tp, owned.reader.position, batch.begins_at)
                     self._owned.pop(tp, None)
                     await self._consumer.seek(*tp)
@@ -203,7 +206,6 @@ class IngestShell:
             return owned  # a hole inside the chunk: no reason to cut it here
         mark = _mark(standing, self._config)
         if batch.begins_at < owned.reader.position:  # the topic was created anew
-            await self._publish(tp[0], owned, owned.reader.rest(self._owner(tp, owned)))
             mark = ChunkMark(config=self._config.hash, epoch=mark.epoch + 1)
         again = self._owned[tp] = self._begin(tp, batch.begins_at, mark)
         again.lock = owned.lock

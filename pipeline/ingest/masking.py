@@ -27,10 +27,16 @@ _NUMBER = re.compile(
     r"|(?<=[-_#])-?[0-9]\w*"  # node-7, blk_-16
 )
 _LIST = re.compile(r"<\*>(?:\s*[,;|]\s*<\*>)+")
+_VALUE = r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&]+)"
 _SECRET = re.compile(
-    r"(?i)((?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|authorization|credentials?)[\"']?\s*[:=]\s*(?:bearer\s+|basic\s+)?)"
-    r"[^\s,;&]+"
+    r"(?i)((?:password|passwd|passphrase|pass(?![a-z])|pwd|secret|token|api[_-]?key|credential)[\w-]*[\"']?\s*[:=]\s*)"
+    rf"(?:bearer\s+|basic\s+)?{_VALUE}"
+    rf"|(authorization[\"']?\s*[:=]\s*){_VALUE}(?:\s+{_VALUE})?"
+    rf"|(\bbearer\s+){_VALUE}"
+    r"|(://)[^/\s@]+(?=@)"
 )
+_SECRET_SIGNS = ("pass", "pwd", "secret", "token", "key", "credential", "auth", "bearer", "://")
+"""Without one of them nothing is looked for: most lines hold none."""
 
 
 def clean_line(text: str, max_length: int) -> str:
@@ -70,6 +76,7 @@ def masked(line: str, max_length: int) -> str:
         line = _DOUBLE_QUOTED.sub(WILDCARD, line)
     if "'" in line:
         line = _SINGLE_QUOTED.sub(WILDCARD, line)
+    line = _without_secrets(line, WILDCARD)
     if "[" in line and "," in line:
         line = _BRACKETED_LIST.sub("[<*>]", line)
     if "{" in line:
@@ -103,4 +110,11 @@ def example_of(line: str, max_length: int) -> str:
     'login of jo failed, password=(hidden)'
 
     """
-    return _SECRET.sub(r"\1(hidden)", line)[:max_length].rstrip()
+    return _without_secrets(line, "(hidden)")[:max_length].rstrip()
+
+
+def _without_secrets(line: str, instead: str) -> str:
+    low = line.lower()
+    if not any(sign in low for sign in _SECRET_SIGNS):
+        return line
+    return _SECRET.sub(lambda found: "".join(part for part in found.groups() if part) + instead, line)

@@ -212,13 +212,23 @@ async def test_a_refused_header_is_noticed_at_the_next_one_not_at_the_end_of_the
 async def test_a_batch_that_does_not_go_on_is_sought_again_and_not_folded() -> None:
     house = House(Standing(0, mark(OURS)))
     await house.shell.on_batch(batch(0, 1))
-    n_sent = len(house.broker.bundles)
 
     await house.shell.on_batch(batch(2, 1))
 
-    assert len(house.broker.bundles) == n_sent
+    assert {bundle.through for bundle in house.broker.bundles} == {0}
     assert house.seeks == [TP]
     assert house.observer.jumps == [(1, 2)]
+
+
+async def test_what_was_read_of_a_log_that_is_gone_is_in_a_bundle() -> None:
+    house = House(Standing(50, mark(OURS, epoch=4)))
+    await house.shell.on_batch(batch(50, 2))  # held back: the window is not over
+
+    await house.shell.on_batch(batch(0, 2))  # the topic was created anew
+
+    sent = [bundle for bundle in house.broker.bundles if bundle.epoch == 4 and bundle.partials]
+    assert [(bundle.chunk, bundle.through) for bundle in sent] == [(50, 51)]
+    assert sum(partial.readings for bundle in sent for partial in bundle.partials) == 2
 
 
 async def test_what_was_refused_once_is_refused_again_after_the_partition_was_read_properly() -> None:

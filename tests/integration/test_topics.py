@@ -46,6 +46,8 @@ async def test_missing_topics_and_wrong_partition_counts_are_refused(broker: Loc
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic(topics.names()["signals"], 5, 1)])
+    while topics.names()["signals"] not in await admin.list_topics():  # noqa: ASYNC110 - a busy broker says created before it lists it
+        await asyncio.sleep(0.1)
     await admin.close()
 
     with pytest.raises(ConfigError) as refused:

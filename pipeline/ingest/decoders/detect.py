@@ -9,6 +9,8 @@ _OF_LOGS = frozenset({0x09, 0x10, 0x38, 0x45, 0x59})
 """Tags: time, severity, dropped attributes, flags, observed time."""
 _OF_SPANS = frozenset({0x30, 0x39, 0x41})
 """Tags: kind, start, end."""
+_OF_METRICS = frozenset({0x3A, 0x52})
+"""Tags, with a length: sum, exponential histogram."""
 _WITH_LENGTH = 2
 _FIXED = {1: 8, 5: 4}
 """Bytes of a field, by its wire type."""
@@ -94,7 +96,7 @@ def _kind_of_item(item: bytes) -> str:
             at += _FIXED[wire]
         else:
             _, at = _varint(item, at)
-    if (lengths.get(_FIRST_FIELD), lengths.get(_SECOND_FIELD)) == (16, 8):
+    if (lengths.get(_FIRST_FIELD), lengths.get(_SECOND_FIELD)) == (16, 8) and not _OF_METRICS & lengths.keys():
         return "otlp_spans"
     return "otlp_metrics" if _FIRST_FIELD in lengths or not lengths else "otlp_logs"
 

@@ -22,7 +22,10 @@ def from_syslog(text: str, published_ms: int) -> str | None:
 
 def with_year(month: str, day: int, clock: str, published_ms: int) -> str | None:
     """Return a time, which is UTC, in the year that brings it nearest to its record's timestamp; ``None``: there is none such."""
-    published = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=published_ms)
+    try:
+        published = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=published_ms)
+    except OverflowError:
+        return None  # a timestamp in microseconds, say: it tells no year
     hour, minute, second = map(int, clock.split(":"))
     candidates = []
     for year in (published.year - 1, published.year, published.year + 1):
