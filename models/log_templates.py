@@ -42,7 +42,8 @@ class TemplateTuning:
     recent_s
         A new kind that was worth telling stays so until it was not seen for so long, seconds.
     calm_s, news_s
-        A kind is no longer new when it was not seen for ``calm_s``, or was first seen ``news_s`` ago, seconds.
+        A kind is no longer new when it was not seen for ``calm_s``, or was first seen ``news_s`` ago, seconds. A jump that has
+        lasted for ``news_s`` is the new normal.
     least_errors, least_warnings, least_others
         Lines since a kind was first seen, by severity, from which on a new kind is more than one window's anomaly.
     least_share
@@ -150,6 +151,8 @@ class _Kind:
     """Window in which it was seen last."""
     run: float = 0.0
     """Highest count of the jump that goes on; 0: none does."""
+    run_from: int = 0
+    """Window in which it began."""
     is_harmless: bool = True
     """Nothing else was wrong during that jump."""
     is_rare: bool = False
@@ -160,12 +163,12 @@ class _Kind:
     def to_state(self) -> list[Any]:
         """Return plain data."""
         held = [self.rank, self.since, self.peak, self.peak_at, self.news_from, self.n_news, self.seen, self.run]
-        return [*held, int(self.is_harmless), int(self.is_rare), self.verdict, self.level.to_state()]
+        return [*held, int(self.is_harmless), int(self.is_rare), self.verdict, self.run_from, self.level.to_state()]
 
     @classmethod
     def of(cls, state: list[Any]) -> "_Kind":
         """Return what plain data is of."""
-        rank, since, peak, peak_at, news_from, n_news, seen, run, harmless, rare, verdict = numbers(state[:-1])
+        rank, since, peak, peak_at, news_from, n_news, seen, run, harmless, rare, verdict, run_from = numbers(state[:-1])
         return cls(
             rank=int(rank),
             since=int(since),
@@ -176,6 +179,7 @@ class _Kind:
             n_news=int(n_news),
             seen=int(seen),
             run=run,
+            run_from=int(run_from),
             is_harmless=bool(harmless),
             is_rare=bool(rare),
             verdict=int(verdict),
@@ -404,8 +408,11 @@ class LogTemplates:
     def _follow(self, kind: _Kind, n: int, told: Told | None, *, may_learn: bool) -> None:
         """Follow a jump; one that is over, and during which nothing else was wrong, was harmless: such counts are known now."""
         if told is not None:
+            if not kind.run:
+                kind.run_from = self._n_windows
             kind.is_harmless = may_learn and (kind.is_harmless or kind.run == 0)
             kind.run = max(kind.run, float(n))
+            kind.level.at = self._n_learned  # not learned from, but not empty either
         elif kind.run:
             if kind.is_harmless:
                 kind.peak, kind.peak_at = max(kind.peak, kind.run), self._n_learned
@@ -417,13 +424,15 @@ class LogTemplates:
         kind.peak, kind.peak_at = max(peak, float(n)), self._n_learned
 
     def _keep_open(self, i: int, kind: _Kind) -> None:
-        """Note whether a kind is to be looked at although it is not in a window; end its news when it is no longer new."""
+        """Note whether a kind is to be looked at although it is not in a window; end news and jumps that are no longer new."""
         tuning = self._tuning
         if kind.news_from >= 0 and (
             self._n_windows - kind.seen >= tuning.windows(tuning.calm_s)
             or self._n_windows - kind.news_from >= tuning.windows(tuning.news_s)
         ):
             self._end_news(kind)
+        if kind.run and self._n_windows - kind.run_from >= tuning.windows(tuning.news_s):
+            self._end_jump(kind)
         if kind.news_from >= 0 or kind.run:
             self._open[i] = None
         else:
@@ -432,11 +441,16 @@ class LogTemplates:
     def _end_news(self, kind: _Kind) -> None:
         kind.news_from, kind.since, kind.level = -1, self._n_learned, _Level(at=self._n_learned)
 
+    def _end_jump(self, kind: _Kind) -> None:
+        """Take a jump that has lasted for the new normal: such counts are known, and what is usual is learned afresh."""
+        kind.peak, kind.peak_at, kind.run = max(kind.peak, kind.run), self._n_learned, 0.0
+        kind.since, kind.level = self._n_learned, _Level(at=self._n_learned)
+
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
         return {
             "kind": "log_templates",
-            "v": 1,
+            "v": 2,
             "drain": self._drain.to_state(),
             "kinds": {str(i): kind.to_state() for i, kind in self._kinds.items()},
             "open": list(self._open),
@@ -446,7 +460,7 @@ class LogTemplates:
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "LogTemplates":
-        """Take plain data over.
+        """Take plain data over. That of version 1 does not say when a jump began: it counts from now on.
 
         Raises
         ------
@@ -454,11 +468,12 @@ class LogTemplates:
             If it is of another version, or incomplete.
 
         """
-        with reading(state, "log_templates", 1):
+        with reading(state, "log_templates", 2, 1) as version:
             self._drain.from_state(state["drain"])
-            self._kinds = {int(i): _Kind.of(held) for i, held in state["kinds"].items()}
-            self._open = dict.fromkeys(int(i) for i in state["open"])
             self._n_windows, self._n_learned = (int(n) for n in numbers(state["windows"]))
+            run_from = [self._n_windows] if version == 1 else []
+            self._kinds = {int(i): _Kind.of([*held[:-1], *run_from, held[-1]]) for i, held in state["kinds"].items()}
+            self._open = dict.fromkeys(int(i) for i in state["open"])
             self._harmless = _Level.of(state["harmless"])
             self._n_new = [number(n) for n in state["n_new"]]
         return self

@@ -143,6 +143,46 @@ def test_a_jump_while_something_else_was_wrong_is_not_learned(watched: Watched) 
     assert bad(watched.see([*repeat(USUAL, 20), burst]), RATE)[-1]
 
 
+def storm(n: int) -> Window:
+    return USUAL | {"cache miss for <*>": lines(n)}
+
+
+def test_a_storm_that_goes_on_stays_one_and_leaves_what_is_usual_as_it_was() -> None:
+    service = Watched()
+    service.see(repeat(storm(20), 400))
+
+    told = service.see(repeat(storm(200), 600))
+
+    assert all(bad(told, RATE))
+    assert [findings[RATE].expected for findings in told] == pytest.approx([20.0] * 600)
+    assert [findings[RATE].score for findings in told] == pytest.approx([told[0][RATE].score] * 600)
+
+
+def test_a_storm_that_lasts_ends_once_as_the_new_normal_and_is_the_usual_count_then() -> None:
+    service = Watched()
+    service.see(repeat(storm(20), 400))
+    n_most = round(PARAMS.max_alarm_s / 10)
+
+    told = service.see(repeat(storm(200), n_most + 400))
+
+    assert bad(told, RATE) == [True] * (n_most + 1) + [False] * 399
+    (above,) = service.see([storm(3000)])
+    assert above[RATE].judgement is Judgement.ANOMALOUS
+    assert above[RATE].expected == pytest.approx(200.0, rel=0.01)
+
+
+def test_a_storm_in_a_state_of_the_first_version_is_read_and_lasts_from_then_on() -> None:
+    service = Watched(DetectionParams(max_alarm_s=4000, templates=TemplateParams(ready_s=600)))
+    service.see(repeat(storm(20), 400))
+    service.see(repeat(storm(200), 100))
+    state = service.watch.to_state()
+    kinds = {i: [*held[:11], held[-1]] for i, held in state["templates"]["kinds"].items()}
+    state["templates"] |= {"v": 1, "kinds": kinds}
+    service.watch = TemplateWatch(service.params, service.size_ms).from_state(state)
+
+    assert bad(service.see(repeat(storm(200), 410)), RATE) == [True] * 400 + [False] * 10
+
+
 def test_what_people_call_normal_is_no_news(watched: Watched) -> None:
     new, jump = USUAL | {ERROR: lines(5, "error")}, USUAL | {"cache miss for <*>": lines(80)}
     watched.see([new, new, jump])
