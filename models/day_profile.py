@@ -21,7 +21,6 @@ _LEAST = 1e-3
 """Requests a window that are expected at least."""
 _LEAST_LOG, _MOST_LOG = math.log(_LEAST), 50.0
 _UNIT = 1e-5
-_MOST_REQUESTS = 2**31 - 1
 _NO_SEGMENT = (-2, 0.0, 0.0)
 
 
@@ -43,7 +42,7 @@ class DayProfile:
 
     __slots__ = (
         "_bins", "_days", "_learning", "_level", "_level_memory", "_n_moves", "_per_bin", "_recent", "_recent_memory", "_segment",
-        "_sum_moves", "_week", "_window_s", "has_profile", "n",
+        "_sum_moves", "_sums", "_week", "_window_s", "has_profile", "n",
     )  # fmt: skip
 
     def __init__(self, window_s: float) -> None:
@@ -56,7 +55,9 @@ class DayProfile:
         self._recent = 0.0
         self._level = 0.0
         self._bins = array("i", bytes(4 * N_BINS))
-        """First day: requests by bin. Then: log requests a window, in units of 0.00001."""
+        """From the first day on: log requests a window, in units of 0.00001."""
+        self._sums = array("d", bytes(8 * N_BINS))
+        """First day: requests by bin; a named counter's may be of any size, or a fraction. Then: empty."""
         self._days = array("H", bytes(2 * N_BINS))
         """First day: windows by bin. Then: days by bin, up to five."""
         self._learning = -1
@@ -120,18 +121,19 @@ class DayProfile:
         self._segment = _NO_SEGMENT
 
     def _learn_first_day(self, time_s: float, count: float) -> bool:
-        """Collect plain sums by bin (in ``_bins``), and follow the last 20 minutes."""
+        """Collect plain sums by bin, and follow the last 20 minutes."""
         weight = max(1 / self.n, 1 / self._recent_memory)
         self._recent += weight * (count - self._recent)
         i = int(time_s % _DAY_S) // _BIN_S
-        self._bins[i] = min(self._bins[i] + round(count), _MOST_REQUESTS)
+        self._sums[i] += count
         self._days[i] = min(self._days[i] + 1, 65_535)
         if self.n * self._window_s < _DAY_S:
             return False
-        mean = max(sum(self._bins) / max(sum(self._days), 1), _LEAST)
-        for j, (total, n) in enumerate(zip(self._bins, self._days, strict=True)):
+        mean = max(sum(self._sums) / max(sum(self._days), 1), _LEAST)
+        for j, (total, n) in enumerate(zip(self._sums, self._days, strict=True)):
             self._bins[j] = round(math.log((total + 0.5 * mean) / (n + 0.5)) / _UNIT)
             self._days[j] = min(n, 1)
+        self._sums = array("d")
         self._level = 0.0
         self.has_profile = True
         return True
@@ -144,7 +146,7 @@ class DayProfile:
             "n": self.n,
             "recent": self._recent,
             "level": self._level,
-            "bins": list(self._bins) if self.n else [],
+            "bins": list(self._bins if self.has_profile else self._sums) if self.n else [],
             "days": list(self._days) if self.n else [],
             "moves": [self._learning, self._sum_moves, self._n_moves],
             "has_profile": self.has_profile,
@@ -155,15 +157,17 @@ class DayProfile:
         """Take plain data over; version 2 knew no week."""
         with reading(state, "day_profile", 3, 2) as version:
             self.n, self._recent, self._level = int(state["n"]), number(state["recent"]), number(state["level"])
-            self._bins = array("i", [int(value) for value in state["bins"]] or bytes(4 * N_BINS))
             self._days = array("H", [int(n) for n in state["days"]] or bytes(2 * N_BINS))
             learning, self._sum_moves, n_moves = numbers(state["moves"])
             self._learning, self._n_moves = int(learning), int(n_moves)
             self.has_profile = bool(int(state["has_profile"]))
+            bins = numbers(state["bins"]) or (0,) * N_BINS
+            self._bins = array("i", map(int, bins) if self.has_profile else bytes(4 * N_BINS))
+            self._sums = array("d", () if self.has_profile else bins)
             self._week = WeekPattern(self._window_s)
             if version > 2:
                 self._week.from_state(state["week"])
             self._segment = _NO_SEGMENT
-            if not len(self._bins) == len(self._days) == N_BINS or not -1 <= self._learning < N_BINS:
+            if not len(bins) == len(self._days) == N_BINS or not -1 <= self._learning < N_BINS:
                 raise ValueError(f"not {N_BINS} bins")
         return self

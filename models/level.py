@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 from models.averages import FadingMean
 from models.detector import Assessment, Features, TwoSided
 from models.errors import reading
-from models.evidence import HIGHER, Evidence, Item, ScaleScore
+from models.evidence import Evidence, Item, Scale, ScaleScore
 from models.level_profile import LevelProfile
 from models.tuning import Tuning
 
 _CLIP = 4.0
 _MOST_UNITS = 1e6
 """Nothing is further out than so many of its usual deviations."""
-_LEAST_SHARE, _LEAST_UNIT = 1e-3, 1e-9
-"""A usual deviation is at least this share of what is expected, and above 0."""
+_LEAST_SHARE, _LEAST_PLUS_SHARE, _LEAST_UNIT = 1e-3, 1e-2, 1e-9
+"""A usual deviation is at least these shares of what is expected and of ``plus``, and above 0."""
+_MOST_TIMES = 1e6
+"""Who is further away than so many times the expected value expected nothing: a ratio to that is no measure."""
 _PRIOR, _FLOOR = 1.0, 1e-3
 
 
@@ -81,7 +83,7 @@ class LevelDetector(TwoSided):
         """Mean squared deviation."""
         self._was_page = False
         self._sides = tuple(
-            (sign, Evidence(HIGHER, tuning.make_scales(tuning.scales, prior=_PRIOR, floor=_FLOOR), needs_two=tuning.needs_two))
+            (sign, Evidence(_score, tuning.make_scales(tuning.scales, prior=_PRIOR, floor=_FLOOR), needs_two=tuning.needs_two))
             for sign in signs
         )
 
@@ -96,14 +98,16 @@ class LevelDetector(TwoSided):
         return self._profile.n >= self._tuning.ready_windows
 
     def _unit(self, expected: float) -> float:
-        return max(math.sqrt(self._square.value), _LEAST_SHARE * abs(expected), _LEAST_UNIT)
+        least = max(_LEAST_SHARE * abs(expected), _LEAST_PLUS_SHARE * self._effects.plus, _LEAST_UNIT)
+        return max(math.sqrt(self._square.value), least)
 
     def assess(self, x: Features) -> Assessment:
         """Return what the window looks like. Changes nothing."""
         expected = self._profile.expected(x["time_s"])
         usual = _Usual(expected, self._unit(expected))
-        off = max(-_MOST_UNITS, min(_MOST_UNITS, (x["value"] - expected) / usual.unit))
-        looks = [look for sign, evidence in self._sides for look in self._looks(sign, evidence, off, usual)]
+        away = x["value"] - expected
+        off = max(-_MOST_UNITS, min(_MOST_UNITS, away / usual.unit))
+        looks = [look for sign, evidence in self._sides for look in self._looks(sign, evidence, _item(sign, off, away), usual)]
         best, hits = max(looks, key=lambda look: (look.is_hit, look.excess)), [look for look in looks if look.is_hit]
         newest = [look for look in looks if look.is_newest]
         lower, upper = self._band(best, usual)
@@ -118,7 +122,7 @@ class LevelDetector(TwoSided):
             False,  # is_spike
             False,  # is_abating
             all(look.score.z < look.score.threshold / 2 or not self._is_large(look.score, usual, look.sign) for look in newest),
-            expected + best.sign * best.score.deviation * usual.unit,  # observed
+            expected + best.sign * _away(best.score),  # observed
             expected,
             lower,
             upper,
@@ -128,8 +132,8 @@ class LevelDetector(TwoSided):
             best.scores,
         )
 
-    def _looks(self, sign: int, side: Evidence, off: float, usual: "_Usual") -> Iterator["_Look"]:
-        scores = side.scores(_item(sign, off))
+    def _looks(self, sign: int, side: Evidence, item: Item, usual: "_Usual") -> Iterator["_Look"]:
+        scores = side.scores(item)
         for score in scores:
             excess = score.z - score.threshold
             is_hit = excess > 0 and self._is_large(score, usual, sign)
@@ -142,7 +146,7 @@ class LevelDetector(TwoSided):
         return abs(expected) * (times - 1 if sign * expected >= 0 else 1 - 1 / times)
 
     def _is_large(self, score: ScaleScore, usual: "_Usual", sign: int) -> bool:
-        return score.deviation * usual.unit > self._least(usual.expected, sign, self._effects.times, self._effects.plus)
+        return _away(score) > self._least(usual.expected, sign, self._effects.times, self._effects.plus)
 
     def _pages(self, look: "_Look", usual: "_Usual") -> bool:
         if look.is_newest and self._needs_two and not self._was_page:
@@ -150,8 +154,12 @@ class LevelDetector(TwoSided):
         return self._is_page(look.score, usual, look.sign)
 
     def _is_page(self, score: ScaleScore, usual: "_Usual", sign: int) -> bool:
-        least = self._least(usual.expected, sign, self._effects.page_times, self._effects.page_plus)
-        return score.z > score.page_threshold and score.deviation * usual.unit >= least
+        away = _away(score)
+        if not self._effects.plus and away > _MOST_TIMES * abs(usual.expected):
+            return False
+        return score.z > score.page_threshold and away >= self._least(
+            usual.expected, sign, self._effects.page_times, self._effects.page_plus
+        )
 
     def _band(self, best: "_Look", usual: "_Usual") -> tuple[float | None, float | None]:
         """Return between which values the scale that says most would have said nothing, in the directions that are news."""
@@ -159,6 +167,8 @@ class LevelDetector(TwoSided):
         if threshold >= _MOST_UNITS:  # too little was learned to say
             return None, None
         by_chance = threshold * math.sqrt(best.side.variability(best.score.k)) * usual.unit
+        if best.is_hit:  # its windows may have been told in other units than the newest
+            by_chance = _away(best.score) * threshold / best.score.z
         for sign, _ in self._sides:
             least = self._least(usual.expected, sign, self._effects.times, self._effects.plus)
             limits[sign] = usual.expected + sign * max(by_chance, least)
@@ -167,11 +177,11 @@ class LevelDetector(TwoSided):
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""
         off, unit, expected = assessment.item
-        usual = _Usual(expected, unit)
+        usual, away = _Usual(expected, unit), x["value"] - expected
         was_page = False
         is_known = self._profile.n > 0
         for sign, evidence in self._sides:
-            item = _item(sign, off)
+            item = _item(sign, off, away)
             scores = evidence.scores(item)
             was_page = was_page or self._is_page(scores[0], usual, sign)
             evidence.push(item, scores, is_normal=is_normal and is_known)
@@ -200,7 +210,7 @@ class LevelDetector(TwoSided):
         """See :class:`models.detector.Detector`."""
         return {
             "kind": "level",
-            "v": 1,
+            "v": 2,
             "profile": self._profile.to_state(),
             "square": self._square.to_state(),
             "was_page": self._was_page,
@@ -208,8 +218,11 @@ class LevelDetector(TwoSided):
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "LevelDetector":
-        """See :class:`models.detector.Detector`; a direction that was not judged before starts cold."""
-        with reading(state, "level", 1):
+        """See :class:`models.detector.Detector`; a direction that was not judged before starts cold.
+
+        Version 1 did not keep how far away the newest windows were, only in units: they are forgotten.
+        """
+        with reading(state, "level", 2, 1) as version:
             self._profile.from_state(state["profile"])
             self._square.from_state(state["square"])
             self._was_page = bool(int(state["was_page"]))
@@ -217,8 +230,25 @@ class LevelDetector(TwoSided):
             for sign, evidence in self._sides:
                 if sign in known:
                     evidence.from_state(known[sign])
+                if version < 2:
+                    evidence.clear()
         return self
 
 
-def _item(sign: int, off: float) -> Item:
-    return sign * off, 1.0, 0.0
+def _item(sign: int, off: float, away: float) -> Item:
+    """Return (deviation in usual units, 1 window, deviation in the gauge's own units): units change, what was seen does not."""
+    return sign * off, 1.0, sign * away
+
+
+def _score(scale: Scale, sums: Item) -> ScaleScore:
+    """Return what sums of items say; see :class:`models.evidence.Scorer`. There is no ratio: levels may be around zero."""
+    off, n, _ = sums
+    deviation = off / n
+    z = deviation / math.sqrt(scale.variability.value)
+    return ScaleScore(scale.k, z, 1.0, deviation, 0.0, sums, scale.threshold, scale.page_threshold)
+
+
+def _away(score: ScaleScore) -> float:
+    """Return the mean deviation in the gauge's own units."""
+    _, n, away = score.sums
+    return away / n

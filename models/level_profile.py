@@ -14,6 +14,8 @@ _DAYS_KEPT = 5
 _LEAST_WINDOWS = 24.0
 _LEAST_SHARE = 0.25
 """A half hour of which less was seen says nothing."""
+_LONGEST_S = 300.0
+"""A value stands for the time since the one before, but for no more than this: gauges are sent less often than windows end."""
 
 
 class LevelProfile:
@@ -31,11 +33,14 @@ class LevelProfile:
 
     """
 
-    __slots__ = ("_at", "_bins", "_days", "_n", "_per_bin", "_recent", "_sum", "_today", "_window_s", "has_profile", "n")
+    __slots__ = (
+        "_at", "_bins", "_days", "_last_s", "_longest_s", "_n", "_recent", "_seen_in_bin_s", "_seen_s", "_sum", "_today",
+        "_window_s", "has_profile", "n",
+    )  # fmt: skip
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        self._per_bin = max(1.0, _BIN_S / window_s)
+        self._longest_s = max(_LONGEST_S, window_s)
         self.n = 0
         self.has_profile = False
         self._recent = FadingMean(max(_LEAST_WINDOWS, 1200 / window_s))
@@ -44,6 +49,8 @@ class LevelProfile:
         self._days = [0] * N_BINS
         self._at, self._n, self._sum = -1, 0, 0.0
         """The half hour that goes on, its windows and their sum."""
+        self._last_s = self._seen_s = self._seen_in_bin_s = 0.0
+        """When the last window ended (0: there was none); what all windows stand for, and those of this half hour, seconds."""
 
     def expected(self, time_s: float) -> float:
         """Return the expected level of the window that ends at ``time_s`` (epoch seconds)."""
@@ -72,15 +79,20 @@ class LevelProfile:
             self._at = at
         self._n += 1
         self._sum += value
-        return not self.has_profile and self.n * self._window_s >= _DAY_S and self._complete()
+        since_s = time_s - self._last_s if self._last_s else self._window_s
+        stands_for_s = min(max(since_s, self._window_s), self._longest_s)
+        self._seen_in_bin_s += stands_for_s
+        self._seen_s += stands_for_s
+        self._last_s = time_s
+        return not self.has_profile and self._seen_s >= _DAY_S and self._complete()
 
     def _end_bin(self) -> None:
         at, n = self._at, self._n
-        if n >= _LEAST_SHARE * self._per_bin:
+        if n and self._seen_in_bin_s >= _LEAST_SHARE * _BIN_S:
             self._days[at] = days = min(self._days[at] + 1, _DAYS_KEPT)
             mean = self._sum / n
             self._bins[at] += (mean - self._bins[at]) / days
-        self._n, self._sum = 0, 0.0
+        self._n, self._sum, self._seen_in_bin_s = 0, 0.0, 0.0
 
     def _complete(self) -> bool:
         """Fill half hours that were not seen with the mean of the others, and begin to use the profile."""
@@ -97,7 +109,7 @@ class LevelProfile:
         """Return plain data."""
         return {
             "kind": "level_profile",
-            "v": 1,
+            "v": 2,
             "n": self.n,
             "has_profile": self.has_profile,
             "recent": self._recent.to_state(),
@@ -105,10 +117,11 @@ class LevelProfile:
             "bins": list(self._bins),
             "days": list(self._days),
             "going_on": [self._at, self._n, self._sum],
+            "seen": [self._last_s, self._seen_s, self._seen_in_bin_s],
         }
 
     def from_state(self, state: Mapping[str, Any]) -> "LevelProfile":
-        """Take plain data over.
+        """Take plain data over; version 1 counted windows instead of time.
 
         Raises
         ------
@@ -116,13 +129,15 @@ class LevelProfile:
             If it cannot be read.
 
         """
-        with reading(state, "level_profile", 1):
+        with reading(state, "level_profile", 2, 1) as version:
             self.n, self.has_profile = int(state["n"]), bool(int(state["has_profile"]))
             self._recent.from_state(state["recent"])
             self._today.from_state(state["today"])
             self._bins, self._days = list(numbers(state["bins"])), [int(days) for days in state["days"]]
             at, n, self._sum = numbers(state["going_on"])
             self._at, self._n = int(at), int(n)
+            seen = state["seen"] if version > 1 else (0.0, self.n * self._window_s, self._n * self._window_s)
+            self._last_s, self._seen_s, self._seen_in_bin_s = numbers(seen)
             if not len(self._bins) == len(self._days) == N_BINS or not -1 <= self._at < N_BINS:
                 raise ValueError(f"not {N_BINS} half hours")
         return self

@@ -85,6 +85,18 @@ def subject(condition: str) -> str:
     return f"{name} ({detail})" if detail else name
 
 
+def is_signed(condition: str) -> bool:
+    """Return whether what a condition is about may be below 0, as a gauge may.
+
+    Examples
+    --------
+    >>> is_signed("level:temperature"), is_signed("latency")
+    (True, False)
+
+    """
+    return condition.startswith("level:")
+
+
 def times_expected(finding: Finding) -> float | None:
     """Return observed / expected; ``None`` where one of them is not known, or nothing is expected."""
     if finding.observed is None or finding.expected is None or finding.expected <= 0 or finding.observed < 0:
@@ -164,7 +176,7 @@ def _silence(life: Life, at_ms: int) -> str:
 
 
 def _band(finding: Finding) -> str:
-    normal = band(finding.lower, finding.upper, plain(finding.unit, 20))
+    normal = band(finding.lower, finding.upper, plain(finding.unit, 20), is_signed=is_signed(finding.condition))
     return f" ({normal})" if normal else ""
 
 

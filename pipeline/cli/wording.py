@@ -76,18 +76,20 @@ def amount(value: float | None, unit: str = "") -> str:
     return f"{digits} {safe(unit)}".rstrip()
 
 
-def band(lower: float | None, upper: float | None, unit: str = "") -> str:
-    """Return an expected band in words.
+def band(lower: float | None, upper: float | None, unit: str = "", *, is_signed: bool = False) -> str:
+    """Return an expected band in words; of a number that is never below 0 a lower limit of 0 or less says nothing.
 
     Examples
     --------
     >>> band(1, 2, "ms"), band(0, 1, "windows"), band(1, None, "ms"), band(None, None)
     ('1 ms to 2 ms', 'up to 1 window', 'at least 1 ms', 'not known yet')
+    >>> band(-20, -5, "C", is_signed=True)
+    '-20 C to -5 C'
 
     """
     if lower is None and upper is None:
         return "not known yet"
-    if lower is None or (lower <= 0 and upper is not None):
+    if lower is None or (upper is not None and lower <= 0 <= upper and not is_signed):
         return f"up to {amount(upper, unit)}"
     if upper is None:
         return f"at least {amount(lower, unit)}"

@@ -275,6 +275,8 @@ def test_bands_read_as_a_person_would_say_them() -> None:
     assert band(-3.0, 180.0, "ms") == "up to 180 ms"
     assert band(None, None, "ms") == ""
     assert band(3.0, 5.0, "") == "3-5"
+    assert band(-40.0, -5.0, "C", is_signed=True) == "-40 to -5 C"
+    assert band(0.0, 5.0, "", is_signed=True) == "0-5"
 
 
 def test_times_and_lengths_of_time_are_rounded_to_one_unit() -> None:

@@ -14,6 +14,7 @@ from pipeline.analyse.detection import DetectionParams, DetectionStage, restore
 from pipeline.analyse.detection_params import SignalParams
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.lifecycle import restore as lifecycle
+from pipeline.analyse.wording import number
 from pipeline.cli.mapping import explanation, lines_of
 from pipeline.contracts.anomalies import Finding, Judgement, Verdict
 from pipeline.contracts.codec import decode
@@ -205,6 +206,20 @@ def test_its_alert_has_its_name_and_says_what_is_expected_and_how_rare_it_is() -
     assert (fired.lower or 0) < 40 < (fired.upper or 0) < 400
     assert fired.sentence.startswith("shop (default): queue is 400, 10 times what is normal at this hour (")
     assert "1 in " in fired.sentence
+
+
+def test_a_gauge_below_zero_is_told_with_both_ends_of_its_band() -> None:
+    cold = [None if value is None else value - 75.0 for value in usual(700)]
+    outputs = judged(watch(), [*cold, -150.0, -150.0, -150.0])
+    stage = lifecycle(AlertingParams(), Directory(), 0, {})
+
+    said = [event for i, out in enumerate(outputs) for event in stage.step(InRecord(i, 0, None, out.value), 0)]
+    fired = next(event for event in alert_events(said) if event.condition == CONDITION and event.transition == "fired")
+
+    assert fired.lower is not None
+    assert fired.upper is not None
+    assert fired.lower < -35 < fired.upper < 0
+    assert f"({number(fired.lower)} to {number(fired.upper)})" in fired.sentence
 
 
 def test_a_gauge_that_is_gone_in_the_middle_of_its_alarm_does_not_stop_learning_for_ever() -> None:

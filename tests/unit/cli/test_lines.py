@@ -158,6 +158,22 @@ def test_a_verdict_shows_what_is_unusual_with_the_expected_band() -> None:
     assert shown("anomalies", encode(calm)).text == "22:13:20+10s; 1 normal"
 
 
+def test_a_gauge_below_zero_shows_both_ends_of_its_band() -> None:
+    cold = Finding(
+        condition="level:temp",
+        signal="level",
+        judgement=Judgement.ANOMALOUS,
+        unit="C",
+        observed=-40,
+        lower=-20,
+        upper=-5,
+        score=-9.0,
+    )
+    verdict = Verdict(id="v", window_start_ms=START_MS, window_end_ms=START_MS + 10_000, findings=[cold], **ORIGIN)
+
+    assert "-40 C, expected -20 C to -5 C" in shown("anomalies", encode(verdict)).text
+
+
 def test_alert_events_and_alerts_show_their_sentence() -> None:
     alert = Alert(delivery=Delivery.NOTIFIED, event=event(), **ORIGIN)
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from models.detector import Assessment
 from models.level import LevelDetector, LevelEffects
 from models.tuning import Tuning
 
@@ -147,3 +148,54 @@ def test_while_it_is_not_normal_nothing_is_learned() -> None:
     shifted(level, 400.0, n=600, gauge=gauge)
 
     assert level.assess(gauge.at(2 * DAY)).expected == before
+
+
+def constant(level: LevelDetector, value: float, n: int = 2 * DAY) -> LevelDetector:
+    for i in range(n):
+        x = {"value": value, "time_s": 1_767_571_200.0 + i * WINDOW_S}
+        level.take_one(x, level.assess(x), is_normal=True)
+    return level
+
+
+def jumped(level: LevelDetector, *values: float, at: int = 2 * DAY) -> list[Assessment]:
+    found = []
+    for i, value in enumerate(values, at):
+        x = {"value": value, "time_s": 1_767_571_200.0 + i * WINDOW_S}
+        found.append(level.assess(x))
+        level.take_one(x, found[-1], is_normal=not found[-1].is_anomalous)
+    return found
+
+
+def test_a_gauge_that_always_was_zero_jumps_and_is_told_with_its_own_number() -> None:
+    level = constant(detector(1, plus=5.0, page_plus=500.0), 0.0)
+
+    found = jumped(level, *[10_000.0] * 3)
+
+    assert found[1].is_anomalous
+    assert found[2].is_page
+    assert [one.observed for one in found] == pytest.approx([10_000.0] * 3)
+
+
+def test_nothing_is_told_that_was_not_seen_however_the_unit_grew_since() -> None:
+    level = constant(detector(*BOTH, plus=5.0, page_plus=1e9), 0.0)
+    draw = random.Random(1)
+
+    found = jumped(level, *(draw.choice((0.0, 0.0, 0.0, 3.0, 10_000.0)) for _ in range(300)))
+
+    assert all(-1e4 <= (one.observed or 0) <= 1e4 for one in found)
+
+
+@pytest.mark.parametrize("plus", [0.0, 0.5])
+def test_where_nothing_is_expected_a_ratio_never_pages(plus: float) -> None:
+    found = jumped(constant(detector(1, plus=plus, page_plus=plus), 0.0), *[1.0] * 6)
+
+    assert any(one.is_anomalous for one in found)
+    assert any(one.is_page for one in found) is bool(plus)
+
+
+def test_of_an_older_state_what_was_learned_is_kept() -> None:
+    state = constant(detector(1, plus=5.0, page_plus=500.0), 7.0).to_state() | {"v": 1}
+
+    level = detector(1, plus=5.0, page_plus=500.0).from_state(state)
+
+    assert [one.observed for one in jumped(level, 7.0, 90.0)] == pytest.approx([7.0, 90.0])
