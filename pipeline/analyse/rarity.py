@@ -11,6 +11,8 @@ RARITY = frozenset({ONE_IN, DAYS, ABOVE_ALL, BELOW_ALL})
 """Terms that say how rare it is."""
 _LEAST_TOLD = 10.0
 """What is more frequent is not called rare."""
+_MOST_TOLD = 1_000_000
+"""A law learned in days says nothing of what is rarer."""
 _TERMS = {
     "value_never_seen": "far from every value",
     "shape_never_seen": "a course unlike any",
@@ -41,7 +43,7 @@ def rarity(finding: Finding) -> str:
     else:
         rarest = max(_TERMS, key=lambda term: terms.get(term, 0.0))
         what = _TERMS[rarest]
-    return f"{what}{_past(terms)}; 1 in {number(max(one_in, 1.0))}"
+    return f"{what}{_past(terms)}; {_chance(one_in)}"
 
 
 def how_rare(finding: Finding, further: str = "further out") -> str:
@@ -52,15 +54,24 @@ def how_rare(finding: Finding, further: str = "further out") -> str:
     >>> terms = {"one_in": 31_234.0, "days": 9.0, "above_all": 1.0}
     >>> how_rare(Finding(condition="latency", signal="latency", judgement="anomalous", explanation=terms))
     'further out than anything in 9 days (1 in 30,000)'
+    >>> how_rare(Finding(condition="latency", signal="latency", judgement="anomalous", explanation=terms | {"one_in": 1e12}))
+    'further out than anything in 9 days (1 in 1,000,000 or rarer)'
 
     """
     terms = finding.explanation
     one_in = terms.get(ONE_IN)
     if one_in is None or not math.isfinite(one_in) or one_in < _LEAST_TOLD:
         return ""
-    digits = 10 ** math.floor(math.log10(one_in))
-    chance = f"1 in {number(round(one_in / digits) * digits)}"
+    chance = _chance(one_in)
     return f"{further} than anything{_past(terms)} ({chance})" if terms.get(ABOVE_ALL) else f"{chance} by chance"
+
+
+def _chance(one_in: float) -> str:
+    """Return "1 in n", n to one digit."""
+    if one_in > _MOST_TOLD:
+        return f"1 in {number(_MOST_TOLD)} or rarer"
+    digits = 10 ** math.floor(math.log10(max(one_in, 1.0)))
+    return f"1 in {number(round(max(one_in, 1.0) / digits) * digits)}"
 
 
 def _past(terms: Mapping[str, float]) -> str:

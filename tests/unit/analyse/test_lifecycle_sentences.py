@@ -89,7 +89,7 @@ def test_a_firing_alert_says_what_how_much_since_when_and_what_came_before() -> 
             ),
             (
                 "nothing is heard from it since 03:23 UTC, for 20 seconds, where at most 10 seconds is normal, "
-                "longer than anything in 12 hours (1 in 2,000,000)."
+                "longer than anything in 12 hours (1 in 1,000,000 or rarer)."
             ),
         ),
         (
