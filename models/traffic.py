@@ -88,7 +88,8 @@ class TrafficDetector(TwoSided):
             hit is not None and not is_short_hit,  # is_slow
             False,  # is_spike
             False,  # is_abating
-            far < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),  # is_quiet
+            # is_quiet: written so that no requests, where a drop is no news (0 * inf is NaN), are quiet
+            far < short.threshold / 2 or not (short.effect * effects.drop <= 1 or short.effect >= effects.rise),
             count / n_summed,  # observed
             expected_count / n_summed,  # expected
             lower,
