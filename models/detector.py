@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 
-from models.evidence import Item, ScaleScore
+from models.scales import Item, ScaleScore
 
 Features = Mapping[str, float]
 
@@ -97,7 +97,7 @@ class Assessment(msgspec.Struct, frozen=True, gc=False):
         differ by: it is the end of something, and does not confirm its beginning.
     is_quiet
         The newest window shows nothing: the condition's own recovery rule. What only a longer scale saw has a stricter
-        one, :func:`models.evidence.settled`.
+        one, :func:`models.scales.settled`.
     observed, expected, lower, upper
         In the detector's own unit, per window, of the time scale that says most; what is anomalous is outside of the band.
     newest_score

@@ -9,8 +9,9 @@ from models.averages import FadingMean
 from models.detector import Assessment, Features, Verbs
 from models.deviance import has_abated
 from models.errors import numbers, reading
-from models.evidence import HIGHER, Evidence, Item, ScaleScore
+from models.evidence import Evidence
 from models.load import LoadEffect
+from models.scales import Item, ScaleScore, higher
 from models.tuning import Tuning
 
 _CLIP_SD = 3.0
@@ -66,7 +67,12 @@ class LatencyDetector(Verbs):
         self._was_page = False
         self._expected = _NOT_RECKONED
         """Of the newest window: (its load, mean load with it, :meth:`expected_log`), so that they are reckoned once."""
-        self._evidence = Evidence(HIGHER, tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two)
+        self._evidence = Evidence(
+            higher,
+            tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4),
+            needs_two=tuning.needs_two,
+            settle_windows=tuning.settle_windows,
+        )
 
     @property
     def n_seen(self) -> int:

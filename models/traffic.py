@@ -9,7 +9,8 @@ from models.day_profile import DayProfile
 from models.detector import Assessment, Features, TwoSided
 from models.deviance import count_limit
 from models.errors import reading
-from models.evidence import BLOCK, TOO_FEW, Evidence, ScaleScore
+from models.evidence import Evidence
+from models.scales import BLOCK, TOO_FEW, ScaleScore
 from models.tuning import Tuning
 
 _NO_RISE = 49
@@ -44,7 +45,8 @@ class TrafficDetector(TwoSided):
         self._needs_two = tuning.needs_two
         self._profile = DayProfile(tuning.window_s)
         self._was_page = False
-        self._evidence = Evidence(TOO_FEW, tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), needs_two=True)
+        scales = tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4)
+        self._evidence = Evidence(TOO_FEW, scales, needs_two=True, settle_windows=tuning.settle_windows)
 
     @property
     def n_seen(self) -> int:
