@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 
-from models.evidence import Item, ScaleScore
+from models.scales import Item, ScaleScore
 
 Features = Mapping[str, float]
 
@@ -97,7 +97,7 @@ class Assessment(msgspec.Struct, frozen=True, gc=False):
         differ by: it is the end of something, and does not confirm its beginning.
     is_quiet
         The newest window shows nothing: the condition's own recovery rule. What only a longer scale saw has a stricter
-        one, :func:`models.evidence.settled`.
+        one, :func:`models.scales.settled`.
     observed, expected, lower, upper
         In the detector's own unit, per window, of the time scale that says most; what is anomalous is outside of the band.
     newest_score
@@ -126,33 +126,18 @@ class Assessment(msgspec.Struct, frozen=True, gc=False):
     scores: Sequence[ScaleScore] = ()
 
 
-def step(detector: Detector, x: Features) -> Step:
-    """Return ``detector.step_one(x)``: what every detector's verb is made of."""
-    assessment = detector.assess(x)
-    told = score_and_terms(detector, assessment)
-    detector.take_one(x, assessment, is_normal=True)
-    return told
-
-
-def score_and_terms(detector: Detector, assessment: Assessment) -> Step:
-    """Return the score, high is anomalous, and its terms; nothing until the detector is ready."""
-    if not detector.is_ready:
-        return Step(None, {})
-    return Step(assessment.score, dict(assessment.terms))
-
-
-class TwoSided:
-    """The verbs of a detector to which both directions are anomalous: a score is how far outside, whichever way."""
+class Verbs:
+    """river's verbs on top of ``assess`` and ``take_one``; the score is that of the assessment."""
 
     __slots__ = ()
 
     def score_one(self: Detector, x: Features) -> float | None:
         """See :class:`Detector`."""
-        return _unsigned(score_and_terms(self, self.assess(x))).score
+        return _told(self, self.assess(x)).score
 
     def explain_one(self: Detector, x: Features) -> dict[str, float]:
         """See :class:`Detector`."""
-        return score_and_terms(self, self.assess(x)).explanation
+        return _told(self, self.assess(x)).explanation
 
     def learn_one(self: Detector, x: Features) -> None:
         """See :class:`Detector`."""
@@ -160,8 +145,33 @@ class TwoSided:
 
     def step_one(self: Detector, x: Features) -> Step:
         """See :class:`Detector`."""
-        return _unsigned(step(self, x))
+        assessment = self.assess(x)
+        told = _told(self, assessment)
+        self.take_one(x, assessment, is_normal=True)
+        return told
 
 
-def _unsigned(told: Step) -> Step:
-    return told._replace(score=None if told.score is None else abs(told.score))
+class TwoSided(Verbs):
+    """The verbs of a detector to which both directions are anomalous: a score is how far outside, whichever way."""
+
+    __slots__ = ()
+
+    def score_one(self: Detector, x: Features) -> float | None:
+        """See :class:`Detector`."""
+        return _unsigned(Verbs.score_one(self, x))
+
+    def step_one(self: Detector, x: Features) -> Step:
+        """See :class:`Detector`."""
+        told = Verbs.step_one(self, x)
+        return told._replace(score=_unsigned(told.score))
+
+
+def _told(detector: Detector, assessment: Assessment) -> Step:
+    """Return the score and its terms; nothing until the detector is ready."""
+    if not detector.is_ready:
+        return Step(None, {})
+    return Step(assessment.score, dict(assessment.terms))
+
+
+def _unsigned(score: float | None) -> float | None:
+    return None if score is None else abs(score)

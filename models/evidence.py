@@ -2,153 +2,26 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from models.blocks import Blocks
-from models.budget import TAIL_FROM, TailThreshold
-from models.deviance import count_score
+from models.budget import TAIL_FROM
 from models.errors import number, numbers, reading
-from models.variability import Variability
+from models.scales import BLOCK, COARSE, COARSE_FROM, Item, Scale, ScaleScore, Scorer
 
-BLOCK = 6
-"""The short sum, and the block of which longer ones are made."""
-COARSE = 30
-"""Scales of COARSE_FROM windows and more are made of blocks of so many, and judged when one is full."""
-COARSE_FROM = 120
-_LEAST_SUMS = 50
-"""A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
-_OUT_OF_REACH = 1e6
-_LEAST_EXPECTED = 1e-6
-_MOST_LOG = 700.0
-"""A float holds no larger power of e."""
-_NOTHING_KNOWN = 1e12
-"""Sampling variance of a mean of nothing."""
 _DAY_S = 86_400.0
 _LEAST_CHANCE = 1e-12
 """Nobody can say that something is rarer."""
 _LEAST_DAYS = 1 / 24
 """Less than an hour is no memory to speak of."""
-_SETTLED = 2.0
-"""Standard deviations below which the short scales are taken for usual again."""
-Item = tuple[float, float, float]
-
-
-class ScaleScore(msgspec.Struct, frozen=True, gc=False):
-    """What one scale says.
-
-    Attributes
-    ----------
-    k
-        Windows.
-    z
-        Score, standard deviations, positive: fault-like.
-    effect
-        Observed / expected.
-    deviation, sampling
-        Relative deviation, which wanders by ``sampling`` plus the scale's variability (variances) when all is well.
-    sums
-        What it rests on.
-    threshold, page_threshold
-        Of ticket and page.
-
-    """
-
-    k: int
-    z: float
-    effect: float
-    deviation: float
-    sampling: float
-    sums: Item
-    threshold: float
-    page_threshold: float
-
-
-class Scorer(Protocol):
-    """What sums of evidence mean."""
-
-    def __call__(self, scale: "Scale", sums: Item) -> ScaleScore:
-        """Return what the sums say on a scale."""
-        ...
-
-
-class CountScorer:
-    """Items are (count, expected count, anything that adds up); ``direction`` +1: too many is fault-like, -1: too few."""
-
-    __slots__ = ("_direction",)
-
-    def __init__(self, direction: int) -> None:
-        self._direction = direction
-
-    def __call__(self, scale: "Scale", sums: Item) -> ScaleScore:
-        """See :class:`Scorer`."""
-        count, expected, _ = sums
-        if expected < _LEAST_EXPECTED:
-            expected = _LEAST_EXPECTED
-        effect = count / expected
-        z = self._direction * count_score(count, expected, scale.variability.value)
-        return ScaleScore(scale.k, z, effect, effect - 1, 1 / expected, sums, scale.threshold, scale.page_threshold)
-
-
-class MeanScorer:
-    """Items are (weight x deviation, weight, weight squared x sampling variance) of log values; high is fault-like."""
-
-    __slots__ = ()
-
-    def __call__(self, scale: "Scale", sums: Item) -> ScaleScore:
-        """See :class:`Scorer`."""
-        weighted, weight, sampling = sums
-        if weight <= 0:
-            return ScaleScore(scale.k, 0.0, 1.0, 0.0, _NOTHING_KNOWN, sums, scale.threshold, scale.page_threshold)
-        deviation, sampling = weighted / weight, sampling / (weight * weight)
-        z = deviation / math.sqrt(sampling + scale.variability.value)
-        effect = math.exp(deviation if deviation < _MOST_LOG else _MOST_LOG)
-        return ScaleScore(scale.k, z, effect, deviation, sampling, sums, scale.threshold, scale.page_threshold)
-
-
-TOO_FEW, TOO_MANY, HIGHER = CountScorer(-1).__call__, CountScorer(+1).__call__, MeanScorer().__call__
-"""What detectors count as fault-like. Methods, which are called faster than objects; one of each for all services."""
-
-
-def settled(scores: Sequence[ScaleScore]) -> bool:
-    """Return whether the newest window and the last six together look usual; scores come by ascending scale."""
-    return all(score.z < _SETTLED for score in scores[:2] if score.k <= BLOCK)
-
-
-class Scale:
-    """One time scale: its learned variability and tail, and the thresholds of ticket and page in force.
-
-    Its tail counts what came before ``settle_windows`` normal windows without an alarm.
-    """
-
-    __slots__ = ("_least_learned", "k", "page_threshold", "settle_windows", "tail", "threshold", "variability")
-
-    def __init__(self, k: int, variability: Variability, tail: TailThreshold, *, settle_windows: int = 120) -> None:
-        self.k, self.variability, self.tail, self.settle_windows = k, variability, tail, settle_windows
-        self._least_learned = _LEAST_SUMS * k
-        self.threshold = self.page_threshold = _OUT_OF_REACH
-
-    def learn(self, score: ScaleScore, z: float, weight: float, n_learned: int) -> None:
-        """Take a score in, ``z`` as its tail sees it; ``weight`` is 1 for independent sums, ``n_learned`` counts windows."""
-        deviation, tail = score.deviation, self.tail
-        self.variability.learn(deviation * deviation, score.sampling, weight)
-        tail.learn(z, weight)
-        if n_learned >= self._least_learned:
-            self.threshold, self.page_threshold = tail.thresholds
-
-    def restart(self) -> None:
-        """Start again."""
-        self.variability.restart()
-        self.tail.restart()
-        self.threshold = self.page_threshold = _OUT_OF_REACH
 
 
 class Evidence:
     """Sums over the newest 1, 6, 30 ... windows of one signal, judged against what is usual on that scale.
 
     With ``needs_two`` one window alone is only half a proof: its tail is that of the smaller of two neighbours, because
-    an alert needs both. The six-window sum leaves out its most fault-like window, so that one spike is no alarm.
+    an alert needs both. The six-window sum leaves out its most fault-like window, so that one spike is no alarm. Tails count
+    what came before ``settle_windows`` normal windows without an alarm.
 
     Notes
     -----
@@ -158,10 +31,10 @@ class Evidence:
 
     __slots__ = (
         "_blocks", "_by_k", "_coarse", "_fine", "_held", "_n_learned", "_n_unsettled", "_needs_two", "_previous_z", "_recent",
-        "_recent_z", "_scorer", "_settle_every", "_single", "_six",
+        "_recent_z", "_scorer", "_settle_windows", "_single", "_six",
     )  # fmt: skip
 
-    def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, needs_two: bool) -> None:
+    def __init__(self, scorer: Scorer, scales: Sequence[Scale], *, needs_two: bool, settle_windows: int) -> None:
         self._scorer = scorer
         self._needs_two = needs_two
         self._by_k = {scale.k: scale for scale in scales}
@@ -169,7 +42,7 @@ class Evidence:
         self._fine = [scale for scale in scales if BLOCK < scale.k < COARSE_FROM]
         self._coarse = [scale for scale in scales if scale.k >= COARSE_FROM]
         self._n_learned = 0
-        self._settle_every = max((scale.settle_windows for scale in scales), default=1)
+        self._settle_windows = settle_windows
         self._blocks = Blocks(
             BLOCK,
             COARSE,
@@ -291,14 +164,14 @@ class Evidence:
             if is_normal:
                 self._learn_sums(scores)
             self._held = [score for score in scores if score.k > BLOCK]
-        if is_normal and self._n_unsettled >= self._settle_every:
+        if is_normal and self._n_unsettled >= self._settle_windows:
             self._settle()
         blocks.push(item)
 
     def _settle(self) -> None:
         self._n_unsettled = 0
         for scale in self._by_k.values():
-            scale.tail.settle(self._settle_every)
+            scale.tail.settle(self._settle_windows)
 
     def _learn_sums(self, scores: Sequence[ScaleScore]) -> None:
         """Learn from the sums whose block is full."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.detector import Assessment, Features, Verbs
 from models.deviance import has_abated
 from models.errors import numbers, reading
-from models.evidence import HIGHER, Evidence, Item, ScaleScore
+from models.evidence import Evidence
 from models.load import LoadEffect
+from models.scales import Item, ScaleScore, higher
 from models.tuning import Tuning
 
 _CLIP_SD = 3.0
@@ -36,7 +37,7 @@ class LatencyEffects:
     long_s: float
 
 
-class LatencyDetector:
+class LatencyDetector(Verbs):
     """Mean log latency of a window against a slowly learned level plus what the load explains.
 
     Features: ``mean_log`` and ``var_log``, mean and variance of ln(latency / ms) within the window, clipped to
@@ -66,7 +67,12 @@ class LatencyDetector:
         self._was_page = False
         self._expected = _NOT_RECKONED
         """Of the newest window: (its load, mean load with it, :meth:`expected_log`), so that they are reckoned once."""
-        self._evidence = Evidence(HIGHER, tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4), needs_two=tuning.needs_two)
+        self._evidence = Evidence(
+            higher,
+            tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4),
+            needs_two=tuning.needs_two,
+            settle_windows=tuning.settle_windows,
+        )
 
     @property
     def n_seen(self) -> int:
@@ -181,22 +187,6 @@ class LatencyDetector:
         reach = short.threshold * math.sqrt(variance)
         limit = math.exp(reach if reach < _MAX_LOG_EFFECT else _MAX_LOG_EFFECT)
         return limit if limit > least else least
-
-    def score_one(self, x: Features) -> float | None:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).score
-
-    def explain_one(self, x: Features) -> dict[str, float]:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).explanation
-
-    def learn_one(self, x: Features) -> None:
-        """See :class:`models.detector.Detector`."""
-        self.take_one(x, self.assess(x), is_normal=True)
-
-    def step_one(self, x: Features) -> Step:
-        """See :class:`models.detector.Detector`."""
-        return step(self, x)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""

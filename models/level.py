@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from models.averages import FadingMean
 from models.detector import Assessment, Features, TwoSided
 from models.errors import reading
-from models.evidence import Evidence, Item, Scale, ScaleScore
+from models.evidence import Evidence
 from models.level_profile import LevelProfile
+from models.scales import Item, Scale, ScaleScore
 from models.tuning import Tuning
 
 _CLIP = 4.0
@@ -83,7 +84,15 @@ class LevelDetector(TwoSided):
         """Mean squared deviation."""
         self._was_page = False
         self._sides = tuple(
-            (sign, Evidence(_score, tuning.make_scales(tuning.scales, prior=_PRIOR, floor=_FLOOR), needs_two=tuning.needs_two))
+            (
+                sign,
+                Evidence(
+                    _score,
+                    tuning.make_scales(tuning.scales, prior=_PRIOR, floor=_FLOOR),
+                    needs_two=tuning.needs_two,
+                    settle_windows=tuning.settle_windows,
+                ),
+            )
             for sign in signs
         )
 
@@ -241,7 +250,7 @@ def _item(sign: int, off: float, away: float) -> Item:
 
 
 def _score(scale: Scale, sums: Item) -> ScaleScore:
-    """Return what sums of items say; see :class:`models.evidence.Scorer`. There is no ratio: levels may be around zero."""
+    """Return what sums of items say; see :class:`models.scales.Scorer`. There is no ratio: levels may be around zero."""
     off, n, _ = sums
     deviation = off / n
     z = deviation / math.sqrt(scale.variability.value)

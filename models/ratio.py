@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.averages import FadingRatio
-from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.detector import Assessment, Features, Verbs
 from models.deviance import count_bound, count_limit, has_abated
 from models.errors import numbers, reading
-from models.evidence import TOO_MANY, Evidence, Item, ScaleScore
+from models.evidence import Evidence
+from models.scales import TOO_MANY, Item, ScaleScore
 from models.tuning import DAY_S, Tuning
 
 _PRIOR_REQUESTS = 200.0
@@ -30,7 +31,7 @@ class RatioEffects:
     page_plus: float
 
 
-class RatioDetector:
+class RatioDetector(Verbs):
     """Counts of bad requests against a learned ratio, negative-binomial, on several time scales.
 
     Features: ``bad`` and ``requests``, counts of the window.
@@ -52,7 +53,8 @@ class RatioDetector:
         self._was_page = False
         self._before = _NOTHING
         """(bad, requests) of the window before: in sums it counts as less."""
-        self._evidence = Evidence(TOO_MANY, tuning.make_scales(scales, prior=0.25, floor=1e-3), needs_two=True)
+        made = tuning.make_scales(scales, prior=0.25, floor=1e-3)
+        self._evidence = Evidence(TOO_MANY, made, needs_two=True, settle_windows=tuning.settle_windows)
 
     @property
     def n_seen(self) -> int:
@@ -156,22 +158,6 @@ class RatioDetector:
 
     def _is_page(self, score: ScaleScore) -> bool:
         return score.z > score.page_threshold and self._is_large(score, page=True)
-
-    def score_one(self, x: Features) -> float | None:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).score
-
-    def explain_one(self, x: Features) -> dict[str, float]:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).explanation
-
-    def learn_one(self, x: Features) -> None:
-        """See :class:`models.detector.Detector`."""
-        self.take_one(x, self.assess(x), is_normal=True)
-
-    def step_one(self, x: Features) -> Step:
-        """See :class:`models.detector.Detector`."""
-        return step(self, x)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.detector import Assessment, Features, Verbs
 from models.errors import number, numbers, reading
 from models.nightly import HourlyPeaks
 from models.tuning import Tuning
@@ -48,7 +48,7 @@ class SaturationLimits:
     fills_up: bool
 
 
-class SaturationDetector:
+class SaturationDetector(Verbs):
     """Utilization of one resource: too full, unusually so; or filling up too fast.
 
     Features: ``utilization``, the window's mean, 1 is full; ``time_s``, the window's end (epoch seconds).
@@ -128,22 +128,6 @@ class SaturationDetector:
         if not n_hours or value <= highest:
             return {}
         return {"one_in": n_hours + 1.0, "days": n_hours / 24, "above_all": 1.0}
-
-    def score_one(self, x: Features) -> float | None:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).score
-
-    def explain_one(self, x: Features) -> dict[str, float]:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).explanation
-
-    def learn_one(self, x: Features) -> None:
-        """See :class:`models.detector.Detector`."""
-        self.take_one(x, self.assess(x), is_normal=True)
-
-    def step_one(self, x: Features) -> Step:
-        """See :class:`models.detector.Detector`."""
-        return step(self, x)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` the newest evidence, and learn from it when it is normal and not too full."""

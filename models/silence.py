@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from models.averages import FadingMean
-from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.detector import Assessment, Features, Verbs
 from models.errors import number, reading
 from models.tuning import DAY_S, Tuning
 
@@ -17,7 +17,7 @@ _PART_OF_LIFE, _MOSTLY_SILENT = 0.002, 0.999
 """Shares of empty windows."""
 
 
-class SilenceDetector:
+class SilenceDetector(Verbs):
     """Runs of empty windows, against their usual share and the longest run that turned out harmless.
 
     Features: ``is_silent``, 1 for a window without any reading, else 0.
@@ -96,22 +96,6 @@ class SilenceDetector:
         chance = ((self._share.value * n + 1) / (n + 2)) ** run
         terms = {"one_in": 1 / max(chance, _LEAST_CHANCE), "days": n * self._tuning.window_s / DAY_S}
         return terms | {"above_all": 1.0} if run > self._longest_harmless else terms
-
-    def score_one(self, x: Features) -> float | None:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).score
-
-    def explain_one(self, x: Features) -> dict[str, float]:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).explanation
-
-    def learn_one(self, x: Features) -> None:
-        """See :class:`models.detector.Detector`."""
-        self.take_one(x, self.assess(x), is_normal=True)
-
-    def step_one(self, x: Features) -> Step:
-        """See :class:`models.detector.Detector`."""
-        return step(self, x)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:  # noqa: ARG002 - all detectors take the same
         """Make ``x`` the newest evidence; learn the share, and from a run when it has ended without an alarm."""

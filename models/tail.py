@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.averages import FadingRatio
-from models.detector import Assessment, Features, Step, score_and_terms, step
+from models.detector import Assessment, Features, Verbs
 from models.deviance import count_bound, count_limit
 from models.errors import number, reading
-from models.evidence import TOO_MANY, Evidence, Item, ScaleScore
+from models.evidence import Evidence
+from models.scales import TOO_MANY, Item, ScaleScore
 from models.tuning import DAY_S, Tuning
 
 TAIL_SHARE = 0.015
@@ -25,7 +26,7 @@ _MOST_MOVE = 0.1
 _NOTHING = Assessment(score=0.0)
 
 
-class TailDetector:
+class TailDetector(Verbs):
     """Requests above a learned 98.5 % point that shifts with the level, counted like errors, on long scales only.
 
     Features: ``bad``, requests slower than ``exp(level + offset)`` ms; ``requests``, all of the window.
@@ -51,7 +52,7 @@ class TailDetector:
         self._times = times
         self._share = FadingRatio(tuning.windows(DAY_S), prior=TAIL_SHARE, prior_weight=_PRIOR_REQUESTS)
         scales = tuning.make_scales([k for k in tuning.scales if k >= _LEAST_SCALE], prior=0.25, floor=1e-3)
-        self._evidence = Evidence(TOO_MANY, scales, needs_two=True)
+        self._evidence = Evidence(TOO_MANY, scales, needs_two=True, settle_windows=tuning.settle_windows)
         self._offset_sd = _NORMAL_POINT
         self._requests = 0.0
         self._shown: tuple[Sequence[ScaleScore], Assessment] = ((), _NOTHING)
@@ -115,22 +116,6 @@ class TailDetector:
             terms=terms,
             scores=scores,
         )
-
-    def score_one(self, x: Features) -> float | None:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).score
-
-    def explain_one(self, x: Features) -> dict[str, float]:
-        """See :class:`models.detector.Detector`."""
-        return score_and_terms(self, self.assess(x)).explanation
-
-    def learn_one(self, x: Features) -> None:
-        """See :class:`models.detector.Detector`."""
-        self.take_one(x, self.assess(x), is_normal=True)
-
-    def step_one(self, x: Features) -> Step:
-        """See :class:`models.detector.Detector`."""
-        return step(self, x)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:
         """Make ``x`` (assessed so just before) the newest evidence, and learn from it when it is normal."""

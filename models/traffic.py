@@ -9,7 +9,8 @@ from models.day_profile import DayProfile
 from models.detector import Assessment, Features, TwoSided
 from models.deviance import count_limit
 from models.errors import reading
-from models.evidence import BLOCK, TOO_FEW, Evidence, ScaleScore
+from models.evidence import Evidence
+from models.scales import BLOCK, TOO_FEW, ScaleScore
 from models.tuning import Tuning
 
 _NO_RISE = 49
@@ -44,7 +45,8 @@ class TrafficDetector(TwoSided):
         self._needs_two = tuning.needs_two
         self._profile = DayProfile(tuning.window_s)
         self._was_page = False
-        self._evidence = Evidence(TOO_FEW, tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4), needs_two=True)
+        scales = tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4)
+        self._evidence = Evidence(TOO_FEW, scales, needs_two=True, settle_windows=tuning.settle_windows)
 
     @property
     def n_seen(self) -> int:
@@ -88,7 +90,8 @@ class TrafficDetector(TwoSided):
             hit is not None and not is_short_hit,  # is_slow
             False,  # is_spike
             False,  # is_abating
-            far < short.threshold / 2 or (short.effect * effects.drop > 1 and short.effect < effects.rise),  # is_quiet
+            # is_quiet: written so that no requests, where a drop is no news (0 * inf is NaN), are quiet
+            far < short.threshold / 2 or not (short.effect * effects.drop <= 1 or short.effect >= effects.rise),
             count / n_summed,  # observed
             expected_count / n_summed,  # expected
             lower,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from models.budget import TailThreshold
-from models.evidence import BLOCK, COARSE, COARSE_FROM, Scale
+from models.scales import BLOCK, COARSE, COARSE_FROM, Scale
 from models.variability import Variability
 
 DAY_S = 86_400.0
@@ -74,6 +74,11 @@ class Tuning:
         """Whether one window is too short to be a proof by itself."""
         return self.window_s < self.alone_s
 
+    @property
+    def settle_windows(self) -> int:
+        """After how many normal windows without an alarm a tail counts what came before them."""
+        return round(self.windows(_SETTLED_S))
+
     def make_scales(self, ks: Sequence[int], prior: float, floor: float) -> list[Scale]:
         """Return fresh scales of ``ks`` windows, each with its share of the budget: longer ones are judged less often.
 
@@ -84,7 +89,6 @@ class Tuning:
                 k,
                 Variability(self.windows(self.variability_s), prior, floor),
                 TailThreshold(_budgets(self, k), memory=self.windows(self.tail_s), prior_windows=self._prior_windows),
-                settle_windows=round(self.windows(_SETTLED_S)),
             )
             for k in ks
         ]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from models.detector import Assessment
 from models.errors import reading
-from models.evidence import COARSE, settled
+from models.scales import COARSE, settled
 from models.spikes import SpikeTrain
 from pipeline.analyse.alarm import Alarm
 from pipeline.analyse.detection_params import DetectionParams

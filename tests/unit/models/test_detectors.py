@@ -116,6 +116,17 @@ def test_the_daily_rhythm_is_no_alarm_on_the_second_day() -> None:
     assert alarms == 0
 
 
+def test_no_requests_are_quiet_to_a_counter_whose_drop_is_no_news() -> None:
+    detector = TrafficDetector(TUNING, TrafficEffects(drop=math.inf, page_drop=math.inf, rise=3.0))
+    for i in range(2000):
+        detector.learn_one({"requests": 100, "time_s": i * 10.0})
+
+    looks = {n: detector.assess({"requests": n, "time_s": 20_000.0}) for n in (0, 5, 100, 900)}
+
+    assert {n: look.is_quiet for n, look in looks.items()} == {0: True, 5: True, 100: True, 900: False}
+    assert [n for n, look in looks.items() if look.is_anomalous] == [900]
+
+
 def test_latency_alarms_upward_only() -> None:
     detector, draw = latency(), random.Random(2)
     for _ in range(600):

@@ -8,7 +8,8 @@ import pytest
 from models.averages import FadingMean, FadingRatio
 from models.budget import TailThreshold, normal_threshold
 from models.deviance import count_score
-from models.evidence import CountScorer, Evidence, MeanScorer
+from models.evidence import Evidence
+from models.scales import TOO_MANY, higher
 from models.tuning import Tuning
 from models.variability import Variability
 
@@ -114,7 +115,8 @@ def test_a_ratio_leaves_its_prior_as_it_sees_more_and_survives_a_restart() -> No
 
 def make_evidence() -> Evidence:
     tuning = Tuning(window_s=10)
-    return Evidence(CountScorer(+1), tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3), needs_two=True)
+    scales = tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3)
+    return Evidence(TOO_MANY, scales, needs_two=True, settle_windows=tuning.settle_windows)
 
 
 def push(evidence: Evidence, count: float, expected: float, times: int) -> None:
@@ -189,7 +191,8 @@ def test_a_tuning_that_cannot_work_is_refused(bad: dict[str, object]) -> None:
 
 def test_windows_of_very_different_weight_leave_no_rest_behind() -> None:
     tuning, draw = Tuning(window_s=10), random.Random(8)
-    evidence = Evidence(MeanScorer(), tuning.make_scales((1, 6), prior=0.01, floor=1e-4), needs_two=True)
+    scales = tuning.make_scales((1, 6), prior=0.01, floor=1e-4)
+    evidence = Evidence(higher, scales, needs_two=True, settle_windows=tuning.settle_windows)
     for i in range(3000):
         weight = draw.choice((0.0, 0.0, 0.0, 1e-3, 1e4)) if i % 50 < 40 else 0.0
         item = (weight * draw.gauss(0, 0.1), weight, weight * weight * 0.01)
