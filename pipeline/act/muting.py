@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.contracts.alerts import AlertEvent, AlertState
 from pipeline.contracts.anomalies import Severity
-from pipeline.contracts.keys import service_key
+from pipeline.contracts.topology import CalleeKind, callee_name
 
 
 class FiringNames:
-    """Names of the rows of firing alerts, by service key: as many as rows that are kept."""
+    """Names of the rows of firing alerts, by what a caller calls their service: as many as rows that are kept."""
 
     def __init__(self, alerts: Iterable[tuple[str, AlertEvent]]) -> None:
         self._names: dict[str, set[str]] = {}
@@ -17,7 +17,7 @@ class FiringNames:
 
     def note(self, name: str, event: AlertEvent, *, is_gone: bool = False) -> None:
         """Take an alert's newest event, or that its row is gone."""
-        key = service_key(event.environment, event.service)
+        key = _as_callee(event)
         if event.state is AlertState.FIRING and not is_gone:
             self._names.setdefault(key, set()).add(name)
             return
@@ -27,12 +27,15 @@ class FiringNames:
             self._names.pop(key, None)
 
     def of_callees(self, event: AlertEvent) -> Iterator[str]:
-        """Yield the rows of firing alerts of what the event's service calls, itself left out."""
-        own = service_key(event.environment, event.service)
+        """Yield the rows of firing alerts of the services that the event's service calls, itself left out.
+
+        A database, a queue or a host that has a service's name is not that service. Of a host nobody said what it is: it may be
+        a proxy before many services, and a further alert does less harm than a muted one.
+        """
+        own = _as_callee(event)
         for callee in event.callees:
-            key = callee.partition(":")[2]
-            if key != own:
-                yield from sorted(self._names.get(key, ()))
+            if callee != own:
+                yield from sorted(self._names.get(callee, ()))
 
 
 def stands_for(cause: AlertEvent, event: AlertEvent, mute_ms: int) -> bool:
@@ -43,3 +46,7 @@ def stands_for(cause: AlertEvent, event: AlertEvent, mute_ms: int) -> bool:
 def is_as_loud(told: Severity | None, severity: Severity) -> bool:
     """Return whether a person was told of the cause, and no more quietly than of what it would stand for."""
     return told is Severity.PAGE or (told is not None and severity is Severity.TICKET)
+
+
+def _as_callee(event: AlertEvent) -> str:
+    return callee_name(CalleeKind.SERVICE, event.environment, event.service)
