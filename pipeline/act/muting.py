@@ -1,7 +1,8 @@
 """Which alert stands for another one: what a service calls was in alarm shortly before it was."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from pipeline.act.alert_rows import ALERT_ROW, AlertRow
 from pipeline.contracts.alerts import AlertEvent, AlertState
 from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.topology import CalleeKind, callee_name
@@ -36,6 +37,48 @@ class FiringNames:
         for callee in event.callees:
             if callee != own:
                 yield from sorted(self._names.get(callee, ()))
+
+
+RowOf = Callable[[str], AlertRow | None]
+"""The row of a name, if there is one."""
+
+
+def stand_in(event: AlertEvent, firing: Iterable[str], *, row_of: RowOf, mute_ms: int) -> str:
+    """Return the dedup key of the alert that stands for this one, and that somebody was told of; empty: none.
+
+    Parameters
+    ----------
+    event
+        A step of an alert that nobody was told of yet.
+    firing
+        Names of the rows of firing alerts of what its service calls.
+    row_of
+        What is known of an alert.
+    mute_ms
+        See :func:`stands_for`.
+
+    """
+    for name in firing:
+        row = row_of(name)
+        if row is None or not stands_for(row.alert.event, event, mute_ms):
+            continue
+        cause = told_instead(row, row_of)
+        if cause is not None and is_as_loud(cause.told, event.severity):
+            return cause.alert.event.dedup_key
+    return ""
+
+
+def told_instead(row: AlertRow, row_of: RowOf) -> AlertRow | None:
+    """Return the firing alert that people were told of instead of one that is muted; itself, if they were told of it."""
+    seen = set[str]()
+    found: AlertRow | None = row
+    while found is not None and found.told is None:
+        name = ALERT_ROW + found.alert.muted_by
+        if name in seen:
+            return None
+        seen.add(name)
+        found = row_of(name)
+    return found if found is not None and found.alert.event.state is AlertState.FIRING else None
 
 
 def stands_for(cause: AlertEvent, event: AlertEvent, mute_ms: int) -> bool:

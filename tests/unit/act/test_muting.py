@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.act.alerts import ActParams, ActStage, restore
+from pipeline.act.alerts import ActStage, restore
+from pipeline.act.params import ActParams
 from pipeline.act.remediation import RemediationParams
 from pipeline.contracts.alerts import Alert, AlertEvent, Delivery, Transition
 from pipeline.contracts.anomalies import Severity
