@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.act.alerts import ActParams
 from pipeline.act.alerts import restore as restore_stage
+from pipeline.act.params import ActParams
 from pipeline.act.remediation import RemediationParams
 from pipeline.act.results import outcome
 from pipeline.adapters.ledger import Ledger, Standing

@@ -2,104 +2,26 @@
 
 import heapq
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
 
 import msgspec
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from pipeline.act.alert_rows import ALERT_ROW, SERVICE_ROW, AlertRow, Head, ServiceRow, read_row
 from pipeline.act.cloud_events import request_record
 from pipeline.act.delivery import News, delivery, is_old, news
-from pipeline.act.muting import FiringNames, is_as_loud, stands_for
+from pipeline.act.muting import FiringNames, stand_in
+from pipeline.act.params import ActParams
 from pipeline.act.remediation import Asked, Outcome, RemediationParams, is_dry_run, remembered, request_id, rule
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Delivery
-from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.bounded_rows import BoundedRows
 from pipeline.contracts.codec import decode, encode
-from pipeline.contracts.config import PARAMS, AtLeastOne
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.records import InRecord, OutRecord
-from pipeline.contracts.remediation import Action
-from pipeline.contracts.rows import HEAD, pack, unpack
-from pipeline.errors import RecordInvalid, StateError
+from pipeline.contracts.rows import HEAD, pack
+from pipeline.errors import StateError
 
-SCHEMA = 1
-"""Of the rows below."""
-ALERT_ROW, SERVICE_ROW = "alert:", "service:"
-"""Row names begin with one of them: a dedup key and a service key can look alike."""
 OLD_NEWS_NOTE = "not considered: it was old news when Tocsin read it"
-
 MUTED_NOTE = "not considered: {} stands for it"
-
-Ms = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=PARAMS)
-class ActParams:
-    """How alerts are told and kept.
-
-    Attributes
-    ----------
-    old_news_ms
-        An alert event older than this when it is read (clock less event time, ms) is recorded, not told.
-    tombstone_after_ms
-        So long after its end (event time of all alerts, ms) an alert leaves the compacted topic.
-    max_alerts
-        Dedup keys kept; beyond, the one heard of longest ago goes. At least 1.
-    max_services
-        Services whose requests are remembered; beyond, the one that asked longest ago goes. At least 1.
-    mute_ms
-        An alert is muted while one of what its service calls fires that began at most so long before it, ms; 0: never.
-        Six windows: with more, a fault of the caller's own was lost (detection.md, section 5).
-    source
-        CloudEvents ``source`` before the environment, a URI reference.
-
-    """
-
-    old_news_ms: Ms = 300_000
-    tombstone_after_ms: Ms = 604_800_000
-    max_alerts: AtLeastOne = 20_000
-    max_services: AtLeastOne = 10_000
-    mute_ms: Ms = 60_000
-    source: Annotated[str, Field(pattern=r"^[!-~]+$")] = "/tocsin"
-
-
-class AlertRow(msgspec.Struct, kw_only=True, frozen=True):
-    """One dedup key: its alert as published, and what was done in this life of it.
-
-    ``event_ids`` are those seen with the alert's ``at_ms``; an earlier or a known event came twice.
-    """
-
-    schema: int = SCHEMA
-    alert: Alert
-    event_ids: list[str] = []
-    told: Severity | None = None
-    done: dict[Action, Severity] = {}
-
-    @property
-    def ended_ms(self) -> int | None:
-        """When it ended; ``None``: it has not."""
-        return self.alert.event.resolved_at_ms
-
-
-class ServiceRow(msgspec.Struct, kw_only=True, frozen=True):
-    """What was asked for one service, as far as cooldown and cap can need it."""
-
-    schema: int = SCHEMA
-    asked: list[Asked] = []
-
-
-class _Head(msgspec.Struct, kw_only=True, frozen=True):
-    """``stream_ms``: the latest event time; ended alerts older than ``tombstone_after_ms`` by it are gone."""
-
-    schema: int = SCHEMA
-    stream_ms: int = -1
-    alerts_gone_through: int = -1
-    services_gone_through: int = -1
-
-
-R = TypeVar("R", AlertRow, ServiceRow, _Head)
 
 
 def restore(params: ActParams, remediation: RemediationParams, partition: int, rows: Mapping[str, bytes]) -> "ActStage":
@@ -111,16 +33,16 @@ def restore(params: ActParams, remediation: RemediationParams, partition: int, r
         If a row cannot be read, or is of another version or of no known kind.
 
     """
-    applied, head = -1, _Head()
+    applied, head = -1, Head()
     alerts: list[tuple[str, int, AlertRow]] = []
     services: list[tuple[str, int, ServiceRow]] = []
     for name, row in rows.items():
         if name == HEAD:
-            applied, head = _read_row(name, row, _Head, partition)
+            applied, head = read_row(name, row, Head, partition)
         elif name.startswith(ALERT_ROW):
-            alerts.append((name, *_read_row(name, row, AlertRow, partition)))
+            alerts.append((name, *read_row(name, row, AlertRow, partition)))
         elif name.startswith(SERVICE_ROW):
-            services.append((name, *_read_row(name, row, ServiceRow, partition)))
+            services.append((name, *read_row(name, row, ServiceRow, partition)))
         else:
             raise StateError(f"alerts, partition {partition}: row {name!r} is of no known kind")
     alerts = [row for row in alerts if not _is_gone(row[2], head.stream_ms, params)]
@@ -196,7 +118,7 @@ class ActStage:
         """
         changes = self._services.take_changes(encode)
         changes |= self._alerts.take_changes(encode)
-        head = _Head(
+        head = Head(
             stream_ms=self.stream_ms,
             alerts_gone_through=self._alerts.gone_through,
             services_gone_through=self._services.gone_through,
@@ -210,7 +132,10 @@ class ActStage:
         life = before if before is not None and is_same_life else AlertRow(alert=_unheard(event))
         old_news_ms = self._params.old_news_ms
         decided = news(event, life.told, now_ms=now_ms, old_news_ms=old_news_ms)
-        muted_by = self._muted_by(event, offset) if decided is News.NOTIFY and life.told is None else ""
+        muted_by = ""
+        if decided is News.NOTIFY and life.told is None and self._params.mute_ms:
+            firing = self._firing.of_callees(event)
+            muted_by = stand_in(event, firing, row_of=lambda name: self._before(name, offset), mute_ms=self._params.mute_ms)
         decided = News.MUTE if muted_by else decided
         is_told = decided is News.NOTIFY
         alert = msgspec.structs.replace(
@@ -230,44 +155,18 @@ class ActStage:
         )
         if event.state is not AlertState.FIRING:
             return row, [_alert_record(row)]
+        note = MUTED_NOTE.format(muted_by) if muted_by else ""
         if is_old(event, now_ms=now_ms, old_news_ms=old_news_ms):
-            noted = alert.remediation_note or OLD_NEWS_NOTE
-            row = msgspec.structs.replace(row, alert=msgspec.structs.replace(alert, remediation_note=noted))
-            return row, [_alert_record(row)]
-        if muted_by:
-            noted = alert.remediation_note or MUTED_NOTE.format(muted_by)
-            row = msgspec.structs.replace(row, alert=msgspec.structs.replace(alert, remediation_note=noted))
+            note = OLD_NEWS_NOTE
+        if note:
+            alert = msgspec.structs.replace(alert, remediation_note=alert.remediation_note or note)
+            row = msgspec.structs.replace(row, alert=alert)
             return row, [_alert_record(row)]
         return self._remedied(row, offset, now_ms)
 
-    def _muted_by(self, event: AlertEvent, offset: int) -> str:
-        """Return the dedup key of the alert that stands for this one, and that somebody was told of; empty: none.
-
-        What came after this event is not looked at.
-        """
-        for name in self._firing.of_callees(event) if self._params.mute_ms else ():
-            row = self._before(name, offset)
-            if row is None or not stands_for(row.alert.event, event, self._params.mute_ms):
-                continue
-            cause = self._told_instead(row, offset)
-            if cause is not None and is_as_loud(cause.told, event.severity):
-                return cause.alert.event.dedup_key
-        return ""
-
     def _before(self, name: str, offset: int) -> AlertRow | None:
+        """Return a row as it was before the event at ``offset``: what came after it is not looked at."""
         return self._alerts.get(name) if self._alerts.applied(name) < offset else None
-
-    def _told_instead(self, row: AlertRow, offset: int) -> AlertRow | None:
-        """Return the firing alert that people were told of instead of one that is muted; itself, if they were told of it."""
-        seen = set[str]()
-        found: AlertRow | None = row
-        while found is not None and found.told is None:
-            name = ALERT_ROW + found.alert.muted_by
-            if name in seen:
-                return None
-            seen.add(name)
-            found = self._before(name, offset)
-        return found if found is not None and found.alert.event.state is AlertState.FIRING else None
 
     def _remedied(self, row: AlertRow, offset: int, now_ms: int) -> tuple[AlertRow, list[OutRecord]]:
         """Return the row after remediation was considered, and what to publish."""
@@ -344,14 +243,3 @@ def _alert_record(row: AlertRow) -> OutRecord:
 
 def _tombstone(name: str) -> OutRecord:
     return OutRecord(topic="alerts", key=name.removeprefix(ALERT_ROW), value=None)
-
-
-def _read_row(name: str, row: bytes, kind: type[R], partition: int) -> tuple[int, R]:
-    applied, body = unpack(row)
-    try:
-        state = decode(body, kind)
-    except RecordInvalid as problem:
-        raise StateError(f"alerts, partition {partition}: row {name!r} cannot be read: {problem}") from problem
-    if state.schema != SCHEMA:
-        raise StateError(f"alerts, partition {partition}: row {name!r} has schema {state.schema}, not {SCHEMA}")
-    return applied, state

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.act.alerts import ActParams
 from pipeline.act.alerts import restore as restore_act
+from pipeline.act.params import ActParams
 from pipeline.act.remediation import HOUR_MS, RemediationParams, RemediationPolicy
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.lifecycle import restore as restore_life_cycle

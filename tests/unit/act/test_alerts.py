@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.act.alerts import OLD_NEWS_NOTE, ActParams, ActStage, restore
+from pipeline.act.alerts import OLD_NEWS_NOTE, ActStage, restore
+from pipeline.act.params import ActParams
 from pipeline.act.remediation import RemediationParams, RemediationPolicy
 from pipeline.contracts.alerts import Alert, AlertEvent, Delivery, Transition
 from pipeline.contracts.anomalies import Severity

@@ -2,11 +2,13 @@
 
 import pytest
 
-from pipeline.act.alerts import ActParams, ActStage, restore
+from pipeline.act.alerts import ActStage, restore
+from pipeline.act.params import ActParams
 from pipeline.act.remediation import RemediationParams
 from pipeline.contracts.alerts import Alert, AlertEvent, Delivery, Transition
 from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.codec import decode
+from pipeline.contracts.topology import CalleeKind, callee_name
 from tests.alert_samples import ORIGIN_MS, event, feed
 
 CALLS_DB = ("service:prod/db",)
@@ -50,6 +52,15 @@ def test_nobody_is_muted_by_a_service_that_it_does_not_call_or_when_muting_is_of
 
     assert told(stage(), of_db(), stranger)["cart"].delivery is Delivery.NOTIFIED
     assert told(stage(0), of_db(), of_cart(0))["cart"].delivery is Delivery.NOTIFIED
+
+
+@pytest.mark.parametrize("kind", CalleeKind)
+def test_only_a_service_stands_for_its_caller_whatever_else_has_its_name(kind: CalleeKind) -> None:
+    caller = event(since_ms=ORIGIN_MS - 10_000, service="cart", callees=(callee_name(kind, "prod", "db"),))
+
+    delivery = Delivery.MUTED if kind is CalleeKind.SERVICE else Delivery.NOTIFIED
+
+    assert told(stage(), of_db(), caller)["cart"].delivery is delivery
 
 
 def test_a_muted_alert_that_goes_on_after_its_cause_is_told_then_and_one_that_ends_stays_muted() -> None:

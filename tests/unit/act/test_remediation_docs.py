@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from pipeline.act.alerts import ActParams, restore
+from pipeline.act.alerts import restore
+from pipeline.act.params import ActParams
 from pipeline.act.remediation import RemediationParams
 from pipeline.analyse.lifecycle import AlertingParams
 from pipeline.analyse.lifecycle import restore as restore_life_cycle
