@@ -117,3 +117,12 @@ def test_callees_over_the_limit_count_as_other() -> None:
     assert message.calls(replace(CONFIG, max_callees=1)) == {
         "shop": {"service:prod/p0": CallPartial(calls=1), NO_ROOM: CallPartial(calls=3)}
     }
+
+
+@pytest.mark.parametrize("none", [b"", bytes(16), b"t" * 8])
+def test_spans_of_no_trace_are_no_pair_though_their_span_ids_say_so(none: bytes) -> None:
+    message = Message()
+    message.span("shop", CLIENT, 2, peer__service="billing").trace_id = none
+    message.span("cart", SERVER, 3, 2).trace_id = none
+
+    assert message.calls() == {"shop": {"service:prod/billing": CallPartial(calls=1)}}
