@@ -13,7 +13,6 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import (
     OTHER,
     OTHER_TEMPLATE,
-    SEVERITY_RANK,
     CallPartial,
     ChangeNote,
     FeedbackNote,
@@ -23,6 +22,7 @@ from pipeline.contracts.partials import (
     Partial,
     Quantile,
     TemplatePartial,
+    rank,
 )
 from pipeline.contracts.points import Series, summed
 from pipeline.contracts.readings import (
@@ -47,7 +47,7 @@ from pipeline.ingest.masking import clean_line, example_of, masked
 MAX_POINTS = 1_000
 """Points of one series in one partial: a hundred a second."""
 
-_BAD = SEVERITY_RANK["warn"]
+_BAD = rank("warn")
 NO_ROOM = callee_name(CalleeKind.OTHER, OTHER, OTHER)
 PartialKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""
@@ -222,7 +222,7 @@ def _add_line(partial: Partial, reading: LogReading, config: IngestConfig) -> No
     known, severity = partial.templates, reading.severity
     counted = known.get(said)
     if counted is None:
-        limit = config.max_templates * (2 if SEVERITY_RANK.get(severity, 0) >= _BAD else 1)
+        limit = config.max_templates * (2 if rank(severity) >= _BAD else 1)
         said = _limited(said, known, limit, OTHER_TEMPLATE)
         counted = known.get(said)
         if counted is None:
