@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.contracts.partials import OTHER_TEMPLATE, SEVERITY_RANK, TemplatePartial
+from pipeline.contracts.partials import OTHER_TEMPLATE, TemplatePartial, rank
 from pipeline.contracts.signals import LogLines
 
 MAX_KEPT = 500
@@ -51,7 +51,7 @@ def told_lines(counted: Mapping[str, TemplatePartial], limit: int) -> dict[str, 
 
 
 def _weight(counted: TemplatePartial) -> tuple[int, int]:
-    return -SEVERITY_RANK.get(counted.severity, 0), -counted.n
+    return -rank(counted.severity), -counted.n
 
 
 def _ranked(counted: Mapping[str, TemplatePartial]) -> list[str]:

@@ -7,14 +7,13 @@ from models.errors import reading
 from models.log_templates import Lines, LogTemplates, TemplateTuning, Told
 from pipeline.analyse.detection_params import DetectionParams
 from pipeline.contracts.anomalies import Finding, Judgement, LogNote, Severity
-from pipeline.contracts.partials import OTHER_TEMPLATE, SEVERITY_RANK
+from pipeline.contracts.partials import OTHER_TEMPLATE, SEVERITIES, rank
 from pipeline.contracts.signals import LogLines
 
 NEW, RATE = "template_new", "template_rate"
 CONDITIONS = (NEW, RATE)
 SIGNAL, UNIT = "errors", "lines"
 NEW_KINDS, LINES_SINCE = "new_kinds", "lines_since_new"
-_SEVERITIES = tuple(SEVERITY_RANK)
 _MOST_CONFIDENT = 0.95
 _NO_LINES: Mapping[str, LogLines] = {}
 
@@ -85,7 +84,7 @@ class TemplateWatch:
             By how much least effects are multiplied, by condition.
 
         """
-        known = {line: Lines(one.n, SEVERITY_RANK.get(one.severity, 2)) for line, one in lines.items() if line != OTHER_TEMPLATE}
+        known = {line: Lines(one.n, rank(one.severity)) for line, one in lines.items() if line != OTHER_TEMPLATE}
         outcome = self._templates.step(
             known,
             is_frozen=is_frozen,
@@ -131,7 +130,7 @@ class TemplateWatch:
             example = seen.example
         else:
             example = before.example if before is not None and before.template == told.template else ""
-        return LogNote(template=told.template, severity=_SEVERITIES[told.rank], n=told.n, n_kinds=n_kinds, example=example)
+        return LogNote(template=told.template, severity=SEVERITIES[told.rank], n=told.n, n_kinds=n_kinds, example=example)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""

@@ -22,6 +22,8 @@ class Limit(StrEnum):
     CHANGES = "changes"
     TEMPLATES = "templates"
     """Masked log lines of a partial."""
+    CALLEES = "callees"
+    """What a service calls, of a partial."""
     PUBLISHED_TEMPLATES = "published_templates"
     PUBLISHED_OPERATIONS = "published_operations"
     OPEN_CONDITIONS = "open_conditions"
@@ -67,6 +69,7 @@ KEYS: Mapping[Bound, str] = MappingProxyType(
         Limit.VERSIONS: "ingest.max_versions",
         Limit.CHANGES: "ingest.max_changes",
         Limit.TEMPLATES: "ingest.max_templates",
+        Limit.CALLEES: "ingest.max_callees",
         Limit.PUBLISHED_TEMPLATES: "windows.max_templates",
         Limit.PUBLISHED_OPERATIONS: "windows.max_operations",
         Limit.OPEN_CONDITIONS: "alerting.max_conditions",

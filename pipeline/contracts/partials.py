@@ -24,8 +24,24 @@ OTHER_TEMPLATE = "(other lines)"
 """Where log lines are counted for which there is no room."""
 SEVERITY_RANK: Mapping[str, int] = MappingProxyType({"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4, "fatal": 5})
 """How bad a log line is, by its severity."""
+SEVERITIES = tuple(SEVERITY_RANK)
+"""In OpenTelemetry's order: four of its numbers each, from 1."""
+UNKNOWN_SEVERITY = "info"
+"""What a line counts as that names none, or one that nobody knows."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def rank(severity: str) -> int:
+    """Return how bad a log line of this severity is.
+
+    Examples
+    --------
+    >>> rank("trace"), rank("info"), rank("whatever"), rank("fatal")
+    (0, 2, 2, 5)
+
+    """
+    return SEVERITY_RANK.get(severity, SEVERITY_RANK[UNKNOWN_SEVERITY])
 
 
 class Quantile(msgspec.Struct, kw_only=True):
@@ -102,8 +118,7 @@ class TemplatePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
         if not self.n or (time_ms, example) < (self.time_ms, self.example):
             self.example, self.time_ms = example, time_ms
         self.n += n
-        if SEVERITY_RANK.get(severity, 0) > SEVERITY_RANK.get(self.severity, 0):
-            self.severity = severity
+        self.severity = SEVERITIES[max(rank(severity), rank(self.severity))]
 
 
 class CallPartial(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Limit
 from pipeline.contracts.partials import OTHER, OTHER_TEMPLATE, Partial
 from pipeline.contracts.readings import Reading
-from pipeline.ingest.reduce import PartialKey
+from pipeline.ingest.reduce import NO_ROOM, PartialKey
 
 R = TypeVar("R", bound=Reading)
 
@@ -96,9 +96,11 @@ def limits_of(partial: Partial, config: IngestConfig) -> Iterator[Limit]:
         yield Limit.VERSIONS
     if len(partial.changes) >= config.max_changes:
         yield Limit.CHANGES
-    if OTHER_TEMPLATE in partial.templates and config.max_templates:
+    if _is_full(partial.templates, config.max_templates, OTHER_TEMPLATE):
         yield Limit.TEMPLATES
+    if _is_full(partial.calls, config.max_callees, NO_ROOM):
+        yield Limit.CALLEES
 
 
-def _is_full(names: Mapping[str, object], limit: int) -> bool:
-    return len(names) > limit and OTHER in names
+def _is_full(names: Mapping[str, object], limit: int, other: str = OTHER) -> bool:
+    return len(names) > limit and other in names

@@ -13,7 +13,6 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import (
     OTHER,
     OTHER_TEMPLATE,
-    SEVERITY_RANK,
     CallPartial,
     ChangeNote,
     FeedbackNote,
@@ -23,6 +22,7 @@ from pipeline.contracts.partials import (
     Partial,
     Quantile,
     TemplatePartial,
+    rank,
 )
 from pipeline.contracts.points import Series, summed
 from pipeline.contracts.readings import (
@@ -47,7 +47,7 @@ from pipeline.ingest.masking import clean_line, example_of, masked
 MAX_POINTS = 1_000
 """Points of one series in one partial: a hundred a second."""
 
-_BAD = SEVERITY_RANK["warn"]
+_BAD = rank("warn")
 NO_ROOM = callee_name(CalleeKind.OTHER, OTHER, OTHER)
 PartialKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""
@@ -136,8 +136,6 @@ def _place(reading: Reading) -> tuple[int, int]:
     its interval, likewise; a change, and feedback, belongs where it was published.
     """
     match reading:
-        case RequestReading() | LogReading():
-            return reading.time_ms, BASE_SIZE_MS
         case SummaryReading():
             return reading.time_ms - 1, size_for_interval(reading.interval_ms)
         case GaugeReading() | UsageReading() | LevelReading():
@@ -154,11 +152,11 @@ class _Names(Container[str], Sized, Protocol):
     """The names that are in use."""
 
 
-def _limited(name: str, known: _Names, limit: int) -> str:
+def _limited(name: str, known: _Names, limit: int, other: str = OTHER) -> str:
     """Return the name under which to count: itself while there is room, else ``other``, which takes no room."""
-    if name in known or len(known) - (OTHER in known) - ("" in known) < limit:
+    if name in known or len(known) - (other in known) - ("" in known) < limit:
         return name
-    return OTHER
+    return other
 
 
 def _add_request(operation: OperationPartial, is_error: bool, duration_ms: float | None) -> None:
@@ -224,9 +222,8 @@ def _add_line(partial: Partial, reading: LogReading, config: IngestConfig) -> No
     known, severity = partial.templates, reading.severity
     counted = known.get(said)
     if counted is None:
-        limit = config.max_templates * (2 if SEVERITY_RANK.get(severity, 0) >= _BAD else 1)
-        if len(known) - (OTHER_TEMPLATE in known) >= limit:
-            said = OTHER_TEMPLATE
+        limit = config.max_templates * (2 if rank(severity) >= _BAD else 1)
+        said = _limited(said, known, limit, OTHER_TEMPLATE)
         counted = known.get(said)
         if counted is None:
             counted = known[said] = TemplatePartial()
@@ -273,9 +270,8 @@ def _exemplars(reading: Reading) -> Sequence[Exemplar]:
 
 
 def _add_call(partial: Partial, reading: CallReading, config: IngestConfig) -> None:
-    calls, name = partial.calls, reading.callee
-    if name not in calls and len(calls) - (NO_ROOM in calls) >= config.max_callees:
-        name = NO_ROOM
+    calls = partial.calls
+    name = _limited(reading.callee, calls, config.max_callees, NO_ROOM)
     call = calls.get(name)
     if call is None:
         call = calls[name] = CallPartial()

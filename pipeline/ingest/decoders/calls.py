@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pipeline.contracts.topology import CalleeKind, callee_name
 from pipeline.errors import FieldRefused
-from pipeline.ingest.semantics import Attributes, Sender, first_text, joined, text
+from pipeline.ingest.decoders.traces import otlp_trace_id
+from pipeline.ingest.semantics import Attributes, Semantics, Sender, first_text, joined, text
 from pipeline.ingest.validation import origin
 
 CALLING = (Span.SpanKind.SPAN_KIND_CLIENT, Span.SpanKind.SPAN_KIND_PRODUCER)
@@ -25,7 +26,7 @@ def served(senders: Iterable[tuple[Sender, list[Span]]]) -> Served:
         (span.trace_id, span.parent_span_id): who
         for who, spans in told
         for span in spans
-        if span.kind in SERVING and len(span.parent_span_id) == 8 and len(span.trace_id) == 16
+        if span.kind in SERVING and len(span.parent_span_id) == 8 and otlp_trace_id(span.trace_id)
     }
 
 
@@ -60,6 +61,11 @@ def callee_of(who: Sender, span: Span, attributes: Attributes, known: Served, pe
     except FieldRefused:
         return ""
     return ""
+
+
+def has_failed(semantics: Semantics, span: Span, attributes: Attributes) -> bool:
+    """Return whether a span failed, by its status or by its attributes."""
+    return span.status.code == Status.StatusCode.STATUS_CODE_ERROR or semantics.has_failed(attributes)
 
 
 def _kind(attribute: str) -> CalleeKind:

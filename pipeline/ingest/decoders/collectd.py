@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason
+from pipeline.contracts.readings import Decoded, Origin, Reading, Rejection, RejectReason
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest
@@ -24,10 +24,6 @@ _GAUGES = frozenset({"gauge", ""})
 """A PUTVAL line does not say which it is: the rule does."""
 _MAX_LINE = 1_024
 """Ten times what collectd writes; what is longer would cost the pattern its square."""
-
-
-ReadingOf = Callable[[IngestConfig, "ValueList", About], Reading | None]
-"""Makes a value's reading, or none, of what is known of it."""
 
 
 class ValueList(NamedTuple):
@@ -50,15 +46,17 @@ def decode_collectd(config: IngestConfig, topic: str, record: InRecord) -> Decod
     Counters are rates in JSON, as write_kafka makes them (``StoreRates true``, its default); in lines they are themselves,
     because write_kafka leaves them so whatever it is told.
     """
-    return _decoded(config, topic, record, _rate)
+    return _decoded(config, topic, record, _rates_from_json)
 
 
 def decode_collectd_counters(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
     """Return the same of counters as they are (``StoreRates false``): nothing in a message tells the two apart."""
-    return _decoded(config, topic, record, _counter)
+    return _decoded(config, topic, record, _from_json)
 
 
-def _decoded(config: IngestConfig, topic: str, record: InRecord, reading_of: ReadingOf) -> Decoded:
+def _decoded(
+    config: IngestConfig, topic: str, record: InRecord, from_json: Callable[[Harvest, object], Iterator[ValueList]]
+) -> Decoded:
     value = record.value or b""
     harvest, semantics = Harvest(), semantics_of(config)
     if value.lstrip()[:1] in {b"[", b"{"}:
@@ -66,61 +64,60 @@ def _decoded(config: IngestConfig, topic: str, record: InRecord, reading_of: Rea
         if isinstance(parsed, Rejection):
             return Decoded(rejections=[parsed])
         items: Sequence[object] = parsed
-        read = _from_json
+        read = from_json
     else:
         items = [line for line in value.split(b"\n") if line.strip()][: config.max_records_per_message]
-        read, reading_of = _from_line, _counter
+        read = _from_line
     for item in items:
         harvest.index += 1
         try:
             for one in read(harvest, item):
-                _take(harvest, semantics, record=record, topic=topic, one=one, reading_of=reading_of)
+                _take(harvest, semantics, record=record, topic=topic, one=one)
         except FieldRefused as refusal:
             harvest.refuse(refusal)
     return harvest.decoded()
 
 
-def _take(harvest: Harvest, semantics: Semantics, *, record: InRecord, topic: str, one: ValueList, reading_of: ReadingOf) -> None:
-    metric = f"collectd.{one.plugin}.{one.type}"
+def _take(harvest: Harvest, semantics: Semantics, *, record: InRecord, topic: str, one: ValueList) -> None:
+    config, metric = semantics.config, f"collectd.{one.plugin}.{one.type}"
     rules, named = semantics.saturation_rules(metric), semantics.named_signal(metric)
-    is_level = named is not None and named.form == "gauge"
-    if not rules and not is_level:
-        harvest.n_ignored += 1
-        harvest.unmapped[metric] = harvest.unmapped.get(metric, 0) + 1
-        return
-    config, published_ms = semantics.config, record.timestamp_ms
     labels = {"plugin_instance": one.plugin_instance, "type_instance": one.type_instance, "dsname": one.source}
-    found = rule_for(rules, labels)
-    if is_level:
-        found = None
-        is_level = named is not None and is_named(named, labels) and (reading_of is _rate or one.kind in _GAUGES)
     reading: Reading | None = None
-    if found is not None or is_level:
-        at_ms = published_ms if one.at == "N" else reading_time(config, one.at, "time", published_ms)
-        origin = semantics.origin(topic, {"host.name": one.host})
-    if named is not None and is_level:
-        reading = named_level(named, origin, at_ms, one.value)
-    elif found is not None:
-        reading = reading_of(config, one, About(*found, origin, at_ms, resource_name(config, found[0], labels)))
+    if named is not None and named.form == "gauge":
+        if is_named(named, labels) and one.kind in _GAUGES:
+            at_ms, origin = _when_and_whose(semantics, topic, record, one)
+            reading = named_level(named, origin, at_ms, one.value)
+    elif found := rule_for(rules, labels):
+        at_ms, origin = _when_and_whose(semantics, topic, record, one)
+        reading = _reading(config, one, About(*found, origin, at_ms, resource_name(config, found[0], labels)))
+    elif not rules:
+        harvest.unmapped[metric] = harvest.unmapped.get(metric, 0) + 1
     if reading is None:
         harvest.n_ignored += 1
     else:
         harvest.readings.append(reading)
 
 
-def _rate(config: IngestConfig, one: ValueList, about: About) -> Reading | None:
-    return level_of(config, about, one.value)
+def _when_and_whose(semantics: Semantics, topic: str, record: InRecord, one: ValueList) -> tuple[int, Origin]:
+    published_ms = record.timestamp_ms
+    at_ms = published_ms if one.at == "N" else reading_time(semantics.config, one.at, "time", published_ms)
+    return at_ms, semantics.origin(topic, {"host.name": one.host})
 
 
-def _counter(config: IngestConfig, one: ValueList, about: About) -> Reading | None:
+def _reading(config: IngestConfig, one: ValueList, about: About) -> Reading | None:
     """Return a counter's reading as a raw point, a gauge's as ever. A PUTVAL line does not say which it is: the rule does."""
     if one.kind == "absolute":
         return None  # counted since it was last read, which nobody tells
     if not (one.kind in _COUNTERS or (not one.kind and about.rule.counter)):
-        return _rate(config, one, about)
+        return level_of(config, about, one.value)
     whole = [one.host, one.plugin, one.plugin_instance, one.type]
     names = series_name(*whole, one.type_instance, one.source), series_name(*whole, about.resource)
     return counted(config, about, names, one.value)
+
+
+def _rates_from_json(harvest: Harvest, item: object) -> Iterator[ValueList]:
+    """Yield values as ``StoreRates true`` leaves them: the rate of a counter is a gauge."""
+    return (one._replace(kind="gauge") for one in _from_json(harvest, item))
 
 
 def _from_json(harvest: Harvest, item: object) -> Iterator[ValueList]:

@@ -6,7 +6,7 @@ Of a key that occurs twice the last counts; fields that are not named here are i
 import math
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.partials import FeedbackVerdict
+from pipeline.contracts.partials import SEVERITIES, FeedbackVerdict
 from pipeline.contracts.readings import (
     ChangeReading,
     FeedbackReading,
@@ -54,8 +54,6 @@ _WORDS_BY_SEVERITY = {
     "fatal": ("fatal", "fatal2", "fatal3", "fatal4", "critical", "crit", "alert", "emergency", "emerg", "panic"),
 }
 _VERDICTS = tuple(verdict.value for verdict in FeedbackVerdict)
-_SEVERITIES = tuple(_WORDS_BY_SEVERITY)
-"""In OpenTelemetry's order: four numbers each, from 1."""
 SEVERITY_BY_WORD = {word: severity for severity, words in _WORDS_BY_SEVERITY.items() for word in words}
 
 
@@ -278,9 +276,9 @@ def _is_failure(status: object) -> bool | None:
 def _severity(value: object) -> str:
     """Return trace, debug, info, warn, error or fatal for a word or OpenTelemetry's number."""
     if type(value) is not str:
-        return _SEVERITIES[(integer(value, "severity", 1, 24) - 1) // 4]
+        return SEVERITIES[(integer(value, "severity", 1, 24) - 1) // 4]
     severity = SEVERITY_BY_WORD.get(value.lower())
     if severity is None:
         reason = RejectReason.WRONG_TYPE if value.isdecimal() else RejectReason.INVALID_TEXT
-        raise refused(reason, "severity", f"must be one of {', '.join(_SEVERITIES)} or OpenTelemetry's number", value)
+        raise refused(reason, "severity", f"must be one of {', '.join(SEVERITIES)} or OpenTelemetry's number", value)
     return severity

@@ -73,6 +73,12 @@ def named_level(rule: NamedSignal, origin: Origin, at_ms: int, value: float) -> 
     return LevelReading(origin=origin, time_ms=at_ms, signal=rule.name, value=level_value(value))
 
 
+def named_amount(rule: NamedSignal, origin: Origin, series: str, point: Point, interval_ms: int = 0) -> PointsReading:
+    """Return the reading of a counter that is a named signal; ``interval_ms`` is how long a delta counted, 0: it is none."""
+    meaning = SeriesMeaning(role="amount", resource=rule.name, is_delta=interval_ms > 0)
+    return PointsReading(origin=origin, time_ms=point.time_ms, points=[(series, meaning, point)], interval_ms=interval_ms)
+
+
 def limit_of(config: IngestConfig, about: About) -> float:
     """Return how much of a resource there is, as the configuration says; 0: it does not."""
     for name in (about.resource, about.rule.resource):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from pipeline.contracts.partials import SEVERITIES, UNKNOWN_SEVERITY
 from pipeline.contracts.readings import LogReading, RejectReason
 from pipeline.contracts.semantic import MS_PER_UNIT
 from pipeline.ingest.decoders.kinds import SEVERITY_BY_WORD
@@ -16,10 +17,6 @@ from pipeline.ingest.semantics import FAILED_FROM, Attribute, Attributes, Semant
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import number, refused
 
-SEVERITIES = ("trace", "debug", "info", "warn", "error", "fatal")
-"""In OpenTelemetry's order: four numbers each, from 1."""
-UNKNOWN_SEVERITY = "info"
-"""Of a line that names none, or one that nobody knows."""
 SYSLOG_SEVERITIES = ("fatal", "fatal", "fatal", "error", "warn", "info", "info", "debug")
 """RFC 5424, section 6.2.1: emergency, alert, critical, error, warning, notice, informational, debug."""
 _MAX_LEVELS = 6
@@ -112,8 +109,8 @@ def severity_of(word: str) -> str:
     if known is not None:
         return known
     if word.isascii() and word.isdecimal() and len(word) <= 2:
-        rank = int(word)
-        return SYSLOG_SEVERITIES[rank] if rank < 8 else SEVERITIES[min((rank - 1) // 4, 5)]
+        given = int(word)
+        return SYSLOG_SEVERITIES[given] if given < 8 else SEVERITIES[min((given - 1) // 4, 5)]
     return UNKNOWN_SEVERITY
 
 

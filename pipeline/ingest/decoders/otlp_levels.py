@@ -1,18 +1,14 @@
 """What a data point that says how full something is becomes: a utilization, a usage, or a raw point of a counter of usage."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 
-from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Reading
 from pipeline.contracts.semantic import SaturationMetric
 from pipeline.contracts.window_times import LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.levels import About, counted, level_of, resource_name, rule_for
-from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
-from pipeline.ingest.decoders.otlp_points import NO_RECORDED_VALUE, Measured, series_name
+from pipeline.ingest.decoders.otlp_parts import attributes_of, recorded, time_ms
+from pipeline.ingest.decoders.otlp_points import Measured, series_name
 
 
 def read_level(harvest: Harvest, measured: Measured[SaturationMetric], point: NumberDataPoint) -> None:
@@ -24,7 +20,7 @@ def read_level(harvest: Harvest, measured: Measured[SaturationMetric], point: Nu
         If a field breaks its rule.
 
     """
-    _take(harvest, measured, point, _counter if measured.is_cumulative else _level)
+    _take(harvest, measured, point, is_delta=False)
 
 
 def read_delta(harvest: Harvest, measured: Measured[SaturationMetric], point: NumberDataPoint) -> None:
@@ -36,37 +32,20 @@ def read_delta(harvest: Harvest, measured: Measured[SaturationMetric], point: Nu
         If a field breaks its rule.
 
     """
-    _take(harvest, measured, point, _delta)
+    _take(harvest, measured, point, is_delta=True)
 
 
-class _Found(NamedTuple):
-    """A point's value, what it is about, and the names of its series and of those that are used together with it."""
-
-    config: IngestConfig
-    about: About
-    names: tuple[str, str]
-    start_ms: int
-    value: float
-
-
-def _take(
-    harvest: Harvest,
-    measured: Measured[SaturationMetric],
-    point: NumberDataPoint,
-    reading_of: Callable[[_Found], Reading | None],
-) -> None:
-    value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
-    found = None
-    if not point.flags & NO_RECORDED_VALUE and value == value:  # noqa: PLR0124 - NaN: nothing was measured
-        found = _found(measured, point, value)
-    reading = None if found is None else reading_of(found)
+def _take(harvest: Harvest, measured: Measured[SaturationMetric], point: NumberDataPoint, *, is_delta: bool) -> None:
+    value = recorded(point)
+    reading = None if value is None else _reading(measured, point, value, is_delta=is_delta)
     if reading is None:
         harvest.n_ignored += 1
     else:
         harvest.readings.append(reading)
 
 
-def _found(measured: Measured[SaturationMetric], point: NumberDataPoint, value: float) -> _Found | None:
+def _reading(measured: Measured[SaturationMetric], point: NumberDataPoint, value: float, *, is_delta: bool) -> Reading | None:
+    """Return a value's reading; ``None``: it does not count, or is a delta of no interval, or of one that no report has."""
     semantics = measured.semantics
     config = semantics.config
     attributes = attributes_of(config, point.attributes, "attributes")
@@ -76,23 +55,13 @@ def _found(measured: Measured[SaturationMetric], point: NumberDataPoint, value: 
     at_ms = time_ms(config, point.time_unix_nano, "timeUnixNano", measured.published_ms)
     origin = semantics.origin(measured.topic, measured.about)
     about = About(*found, origin, at_ms, resource_name(config, found[0], attributes))
+    if not is_delta and not measured.is_cumulative:
+        return level_of(config, about, value)
+    start_ms = point.start_time_unix_nano // 1_000_000
+    interval_ms = at_ms - start_ms if is_delta else 0
+    if is_delta and not 0 < interval_ms <= LONGEST_INTERVAL_MS:
+        return None
     sender = sorted(measured.about.items())
     series = series_name(measured.metric, sender, sorted(attributes.items()), about.resource)
-    together = series_name(measured.metric, sender, about.resource)
-    return _Found(config, about, (series, together), point.start_time_unix_nano // 1_000_000, value)
-
-
-def _level(found: _Found) -> Reading | None:
-    return level_of(found.config, found.about, found.value)
-
-
-def _counter(found: _Found) -> Reading | None:
-    return counted(found.config, found.about, found.names, max(found.value, 0), start_ms=found.start_ms)
-
-
-def _delta(found: _Found) -> Reading | None:
-    """Return what was used in an interval; ``None``: it has none, or one that no report has."""
-    interval_ms = found.about.at_ms - found.start_ms
-    if not 0 < interval_ms <= LONGEST_INTERVAL_MS:
-        return None
-    return counted(found.config, found.about, found.names, max(found.value, 0), start_ms=found.start_ms, interval_ms=interval_ms)
+    names = series, series_name(measured.metric, sender, about.resource)
+    return counted(config, about, names, value, start_ms=start_ms, interval_ms=interval_ms)

@@ -7,10 +7,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.partials import SEVERITIES
 from pipeline.contracts.readings import Decoded, LogReading
 from pipeline.contracts.records import InRecord
 from pipeline.ingest.decoders.line_fields import read_line
-from pipeline.ingest.decoders.log_fields import SEVERITIES, asked_of, severity_of
+from pipeline.ingest.decoders.log_fields import asked_of, severity_of
 from pipeline.ingest.decoders.otlp_envelope import opened
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
 from pipeline.ingest.decoders.traces import otlp_trace_id

@@ -1,7 +1,7 @@
 """OTLP metrics: each data point becomes a reading by the semantic mapping, is refused, or is counted as unmapped."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -16,15 +16,13 @@ from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.otlp_amounts import read_amount, read_named_level
 from pipeline.ingest.decoders.otlp_levels import read_delta, read_level
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
-from pipeline.ingest.decoders.otlp_points import Measured, read_counter, read_exponential, read_histogram, read_summary
+from pipeline.ingest.decoders.otlp_points import Measured, R, read_counter, read_exponential, read_histogram, read_summary
 from pipeline.ingest.decoders.otlp_quick import Shared, Waiting, put_aside, read_points
 from pipeline.ingest.decoders.otlp_skeleton import MetricPart, SenderPart, split
 from pipeline.ingest.semantics import Attributes, Semantics, semantics_of
 
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-
-R = TypeVar("R", RequestMetric, SaturationMetric, NamedSignal)
 
 
 class _Sender(NamedTuple):

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar, NumberDataPoint
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, Rejection, RejectReason
@@ -15,6 +16,8 @@ from pipeline.ingest.times import believed
 from pipeline.ingest.validation import missing, refused
 
 M = TypeVar("M", bound=Message)
+NO_RECORDED_VALUE = 1
+"""Flag of a point that only says that its series ended (a staleness marker)."""
 
 
 def parsed(kind: type[M], value: bytes) -> M | Decoded:
@@ -73,6 +76,17 @@ def scalar(value: AnyValue) -> Attribute | None:
     if kind == "double_value":
         return value.double_value
     return None
+
+
+def number_of(point: NumberDataPoint | Exemplar) -> float:
+    """Return a point's value, of whichever of the two types it is; 0: it has none."""
+    return point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
+
+
+def recorded(point: NumberDataPoint) -> float | None:
+    """Return a point's value; ``None``: nothing was measured."""
+    value = number_of(point)
+    return None if point.flags & NO_RECORDED_VALUE or value != value else value  # noqa: PLR0124 - NaN
 
 
 def time_ms(config: IngestConfig, nanoseconds: int, field: str, published_ms: int) -> int:

@@ -18,14 +18,12 @@ from pipeline.contracts.semantic import NamedSignal, RequestMetric, SaturationMe
 from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.buckets import bounds_in_ms, check_explicit, check_exponential, check_sum, check_total
 from pipeline.ingest.decoders.harvest import Harvest
-from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
+from pipeline.ingest.decoders.otlp_parts import NO_RECORDED_VALUE, attributes_of, number_of, time_ms
 from pipeline.ingest.decoders.traces import otlp_exemplars
 from pipeline.ingest.semantics import Attributes, Semantics, first_text, joined
 from pipeline.ingest.validation import refused
 
 R = TypeVar("R", RequestMetric, SaturationMetric, NamedSignal)
-NO_RECORDED_VALUE = 1
-"""Flag of a point that only says that its series ended (a staleness marker)."""
 QUANTILE_NAMES = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99"}
 
 
@@ -178,7 +176,7 @@ def read_counter(harvest: Harvest, measured: Measured[RequestMetric], point: Num
     asked = _asked(harvest, measured, point)
     if asked is None:
         return
-    value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
+    value = number_of(point)
     check_total(value, is_cumulative=measured.is_cumulative)
     if measured.is_cumulative:
         meaning = SeriesMeaning(role="requests", operation=asked.origin.operation, failed=asked.failed)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import CallReading, Decoded, RejectReason, RequestReading
 from pipeline.contracts.records import InRecord
-from pipeline.ingest.decoders.calls import CALLING, SERVING, Served, callee_of, served
+from pipeline.ingest.decoders.calls import CALLING, SERVING, Served, callee_of, has_failed, served
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.otlp_envelope import opened
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
@@ -54,7 +54,7 @@ def _call(semantics: Semantics, who: Sender, published_ms: int, span: Span, know
         origin=who.origin(),
         time_ms=time_ms(config, span.end_time_unix_nano, "endTimeUnixNano", published_ms),
         callee=callee,
-        is_error=span.status.code == Status.StatusCode.STATUS_CODE_ERROR or semantics.has_failed(attributes),
+        is_error=has_failed(semantics, span, attributes),
     )
 
 
@@ -71,6 +71,6 @@ def _request(semantics: Semantics, who: Sender, published_ms: int, span: Span) -
         origin=who.origin(joined(attributes, semantics.mapping.spans.operation) or span.name),
         time_ms=end_ms,
         duration_ms=number(lasted_ns / 1e6, "duration", 0.0, MAX_DURATION_MS),
-        is_error=span.status.code == Status.StatusCode.STATUS_CODE_ERROR or semantics.has_failed(attributes),
+        is_error=has_failed(semantics, span, attributes),
         trace_id=otlp_trace_id(span.trace_id),
     )

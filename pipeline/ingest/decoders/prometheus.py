@@ -14,7 +14,7 @@ from pipeline.ingest.decoders.buckets import MAX_TOTAL, check_sum
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.json_message import json_records
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
-from pipeline.ingest.decoders.levels import About, counted, level_of, named_level, resource_name, rule_for
+from pipeline.ingest.decoders.levels import About, counted, level_of, named_amount, named_level, resource_name, rule_for
 from pipeline.ingest.decoders.otlp_points import QUANTILE_NAMES, series_name
 from pipeline.ingest.semantics import Semantics, first_text, is_named, joined, semantics_of
 from pipeline.ingest.times import reading_time
@@ -113,11 +113,7 @@ def _named(semantics: Semantics, topic: str, sample: Sample, rule: NamedSignal) 
         return named_level(rule, semantics.origin(topic, sample.labels), sample.at_ms, sample.value)
     name = series_name(sample.name, sorted(sample.labels.items()), "amount", rule.name)
     point = Point(sample.at_ms, 0, number(sample.value, "value", 0.0, float(MAX_TOTAL)))
-    return PointsReading(
-        origin=semantics.origin(topic, sample.labels),
-        time_ms=sample.at_ms,
-        points=[(name, SeriesMeaning(role="amount", resource=rule.name), point)],
-    )
+    return named_amount(rule, semantics.origin(topic, sample.labels), name, point)
 
 
 def _level(semantics: Semantics, topic: str, sample: Sample, rules: Iterable[SaturationMetric]) -> Reading | None:

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from pipeline.contracts.codec import encode
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.readings import SampledSpan
 from pipeline.contracts.traces import MAX_NAME_BYTES, SpanStub, hash_below, stub_key
 from pipeline.errors import FieldRefused
-from pipeline.ingest.decoders.calls import CALLING, SERVING, Served
+from pipeline.ingest.decoders.calls import CALLING, SERVING, Served, has_failed
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
+from pipeline.ingest.decoders.traces import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender
 
 _JOINING = frozenset((*CALLING, *SERVING))
-_NO_TRACE = bytes(16)
 
 
 def sampled_spans(
@@ -51,10 +51,7 @@ def sampled_spans(
 
 def _sampled(semantics: Semantics, who: Sender, span: Span, hashed: str, published_ms: int) -> SampledSpan:
     about, is_call = who.origin(), span.kind in CALLING
-    failed = is_call and (
-        span.status.code == Status.StatusCode.STATUS_CODE_ERROR
-        or semantics.has_failed(attributes_of(semantics.config, span.attributes, "attributes"))
-    )
+    failed = is_call and has_failed(semantics, span, attributes_of(semantics.config, span.attributes, "attributes"))
     return SampledSpan(
         time_ms=time_ms(semantics.config, span.end_time_unix_nano, "endTimeUnixNano", published_ms),
         key=stub_key(hashed, span.span_id.hex()),
@@ -76,7 +73,6 @@ def _selected(share: float, senders: Iterable[tuple[Sender, list[Span]]]) -> Ite
             trace_id = span.trace_id
             hashed = hash_by_trace.get(trace_id)
             if hashed is None:
-                is_id = len(trace_id) == 16 and trace_id != _NO_TRACE
-                hashed = hash_by_trace[trace_id] = hash_below(trace_id, share) if is_id else ""
+                hashed = hash_by_trace[trace_id] = hash_below(trace_id, share) if otlp_trace_id(trace_id) else ""
             if hashed and len(span.span_id) == 8 and (span.kind in CALLING or len(span.parent_span_id) == 8):
                 yield who, span, hashed

@@ -8,6 +8,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar as OtlpExemplar
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.exemplars import Exemplar, kept
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
+from pipeline.ingest.decoders.otlp_parts import number_of
 
 _TRACE_ID = re.compile(r"(?!0+\Z)[0-9A-Za-z][0-9A-Za-z_.:-]{0,63}")
 
@@ -36,7 +37,7 @@ def otlp_exemplars(
     found: list[Exemplar] = []
     for exemplar in exemplars:
         trace_id = otlp_trace_id(exemplar.trace_id)
-        value_ms = (exemplar.as_int if exemplar.WhichOneof("value") == "as_int" else exemplar.as_double) * unit_ms
+        value_ms = number_of(exemplar) * unit_ms
         if trace_id and 0 <= value_ms <= MAX_DURATION_MS:
             at_ms = exemplar.time_unix_nano // 1_000_000 or time_ms
             found.append(Exemplar(trace_id=trace_id, time_ms=min(at_ms, time_ms), value_ms=value_ms, failed=failed))

@@ -8,9 +8,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from benchmarks.fuzz_samples import NOW_MS, NOW_NS
 from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.limits import Limit
 from pipeline.contracts.partials import CallPartial, Partial
 from pipeline.contracts.readings import CallReading, Decoded
 from pipeline.contracts.records import InRecord
+from pipeline.ingest.cardinality import limits_of
 from pipeline.ingest.decoders import decode
 from pipeline.ingest.reduce import NO_ROOM, PartialKey, fold
 from pipeline.settings import load_settings
@@ -44,11 +46,14 @@ class Message:
     def decoded(self, config: IngestConfig = CONFIG) -> Decoded:
         return decode(config, TOPIC, InRecord(0, NOW_MS, None, self.request.SerializeToString()))
 
-    def calls(self, config: IngestConfig = CONFIG) -> dict[str, dict[str, CallPartial]]:
+    def partials(self, config: IngestConfig = CONFIG) -> list[Partial]:
         partials: dict[PartialKey, Partial] = {}
         for reading in self.decoded(config).readings:
             fold(partials, reading, config)
-        return {partial.service: partial.calls for partial in partials.values() if partial.calls}
+        return list(partials.values())
+
+    def calls(self, config: IngestConfig = CONFIG) -> dict[str, dict[str, CallPartial]]:
+        return {partial.service: partial.calls for partial in self.partials(config) if partial.calls}
 
 
 def test_a_servers_span_in_the_same_message_names_the_callee_whatever_the_client_says() -> None:
@@ -114,6 +119,16 @@ def test_callees_over_the_limit_count_as_other() -> None:
     for i in range(4):
         message.span("shop", CLIENT, i + 2, peer__service=f"p{min(i, 2)}")
 
-    assert message.calls(replace(CONFIG, max_callees=1)) == {
-        "shop": {"service:prod/p0": CallPartial(calls=1), NO_ROOM: CallPartial(calls=3)}
-    }
+    config = replace(CONFIG, max_callees=1)
+    assert message.calls(config) == {"shop": {"service:prod/p0": CallPartial(calls=1), NO_ROOM: CallPartial(calls=3)}}
+    assert [[*limits_of(partial, config)] for partial in message.partials(config)] == [[Limit.CALLEES]]
+    assert [[*limits_of(partial, CONFIG)] for partial in message.partials()] == [[]]
+
+
+@pytest.mark.parametrize("none", [b"", bytes(16), b"t" * 8])
+def test_spans_of_no_trace_are_no_pair_though_their_span_ids_say_so(none: bytes) -> None:
+    message = Message()
+    message.span("shop", CLIENT, 2, peer__service="billing").trace_id = none
+    message.span("cart", SERVER, 3, 2).trace_id = none
+
+    assert message.calls() == {"shop": {"service:prod/billing": CallPartial(calls=1)}}

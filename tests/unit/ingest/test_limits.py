@@ -6,6 +6,9 @@ from dataclasses import replace
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from pipeline.contracts.readings import RejectReason
+from pipeline.contracts.records import InRecord
+from pipeline.ingest.decoders import decode
 from tests.formats_world import SETTINGS, T0, Message, key_values, resource, sample, settings_for, signals_of
 
 TEN_S = 10_000
@@ -63,6 +66,18 @@ def test_deltas_of_processor_seconds_mean_the_same(limit: float | None) -> None:
 
     configured = {} if limit else {"cpu": {"*": 2.0}}
     assert levels(messages, "otlp_metrics", "shop", **configured) == [{"cpu": 0.3}, {"cpu": 0.3}]
+
+
+@pytest.mark.parametrize("temporality", [1, 2])
+def test_a_counter_below_0_is_refused(temporality: int) -> None:
+    message = ExportMetricsServiceRequest.FromString(exported(T0 + TEN_S, container__cpu__time={"user": -5.0})[1])
+    message.resource_metrics[0].scope_metrics[0].metrics[0].sum.aggregation_temporality = temporality
+    config = replace(SETTINGS.ingest, decoders={"telemetry.metrics": "otlp_metrics"})
+
+    decoded = decode(config, "telemetry.metrics", InRecord(0, T0 + TEN_S, None, message.SerializeToString()))
+
+    assert decoded.readings == []
+    assert [rejection.reason for rejection in decoded.rejections] == [RejectReason.OUT_OF_RANGE]
 
 
 def test_deltas_of_a_processors_states_are_parts() -> None:
