@@ -145,6 +145,10 @@ SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     "act": ("remediation.yaml", "act", ActParams),
     "remediation": ("remediation.yaml", "remediation", RemediationParams),
 }
+PARTS: Mapping[str, str] = {"semantic": "ingest", "profiles": "detection"}
+"""Sections in files of their own that are a key of another section, by name of the key."""
+COMPUTED: Mapping[str, str] = {"plugins": "ingest"}
+"""Keys that Tocsin finds out by itself, and the section that has them."""
 
 ENVIRONMENT: Mapping[str, tuple[str, str]] = {
     "TOCSIN_BROKER": ("connection", "bootstrap"),
@@ -212,19 +216,26 @@ def load_settings(
             continue
         from_env = {ENVIRONMENT[variable][1]: value for variable, value in given.items() if ENVIRONMENT[variable][0] == setting}
         from_caller = {key.partition(".")[2]: value for key, value in (overrides or {}).items() if key.partition(".")[0] == setting}
-        built = _build(kind, {**values, **from_env, **from_caller}, where, problems)
+        own = {**values, **from_env, **from_caller}
+        for key in sorted(not_set_here(setting) & own.keys()):
+            problems.append(f"{where}: {key}: {_comes_from(key)}, got {_shown(key, own.pop(key))}")
+        built = _build(kind, own, where, problems)
         if built is not None:
             sections[setting] = built
     if not problems:
         plugins = load_plugins(sections["ingest"].decoders.values(), problems)
-        sections["ingest"] = dataclasses.replace(sections["ingest"], semantic=sections.pop("semantic"), plugins=plugins)
-        if "profiles" in files["detection.yaml"]:
-            problems.append(f"{folder / 'detection.yaml'}: profiles: they have a file of their own, profiles.yaml")
-        sections["detection"] = dataclasses.replace(sections["detection"], profiles=sections.pop("profiles"))
+        sections["ingest"] = dataclasses.replace(sections["ingest"], plugins=plugins)
+        for part, whole in PARTS.items():
+            sections[whole] = dataclasses.replace(sections[whole], **{part: sections.pop(part)})
         problems += _contradictions(sections, overrides or {})
     if problems:
         raise ConfigError(problems)
     return Settings(**sections)
+
+
+def not_set_here(setting: str) -> set[str]:
+    """Return the keys of a section that its own file may not set: another one does, or Tocsin itself."""
+    return {key for key, whole in (*PARTS.items(), *COMPUTED.items()) if whole == setting}
 
 
 def load_plugins(wanted: Iterable[str], problems: list[str]) -> dict[str, str]:
@@ -313,6 +324,10 @@ def _unknown_sections(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> l
     ]
 
 
+def _comes_from(key: str) -> str:
+    return f"has a file of its own, {SECTIONS[key][0]}" if key in PARTS else "is found out by Tocsin, and cannot be set"
+
+
 def _build(kind: type[T], values: Mapping[str, Any], where: str, problems: list[str]) -> T | None:
     try:
         return TypeAdapter(kind).validate_python(dict(values))
@@ -352,7 +367,8 @@ def _contradictions(sections: Mapping[str, Any], overrides: Mapping[str, str]) -
         if decoder not in DECODERS
     ]
     signals = sections["ingest"].semantic.signals
-    named, gauges = ({one.name for one in signals if one.form in forms} for forms in (("counter", "gauge"), ("gauge",)))
+    named = {one.name for one in signals}
+    gauges = {one.name for one in signals if one.form == "gauge"}
     problems += [
         f"detection.yaml: signals: {signal.name!r} is no signal of semantic.yaml"
         for signal in sections["detection"].signals
