@@ -79,8 +79,13 @@ class _Owned:
     checkpointed_ms: int
     n_sent: int = 0
     event: Any = None
-    is_writing: bool = False
+    writing: "asyncio.Task[None] | None" = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the last checkpoint that was begun is still being written."""
+        return self.writing is not None and not self.writing.done()
 
 
 async def _next_turn() -> None:
@@ -157,8 +162,8 @@ class StageShell:
             if self._is_stopping or not self._is_mine(batch.partition, owned):
                 return
             if batch.begins_at != owned.position and not self._is_gap(owned, batch):
-                while owned.is_writing and self._writing:  # else its rows could overwrite those of whoever takes over
-                    await asyncio.wait(self._writing)
+                if owned.writing is not None:  # else its rows could overwrite those of whoever takes over
+                    await asyncio.wait({owned.writing})
                 self._observer.discontinued(self.topic, batch.partition, owned.position, batch.begins_at)
                 self._owned.pop(batch.partition, None)
                 await self._seek(self.topic, batch.partition)
@@ -191,8 +196,8 @@ class StageShell:
         self._is_stopping = True
         for partition, owned in list(self._owned.items()):
             async with owned.lock:
-                while owned.is_writing:
-                    await asyncio.wait(self._writing)
+                if owned.writing is not None:  # waited for even if done: what it failed with is known a turn of the loop later
+                    await asyncio.wait({owned.writing})
                 self._raise_failure()
                 if isinstance(owned.stage, Hastening):
                     owned.stage.hasten()
@@ -283,9 +288,8 @@ class StageShell:
 
     def _begin_checkpoint(self, partition: int, owned: _Owned) -> "asyncio.Task[None]":
         """Take the rows of all that is folded so far, and begin to write them; no batch of the partition is in work."""
-        owned.is_writing = True
         writing = self._checkpoint(partition, owned, owned.stage.take_changes(), owned.position, owned.outbox.mark())
-        task = asyncio.create_task(writing)
+        owned.writing = task = asyncio.create_task(writing)
         self._writing.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -294,13 +298,10 @@ class StageShell:
         self, partition: int, owned: _Owned, changes: Mapping[str, bytes | None], position: int, mark: int
     ) -> None:
         began_ms = self._monotonic_ms()
-        try:
-            await owned.outbox.acknowledged(mark)
-            if not self._is_mine(partition, owned):
-                return
-            await self._checkpoints.write(owned.event, partition, changes)
-        finally:
-            owned.is_writing = False
+        await owned.outbox.acknowledged(mark)
+        if not self._is_mine(partition, owned):
+            return
+        await self._checkpoints.write(owned.event, partition, changes)
         if not self._is_mine(partition, owned):
             return
         self._ledger.finish((self.topic, partition), position)
