@@ -22,7 +22,7 @@ from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry, prometheus_telemetry
 from pipeline.adapters.observer import MetricsObserver
 from pipeline.adapters.outbox import Outbox
-from pipeline.adapters.precedence import Precedence
+from pipeline.adapters.precedence import EQUAL, Precedence, Turns
 from pipeline.adapters.reports import Reporter, probe
 from pipeline.adapters.stage_shell import StageShell, run_stage
 from pipeline.adapters.tables import RowTable, SnapshottedRows, TableRows, make_snapshot_table, make_table
@@ -74,6 +74,10 @@ class House:
         )
         return app, ledger
 
+    def outbox(self, app: TocsinApp) -> Outbox:
+        """Return a new outbox that sends with an app's producer."""
+        return Outbox(lambda: cast(BulkProducer, app.producer), self.names)
+
     def watch(  # noqa: PLR0917 - one call a role
         self,
         app: TocsinApp,
@@ -120,12 +124,12 @@ class House:
 
 def ingest_app(house: House) -> TocsinApp:
     """Telemetry ─▶ decode, validate, reduce a chunk ─▶ partials, dead letters."""
-    settings, names = house.settings, house.names
+    settings = house.settings
     app, ledger = house.app("ingest", list(settings.ingest.decoders))
     shell = ingest_agents.IngestShell(
         ledger=ledger,
         consumer=TransportView(app),
-        outbox=lambda: Outbox(lambda: cast(BulkProducer, app.producer), names),
+        outbox=partial(house.outbox, app),
         config=settings.ingest,
         configs=house.configs,
         read_configs=partial(_configs, settings),
@@ -156,7 +160,8 @@ def analyse_app(house: House) -> TocsinApp:
     )
     app, ledger = house.app("analyse", [house.names[agent.topic] for agent in agents])
     n_tables = len(house.tables)
-    closing = Precedence(partial(TransportView(app).is_waiting, house.names["partials"]), clock.monotonic_ms)
+    first = agents[0]  # closes windows
+    closing = Precedence(partial(TransportView(app).is_waiting, house.names[first.topic]), clock.monotonic_ms)
     shells = [
         stage_shell(
             house,
@@ -167,7 +172,7 @@ def analyse_app(house: House) -> TocsinApp:
             agent.restore,
             settings.topics.service_partitions,
             snapshots=agent.snapshots,
-            **{"right_of_way": closing} if agent.topic == "partials" else {"give_way": closing.give_way},
+            turns=closing.first() if agent is first else closing.others(),
         )
         for agent in agents
     ]
@@ -212,7 +217,7 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
     partitions: int,
     *,
     snapshots: str = "",
-    **turns: Any,
+    turns: Turns = EQUAL,
 ) -> StageShell:
     """Return the shell of one stage, with its tables and its agent declared; ``turns`` say who goes first."""
     table = make_table(app, table_name, partitions)
@@ -227,15 +232,14 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
         ledger=ledger,
         checkpoints=checkpoints,
         restore=restore,
-        outbox=lambda: Outbox(lambda: cast(BulkProducer, app.producer), house.names),
+        outbox=partial(house.outbox, app),
         seek=TransportView(app).seek,
         now_ms=clock.now_ms,
         monotonic_ms=clock.monotonic_ms,
         checkpoint_ms=house.settings.worker.checkpoint_ms,
         observer=MetricsObserver(house.telemetry, clock.now_ms),
-        **turns,
+        turns=turns,
     )
-
     house.shells.append(shell)
 
     @app.agent(bulk_topic(app, house.names[topic]), name=table_name)

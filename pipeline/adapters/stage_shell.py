@@ -1,14 +1,14 @@
 """Runs a stage over one topic: feeds it, publishes for it, checkpoints it; decides nothing about the domain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
+from pipeline.adapters.precedence import EQUAL, Turns
 from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.dead_letters import dead_letter
 from pipeline.contracts.limits import Bound
@@ -88,10 +88,6 @@ class _Owned:
         return self.writing is not None and not self.writing.done()
 
 
-async def _next_turn() -> None:
-    await asyncio.sleep(0)
-
-
 class StageShell:
     """One stage per owned partition of ``topic``; see docs/architecture.md, "Stages".
 
@@ -112,8 +108,7 @@ class StageShell:
         monotonic_ms: Callable[[], int],
         checkpoint_ms: int,
         observer: Observer,
-        right_of_way: AbstractContextManager[None] | None = None,
-        give_way: Callable[[], Awaitable[None]] = _next_turn,
+        turns: Turns = EQUAL,
     ) -> None:
         self.topic = topic
         self._ledger = ledger
@@ -125,8 +120,7 @@ class StageShell:
         self._monotonic_ms = monotonic_ms
         self._checkpoint_ms = checkpoint_ms
         self._observer = observer
-        self._right_of_way: AbstractContextManager[None] = right_of_way or nullcontext()
-        self._give_way = give_way
+        self._turns = turns
         self._owned: dict[int, _Owned] = {}
         self._refused: dict[int, int] = {}
         self._is_stopping = False
@@ -169,7 +163,7 @@ class StageShell:
                 await self._seek(self.topic, batch.partition)
                 return
             owned.event = event
-            with self._right_of_way:
+            with self._turns.at_work:
                 await self._fold(owned, batch)
             if self._is_due(owned):
                 self._begin_checkpoint(batch.partition, owned)
@@ -258,7 +252,7 @@ class StageShell:
             if record.offset > stage.applied:
                 await self._publish(owned, self._stepped(stage, batch, record, now_ms))
             if i % YIELD_EVERY == YIELD_EVERY - 1:
-                await self._give_way()
+                await self._turns.give_way()
         owned.position = batch.next_offset
         if self._refused.get(batch.partition, owned.position) < owned.position:
             del self._refused[batch.partition]  # what was refused has been read since, so that it may be refused again
