@@ -30,10 +30,8 @@ from pipeline.adapters.transport import BulkProducer, bulk_topic
 from pipeline.adapters.transport_view import TransportView
 from pipeline.adapters.watch import LivenessWatch
 from pipeline.adapters.web import start_web
-from pipeline.analyse.detection import DetectionStage
-from pipeline.analyse.windows import WindowStage
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.stage import Stage
+from pipeline.gauges import DetectionReport, report_windows, state_gauges
 from pipeline.settings import VERSION, Settings
 
 Role = Literal["ingest", "analyse", "act"]
@@ -180,7 +178,7 @@ def analyse_app(house: House) -> TocsinApp:
     gauges: list[Callable[[], None]] = [
         partial(report_windows, house.telemetry, shells[0]),
         DetectionReport(house.telemetry, shells[1]),
-        *state_gauges(house, tables),
+        *state_gauges(house.telemetry, tables),
     ]
     house.watch(app, "analyse", ledger, shells, gauges, tables)
     return app
@@ -203,7 +201,7 @@ def act_app(house: House) -> TocsinApp:
         )
 
     tables = house.tables[-1:]
-    house.watch(app, "act", ledger, [shell], state_gauges(house, tables), tables)
+    house.watch(app, "act", ledger, [shell], state_gauges(house.telemetry, tables), tables)
     return app
 
 
@@ -247,56 +245,6 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
         await run_stage(stream, shell)
 
     return shell
-
-
-def report_windows(telemetry: Telemetry, shell: StageShell) -> None:
-    """Tell the watermark and the open windows of each owned partition."""
-    for partition, stage in shell.stages().items():
-        if isinstance(stage, WindowStage):
-            telemetry.windows(partition, n_open=stage.n_open_windows, n_services=stage.n_services)
-            if stage.low_ms is not None:
-                telemetry.watermark(partition, stage.low_ms, clock.now_ms())
-
-
-class DetectionReport:
-    """Tells how alarms were marked, by kind of condition, and which memories started cold: logged once for each take-over."""
-
-    def __init__(self, telemetry: Telemetry, shell: StageShell) -> None:
-        self._telemetry = telemetry
-        self._shell = shell
-        self._marks: dict[int, set[tuple[str, str]]] = {}
-        self._cold: dict[int, Stage] = {}
-
-    def __call__(self) -> None:
-        """Look at every owned partition."""
-        stages = self._shell.stages()
-        for partition in self._marks.keys() - stages.keys():
-            self._telemetry.models_revoked(partition, self._marks.pop(partition))
-            self._cold.pop(partition, None)
-        for partition, stage in stages.items():
-            if isinstance(stage, DetectionStage):
-                self._tell(partition, stage)
-
-    def _tell(self, partition: int, stage: DetectionStage) -> None:
-        told = self._marks.setdefault(partition, set())
-        self._telemetry.models_cold(partition, stage.n_cold)
-        for condition, count in stage.counts().items():
-            for mark, n in count.marks().items():
-                self._telemetry.alarm_mark(partition, condition, mark, n)
-                told.add((condition, mark))
-        if stage.n_cold and self._cold.get(partition) is not stage:
-            self._cold[partition] = stage
-            log.warning("models start cold", partition=partition, models=stage.n_cold, last=stage.cold_reason)
-
-
-def state_gauges(house: House, tables: Sequence[RowTable]) -> list[Callable[[], None]]:
-    """Return what tells the size of each table."""
-    return [partial(_report_state, house.telemetry, table) for table in tables]
-
-
-def _report_state(telemetry: Telemetry, table: RowTable) -> None:
-    for partition, (n_rows, n_bytes) in table.rows.sizes().items():
-        telemetry.state(table.name, partition, n_rows=n_rows, n_bytes=n_bytes)
 
 
 BUILDERS: Mapping[Role, Callable[[House], TocsinApp]] = {"ingest": ingest_app, "analyse": analyse_app, "act": act_app}
