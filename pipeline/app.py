@@ -22,7 +22,7 @@ from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.metrics import Telemetry, prometheus_telemetry
 from pipeline.adapters.observer import MetricsObserver
 from pipeline.adapters.outbox import Outbox
-from pipeline.adapters.precedence import Precedence
+from pipeline.adapters.precedence import EQUAL, Precedence, Turns
 from pipeline.adapters.reports import Reporter, probe
 from pipeline.adapters.stage_shell import StageShell, run_stage
 from pipeline.adapters.tables import RowTable, SnapshottedRows, TableRows, make_snapshot_table, make_table
@@ -30,10 +30,8 @@ from pipeline.adapters.transport import BulkProducer, bulk_topic
 from pipeline.adapters.transport_view import TransportView
 from pipeline.adapters.watch import LivenessWatch
 from pipeline.adapters.web import start_web
-from pipeline.analyse.detection import DetectionStage
-from pipeline.analyse.windows import WindowStage
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.stage import Stage
+from pipeline.gauges import DetectionReport, report_windows, state_gauges
 from pipeline.settings import VERSION, Settings
 
 Role = Literal["ingest", "analyse", "act"]
@@ -73,6 +71,10 @@ class House:
             ),
         )
         return app, ledger
+
+    def outbox(self, app: TocsinApp) -> Outbox:
+        """Return a new outbox that sends with an app's producer."""
+        return Outbox(lambda: cast(BulkProducer, app.producer), self.names)
 
     def watch(  # noqa: PLR0917 - one call a role
         self,
@@ -120,12 +122,12 @@ class House:
 
 def ingest_app(house: House) -> TocsinApp:
     """Telemetry ─▶ decode, validate, reduce a chunk ─▶ partials, dead letters."""
-    settings, names = house.settings, house.names
+    settings = house.settings
     app, ledger = house.app("ingest", list(settings.ingest.decoders))
     shell = ingest_agents.IngestShell(
         ledger=ledger,
         consumer=TransportView(app),
-        outbox=lambda: Outbox(lambda: cast(BulkProducer, app.producer), names),
+        outbox=partial(house.outbox, app),
         config=settings.ingest,
         configs=house.configs,
         read_configs=partial(_configs, settings),
@@ -156,7 +158,8 @@ def analyse_app(house: House) -> TocsinApp:
     )
     app, ledger = house.app("analyse", [house.names[agent.topic] for agent in agents])
     n_tables = len(house.tables)
-    closing = Precedence(partial(TransportView(app).is_waiting, house.names["partials"]), clock.monotonic_ms)
+    first = agents[0]  # closes windows
+    closing = Precedence(partial(TransportView(app).is_waiting, house.names[first.topic]), clock.monotonic_ms)
     shells = [
         stage_shell(
             house,
@@ -167,7 +170,7 @@ def analyse_app(house: House) -> TocsinApp:
             agent.restore,
             settings.topics.service_partitions,
             snapshots=agent.snapshots,
-            **{"right_of_way": closing} if agent.topic == "partials" else {"give_way": closing.give_way},
+            turns=closing.first() if agent is first else closing.others(),
         )
         for agent in agents
     ]
@@ -175,7 +178,7 @@ def analyse_app(house: House) -> TocsinApp:
     gauges: list[Callable[[], None]] = [
         partial(report_windows, house.telemetry, shells[0]),
         DetectionReport(house.telemetry, shells[1]),
-        *state_gauges(house, tables),
+        *state_gauges(house.telemetry, tables),
     ]
     house.watch(app, "analyse", ledger, shells, gauges, tables)
     return app
@@ -198,7 +201,7 @@ def act_app(house: House) -> TocsinApp:
         )
 
     tables = house.tables[-1:]
-    house.watch(app, "act", ledger, [shell], state_gauges(house, tables), tables)
+    house.watch(app, "act", ledger, [shell], state_gauges(house.telemetry, tables), tables)
     return app
 
 
@@ -212,7 +215,7 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
     partitions: int,
     *,
     snapshots: str = "",
-    **turns: Any,
+    turns: Turns = EQUAL,
 ) -> StageShell:
     """Return the shell of one stage, with its tables and its agent declared; ``turns`` say who goes first."""
     table = make_table(app, table_name, partitions)
@@ -227,15 +230,14 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
         ledger=ledger,
         checkpoints=checkpoints,
         restore=restore,
-        outbox=lambda: Outbox(lambda: cast(BulkProducer, app.producer), house.names),
+        outbox=partial(house.outbox, app),
         seek=TransportView(app).seek,
         now_ms=clock.now_ms,
         monotonic_ms=clock.monotonic_ms,
         checkpoint_ms=house.settings.worker.checkpoint_ms,
         observer=MetricsObserver(house.telemetry, clock.now_ms),
-        **turns,
+        turns=turns,
     )
-
     house.shells.append(shell)
 
     @app.agent(bulk_topic(app, house.names[topic]), name=table_name)
@@ -243,56 +245,6 @@ def stage_shell(  # noqa: PLR0917 - one line a stage where it is called
         await run_stage(stream, shell)
 
     return shell
-
-
-def report_windows(telemetry: Telemetry, shell: StageShell) -> None:
-    """Tell the watermark and the open windows of each owned partition."""
-    for partition, stage in shell.stages().items():
-        if isinstance(stage, WindowStage):
-            telemetry.windows(partition, n_open=stage.n_open_windows, n_services=stage.n_services)
-            if stage.low_ms is not None:
-                telemetry.watermark(partition, stage.low_ms, clock.now_ms())
-
-
-class DetectionReport:
-    """Tells how alarms were marked, by kind of condition, and which memories started cold: logged once for each take-over."""
-
-    def __init__(self, telemetry: Telemetry, shell: StageShell) -> None:
-        self._telemetry = telemetry
-        self._shell = shell
-        self._marks: dict[int, set[tuple[str, str]]] = {}
-        self._cold: dict[int, Stage] = {}
-
-    def __call__(self) -> None:
-        """Look at every owned partition."""
-        stages = self._shell.stages()
-        for partition in self._marks.keys() - stages.keys():
-            self._telemetry.models_revoked(partition, self._marks.pop(partition))
-            self._cold.pop(partition, None)
-        for partition, stage in stages.items():
-            if isinstance(stage, DetectionStage):
-                self._tell(partition, stage)
-
-    def _tell(self, partition: int, stage: DetectionStage) -> None:
-        told = self._marks.setdefault(partition, set())
-        self._telemetry.models_cold(partition, stage.n_cold)
-        for condition, count in stage.counts().items():
-            for mark, n in count.marks().items():
-                self._telemetry.alarm_mark(partition, condition, mark, n)
-                told.add((condition, mark))
-        if stage.n_cold and self._cold.get(partition) is not stage:
-            self._cold[partition] = stage
-            log.warning("models start cold", partition=partition, models=stage.n_cold, last=stage.cold_reason)
-
-
-def state_gauges(house: House, tables: Sequence[RowTable]) -> list[Callable[[], None]]:
-    """Return what tells the size of each table."""
-    return [partial(_report_state, house.telemetry, table) for table in tables]
-
-
-def _report_state(telemetry: Telemetry, table: RowTable) -> None:
-    for partition, (n_rows, n_bytes) in table.rows.sizes().items():
-        telemetry.state(table.name, partition, n_rows=n_rows, n_bytes=n_bytes)
 
 
 BUILDERS: Mapping[Role, Callable[[House], TocsinApp]] = {"ingest": ingest_app, "analyse": analyse_app, "act": act_app}

@@ -14,7 +14,6 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.act.params import ActParams
 from pipeline.act.remediation import RemediationParams
-from pipeline.adapters.faust_timeouts import TIMEOUTS
 from pipeline.adapters.kafka import Connection
 from pipeline.analyse.calendar import CalendarParams
 from pipeline.analyse.detection import DetectionParams, Surroundings
@@ -28,8 +27,9 @@ from pipeline.contracts.config import PARAMS, AtLeastZero, IngestConfig
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.semantic import SemanticMapping
 from pipeline.contracts.topics import Topics
+from pipeline.contradictions import contradictions
 from pipeline.errors import ConfigError
-from pipeline.ingest.decoders.registry import DECODERS, add_plugin
+from pipeline.ingest.decoders.registry import add_plugin
 from pipeline.ingest.source import SourceParams
 
 T = TypeVar("T")
@@ -145,6 +145,10 @@ SECTIONS: Mapping[str, tuple[str, str | None, type[Any]]] = {
     "act": ("remediation.yaml", "act", ActParams),
     "remediation": ("remediation.yaml", "remediation", RemediationParams),
 }
+PARTS: Mapping[str, str] = {"semantic": "ingest", "profiles": "detection"}
+"""Sections in files of their own that are a key of another section, by name of the key."""
+COMPUTED: Mapping[str, str] = {"plugins": "ingest"}
+"""Keys that Tocsin finds out by itself, and the section that has them."""
 
 ENVIRONMENT: Mapping[str, tuple[str, str]] = {
     "TOCSIN_BROKER": ("connection", "bootstrap"),
@@ -212,19 +216,28 @@ def load_settings(
             continue
         from_env = {ENVIRONMENT[variable][1]: value for variable, value in given.items() if ENVIRONMENT[variable][0] == setting}
         from_caller = {key.partition(".")[2]: value for key, value in (overrides or {}).items() if key.partition(".")[0] == setting}
-        built = _build(kind, {**values, **from_env, **from_caller}, where, problems)
+        own = {**values, **from_env, **from_caller}
+        for key in sorted(not_set_here(setting) & own.keys()):
+            problems.append(f"{where}: {key}: {_comes_from(key)}, got {_shown(key, own.pop(key))}")
+        built = _build(kind, own, where, problems)
         if built is not None:
             sections[setting] = built
     if not problems:
         plugins = load_plugins(sections["ingest"].decoders.values(), problems)
-        sections["ingest"] = dataclasses.replace(sections["ingest"], semantic=sections.pop("semantic"), plugins=plugins)
-        if "profiles" in files["detection.yaml"]:
-            problems.append(f"{folder / 'detection.yaml'}: profiles: they have a file of their own, profiles.yaml")
-        sections["detection"] = dataclasses.replace(sections["detection"], profiles=sections.pop("profiles"))
-        problems += _contradictions(sections, overrides or {})
+        sections["ingest"] = dataclasses.replace(sections["ingest"], plugins=plugins)
+        for part, whole in PARTS.items():
+            sections[whole] = dataclasses.replace(sections[whole], **{part: sections.pop(part)})
+        problems += contradictions(sections)
+        unknown = [key for key in overrides or {} if key.partition(".")[0] not in SECTIONS]
+        problems += [f"--set {key}: there is no setting {key.partition('.')[0]!r}" for key in unknown]
     if problems:
         raise ConfigError(problems)
     return Settings(**sections)
+
+
+def not_set_here(setting: str) -> set[str]:
+    """Return the keys of a section that its own file may not set: another one does, or Tocsin itself."""
+    return {key for key, whole in (*PARTS.items(), *COMPUTED.items()) if whole == setting}
 
 
 def load_plugins(wanted: Iterable[str], problems: list[str]) -> dict[str, str]:
@@ -313,6 +326,10 @@ def _unknown_sections(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> l
     ]
 
 
+def _comes_from(key: str) -> str:
+    return f"has a file of its own, {SECTIONS[key][0]}" if key in PARTS else "is found out by Tocsin, and cannot be set"
+
+
 def _build(kind: type[T], values: Mapping[str, Any], where: str, problems: list[str]) -> T | None:
     try:
         return TypeAdapter(kind).validate_python(dict(values))
@@ -329,56 +346,3 @@ def _shown(place: str, value: object) -> str:
         return "(not shown)"
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _contradictions(sections: Mapping[str, Any], overrides: Mapping[str, str]) -> list[str]:
-    """Return what is sound in each section, and wrong between them."""
-    names = {spec.name for spec in sections["topics"].topics}
-    source, windows, worker = sections["source"], sections["windows"], sections["worker"]
-    problems = [
-        f"tocsin.yaml: ingest: decoders: topic {topic!r} is not in topics.yaml"
-        for topic in sections["ingest"].decoders
-        if topic not in names
-    ]
-    problems += [
-        f"tocsin.yaml: ingest: origins: topic {topic!r} has no decoder"
-        for topic in sections["ingest"].origins
-        if topic not in sections["ingest"].decoders
-    ]
-    problems += [
-        f"tocsin.yaml: ingest: decoders.{topic}: must be one of {', '.join(sorted(DECODERS))}, "
-        f"or a decoder that an installed package brings, got {decoder!r}"
-        for topic, decoder in sections["ingest"].decoders.items()
-        if decoder not in DECODERS
-    ]
-    signals = sections["ingest"].semantic.signals
-    named, gauges = ({one.name for one in signals if one.form in forms} for forms in (("counter", "gauge"), ("gauge",)))
-    problems += [
-        f"detection.yaml: signals: {signal.name!r} is no signal of semantic.yaml"
-        for signal in sections["detection"].signals
-        if signal.name not in named
-    ]
-    problems += [
-        f"detection.yaml: signals: {signal.name!r} is a counter, whose least effect only `times` can say"
-        for signal in sections["detection"].signals
-        if signal.name in named - gauges and (signal.plus or signal.page_plus)
-    ]
-    problems += [
-        f"semantic.yaml: signals: {signal.name!r} has states, but no attribute that would hold one"
-        for signal in signals
-        if signal.states and not signal.attribute
-    ]
-    unknown = [key for key in overrides if key.partition(".")[0] not in SECTIONS]
-    problems += [f"--set {key}: there is no setting {key.partition('.')[0]!r}" for key in unknown]
-    if source.delay_ms != windows.delay_ms:
-        problems.append(
-            f"tocsin.yaml: source: delay_ms must be windows.delay_ms ({windows.delay_ms}), got {source.delay_ms}: "
-            "partials would be sent when nobody waits for them"
-        )
-    session_ms = round(TIMEOUTS["local" if worker.profile == "embedded" else worker.profile].session_s * 1000)
-    if windows.grace_ms < session_ms:
-        problems.append(
-            f"tocsin.yaml: windows: grace_ms must be at least the session timeout of profile {worker.profile} ({session_ms}), "
-            f"got {windows.grace_ms}: what waits for a take-over would be late"
-        )
-    return problems

@@ -1,13 +1,40 @@
 """Who goes first where several stages share one event loop: what closes windows before what judges them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 PATIENCE_MS = 200
 """So long a stage lets another one go first ..."""
 BURST_MS = 100
 """... before it takes its share: under a load that never ends, a third of the time."""
 LOOK_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """One stage's part in who goes first.
+
+    Attributes
+    ----------
+    at_work
+        Entered while the stage has a batch in work.
+    give_way
+        Awaited between two records of a batch: another stage may go first, and the event loop do something else.
+
+    """
+
+    at_work: AbstractContextManager[None]
+    give_way: Callable[[], Awaitable[None]]
+
+
+async def _next_turn() -> None:
+    await asyncio.sleep(0)
+
+
+EQUAL = Turns(nullcontext(), _next_turn)
+"""Of a stage that goes neither before nor after any other one."""
 
 
 class Precedence:
@@ -27,6 +54,14 @@ class Precedence:
         self._monotonic_ms = monotonic_ms
         self._n_at_work = 0
         self._burst_ends_ms = -1
+
+    def first(self) -> Turns:
+        """Return the turns of the stage that goes first."""
+        return Turns(self, EQUAL.give_way)
+
+    def others(self) -> Turns:
+        """Return the turns of every other stage."""
+        return Turns(EQUAL.at_work, self.give_way)
 
     def __enter__(self) -> None:
         self._n_at_work += 1

@@ -1,14 +1,14 @@
 """Runs a stage over one topic: feeds it, publishes for it, checkpoints it; decides nothing about the domain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
+from pipeline.adapters.precedence import EQUAL, Turns
 from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.dead_letters import dead_letter
 from pipeline.contracts.limits import Bound
@@ -79,12 +79,13 @@ class _Owned:
     checkpointed_ms: int
     n_sent: int = 0
     event: Any = None
-    is_writing: bool = False
+    writing: "asyncio.Task[None] | None" = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-
-async def _next_turn() -> None:
-    await asyncio.sleep(0)
+    @property
+    def is_writing(self) -> bool:
+        """Whether the last checkpoint that was begun is still being written."""
+        return self.writing is not None and not self.writing.done()
 
 
 class StageShell:
@@ -107,8 +108,7 @@ class StageShell:
         monotonic_ms: Callable[[], int],
         checkpoint_ms: int,
         observer: Observer,
-        right_of_way: AbstractContextManager[None] | None = None,
-        give_way: Callable[[], Awaitable[None]] = _next_turn,
+        turns: Turns = EQUAL,
     ) -> None:
         self.topic = topic
         self._ledger = ledger
@@ -120,8 +120,7 @@ class StageShell:
         self._monotonic_ms = monotonic_ms
         self._checkpoint_ms = checkpoint_ms
         self._observer = observer
-        self._right_of_way: AbstractContextManager[None] = right_of_way or nullcontext()
-        self._give_way = give_way
+        self._turns = turns
         self._owned: dict[int, _Owned] = {}
         self._refused: dict[int, int] = {}
         self._is_stopping = False
@@ -157,14 +156,14 @@ class StageShell:
             if self._is_stopping or not self._is_mine(batch.partition, owned):
                 return
             if batch.begins_at != owned.position and not self._is_gap(owned, batch):
-                while owned.is_writing and self._writing:  # else its rows could overwrite those of whoever takes over
-                    await asyncio.wait(self._writing)
+                if owned.writing is not None:  # else its rows could overwrite those of whoever takes over
+                    await asyncio.wait({owned.writing})
                 self._observer.discontinued(self.topic, batch.partition, owned.position, batch.begins_at)
                 self._owned.pop(batch.partition, None)
                 await self._seek(self.topic, batch.partition)
                 return
             owned.event = event
-            with self._right_of_way:
+            with self._turns.at_work:
                 await self._fold(owned, batch)
             if self._is_due(owned):
                 self._begin_checkpoint(batch.partition, owned)
@@ -191,8 +190,8 @@ class StageShell:
         self._is_stopping = True
         for partition, owned in list(self._owned.items()):
             async with owned.lock:
-                while owned.is_writing:
-                    await asyncio.wait(self._writing)
+                if owned.writing is not None:  # waited for even if done: what it failed with is known a turn of the loop later
+                    await asyncio.wait({owned.writing})
                 self._raise_failure()
                 if isinstance(owned.stage, Hastening):
                     owned.stage.hasten()
@@ -253,7 +252,7 @@ class StageShell:
             if record.offset > stage.applied:
                 await self._publish(owned, self._stepped(stage, batch, record, now_ms))
             if i % YIELD_EVERY == YIELD_EVERY - 1:
-                await self._give_way()
+                await self._turns.give_way()
         owned.position = batch.next_offset
         if self._refused.get(batch.partition, owned.position) < owned.position:
             del self._refused[batch.partition]  # what was refused has been read since, so that it may be refused again
@@ -283,9 +282,8 @@ class StageShell:
 
     def _begin_checkpoint(self, partition: int, owned: _Owned) -> "asyncio.Task[None]":
         """Take the rows of all that is folded so far, and begin to write them; no batch of the partition is in work."""
-        owned.is_writing = True
         writing = self._checkpoint(partition, owned, owned.stage.take_changes(), owned.position, owned.outbox.mark())
-        task = asyncio.create_task(writing)
+        owned.writing = task = asyncio.create_task(writing)
         self._writing.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -294,13 +292,10 @@ class StageShell:
         self, partition: int, owned: _Owned, changes: Mapping[str, bytes | None], position: int, mark: int
     ) -> None:
         began_ms = self._monotonic_ms()
-        try:
-            await owned.outbox.acknowledged(mark)
-            if not self._is_mine(partition, owned):
-                return
-            await self._checkpoints.write(owned.event, partition, changes)
-        finally:
-            owned.is_writing = False
+        await owned.outbox.acknowledged(mark)
+        if not self._is_mine(partition, owned):
+            return
+        await self._checkpoints.write(owned.event, partition, changes)
         if not self._is_mine(partition, owned):
             return
         self._ledger.finish((self.topic, partition), position)

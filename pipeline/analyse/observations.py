@@ -85,16 +85,20 @@ def subject(condition: str) -> str:
     return f"{name} ({detail})" if detail else name
 
 
-def is_signed(condition: str) -> bool:
-    """Return whether what a condition is about may be below 0, as a gauge may.
+def lower_of(condition: str, lower: float | None, upper: float | None) -> float | None:
+    """Return the lower limit of a band, ``None`` where it says nothing: at or below 0 of what is never negative.
+
+    A gauge may be negative, so that its limit stands.
 
     Examples
     --------
-    >>> is_signed("level:temperature"), is_signed("latency")
-    (True, False)
+    >>> lower_of("latency", -3.0, 180.0), lower_of("latency", 120.0, 180.0), lower_of("level:temperature", -20.0, 5.0)
+    (None, 120.0, -20.0)
 
     """
-    return condition.startswith("level:")
+    if lower is None or upper is None or condition.startswith("level:"):
+        return lower
+    return None if lower <= 0 <= upper else lower
 
 
 def times_expected(finding: Finding) -> float | None:
@@ -176,7 +180,8 @@ def _silence(life: Life, at_ms: int) -> str:
 
 
 def _band(finding: Finding) -> str:
-    normal = band(finding.lower, finding.upper, plain(finding.unit, 20), is_signed=is_signed(finding.condition))
+    lower = lower_of(finding.condition, finding.lower, finding.upper)
+    normal = band(lower, finding.upper, plain(finding.unit, 20))
     return f" ({normal})" if normal else ""
 
 

@@ -56,22 +56,20 @@ def quantity(value: float, unit: str) -> str:
     return " ".join(part for part in _scaled(value, unit) if part)
 
 
-def band(lower: float | None, upper: float | None, unit: str, *, is_signed: bool = False) -> str:
+def band(lower: float | None, upper: float | None, unit: str) -> str:
     """Return what is normal, from lower to upper; empty when neither is known.
-
-    Of a number that is never below 0 (not ``is_signed``), a lower limit of 0 or less says nothing.
 
     Examples
     --------
     >>> band(120.0, 180.0, "ms"), band(800.0, 1200.0, "ms"), band(None, 0.02, "ratio"), band(12.0, None, "requests/s")
     ('120-180 ms', '800 ms to 1.2 s', 'up to 2 %', 'at least 12 requests/s')
-    >>> band(-3.0, 180.0, "ms"), band(-20.0, -5.0, "C", is_signed=True)
-    ('up to 180 ms', '-20 to -5 C')
+    >>> band(-20.0, -5.0, "C")
+    '-20 to -5 C'
 
     """
     if upper is None:
         return "" if lower is None else f"at least {quantity(lower, unit)}"
-    if lower is None or (lower <= 0 <= upper and not is_signed):
+    if lower is None:
         return f"up to {quantity(upper, unit)}"
     (low, low_unit), (high, high_unit) = _scaled(lower, unit), _scaled(upper, unit)
     if low_unit == high_unit:

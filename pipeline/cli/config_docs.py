@@ -3,10 +3,10 @@
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, cast, get_args, get_type_hints
 
-from pipeline.settings import ENVIRONMENT, SECTIONS, defaults
+from pipeline.settings import ENVIRONMENT, SECTIONS, defaults, not_set_here
 
 HEADER = "| key | default | meaning |\n|---|---|---|"
 INTRODUCTION = """# Configuration
@@ -26,21 +26,21 @@ def render() -> str:
     parts += [f"| `{variable}` | `{setting}.{key}` |" for variable, (setting, key) in ENVIRONMENT.items()]
     for setting, (file, section, kind) in SECTIONS.items():
         where = f"config/{file}" + (f", section `{section}`" if section else "")
-        parts += [f"\n## {setting}\n", f"{where}. {_summary(kind)}\n", HEADER, *_rows(kind)]
+        parts += [f"\n## {setting}\n", f"{where}. {_summary(kind)}\n", HEADER, *_rows(kind, not_set_here(setting))]
         for key, entry in _entries(kind):
             parts += [f"\nEach entry of `{key}`: {_summary(entry)}\n", HEADER, *_rows(entry)]
     return "\n".join(parts) + "\n"
 
 
-def _rows(kind: type, prefix: str = "") -> list[str]:
-    """Return a row a key, those of nested parameters behind a dot."""
+def _rows(kind: type, left_out: Collection[str] = (), prefix: str = "") -> list[str]:
+    """Return a row a key that is not ``left_out``, those of nested parameters behind a dot."""
     rows: list[str] = []
     meanings, hints = _meanings(kind), get_type_hints(kind)
     for key, default in defaults(kind).items():
-        if key in SECTIONS and hints[key] is SECTIONS[key][2]:  # set from a file of its own, where it is told
+        if key in left_out:
             continue
         if dataclasses.is_dataclass(hints[key]):
-            rows += _rows(cast(type, hints[key]), f"{prefix}{key}.")
+            rows += _rows(cast(type, hints[key]), prefix=f"{prefix}{key}.")
         else:
             rows.append(f"| `{prefix}{key}` | {_shown(default)} | {meanings.get(key, '')} |")
     return rows

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pipeline.analyse.observations import is_signed, n_windows
+from pipeline.analyse.observations import lower_of, n_windows
 from pipeline.cli.telemetry_lines import telemetry_line
 from pipeline.cli.wording import amount, band, counted, duration, moment, safe, safe_bytes
 from pipeline.contracts.alerts import Alert, AlertEvent
@@ -157,7 +157,7 @@ def expected(finding: Finding) -> str:
     """Return the band of one window; beside a value of several windows the likeliest value, for the band is not theirs."""
     if n_windows(finding) > 1 and finding.expected is not None:
         return f"about {amount(finding.expected, finding.unit)}"
-    return band(finding.lower, finding.upper, finding.unit, is_signed=is_signed(finding.condition))
+    return band(lower_of(finding.condition, finding.lower, finding.upper), finding.upper, finding.unit)
 
 
 def verdict_line(verdict: Verdict) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.analyse.observations import is_signed
+from pipeline.analyse.observations import lower_of
 from pipeline.cli.lines import expected, observed, request_line, result_line
 from pipeline.cli.wording import amount, band, counted, duration, moment, safe, sparkline
 from pipeline.contracts.alerts import Alert, AlertEvent, AlertState, Transition
@@ -124,7 +124,8 @@ def _expected(verdicts: Sequence[Verdict], alert: AlertEvent | None) -> list[str
     if not verdicts:
         return ["No detector has judged it yet."]
     if alert is not None:
-        expected = f"{safe(alert.condition)}: {band(alert.lower, alert.upper, alert.unit, is_signed=is_signed(alert.condition))}"
+        lower = lower_of(alert.condition, alert.lower, alert.upper)
+        expected = f"{safe(alert.condition)}: {band(lower, alert.upper, alert.unit)}"
         middle = "" if alert.expected is None else f", most likely {amount(alert.expected, alert.unit)}"
         return [f"{expected}{middle}.", *_terms(alert.explanation)]
     return [_expectation(finding) for finding in verdicts[-1].findings]

@@ -4,12 +4,13 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from pipeline.analyse.wording import RATIO_UNITS
+
 MAX_TEXT = 200
 """Text from telemetry is cut to this length, characters."""
 UNKNOWN = "-"
 BLOCKS = "▁▂▃▄▅▆▇█"
 GAP = "·"
-SHARE_UNITS = frozenset({"ratio", "share", "utilization", "1"})
 
 
 def safe(text: str, limit: int = MAX_TEXT) -> str:
@@ -68,7 +69,7 @@ def amount(value: float | None, unit: str = "") -> str:
         return UNKNOWN
     if unit == "ms":
         return f"{value / 1000:.2f} s" if abs(value) >= 1000 else f"{value:.3g} ms"
-    if unit in SHARE_UNITS:
+    if unit in RATIO_UNITS:
         return f"{value * 100:.1f} %"
     digits = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     if value == 1:
@@ -76,20 +77,20 @@ def amount(value: float | None, unit: str = "") -> str:
     return f"{digits} {safe(unit)}".rstrip()
 
 
-def band(lower: float | None, upper: float | None, unit: str = "", *, is_signed: bool = False) -> str:
-    """Return an expected band in words; of a number that is never below 0 a lower limit of 0 or less says nothing.
+def band(lower: float | None, upper: float | None, unit: str = "") -> str:
+    """Return an expected band in words.
 
     Examples
     --------
-    >>> band(1, 2, "ms"), band(0, 1, "windows"), band(1, None, "ms"), band(None, None)
+    >>> band(1, 2, "ms"), band(None, 1, "windows"), band(1, None, "ms"), band(None, None)
     ('1 ms to 2 ms', 'up to 1 window', 'at least 1 ms', 'not known yet')
-    >>> band(-20, -5, "C", is_signed=True)
+    >>> band(-20, -5, "C")
     '-20 C to -5 C'
 
     """
     if lower is None and upper is None:
         return "not known yet"
-    if lower is None or (upper is not None and lower <= 0 <= upper and not is_signed):
+    if lower is None:
         return f"up to {amount(upper, unit)}"
     if upper is None:
         return f"at least {amount(lower, unit)}"

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipeline.adapters.precedence import BURST_MS, PATIENCE_MS, Precedence
+from pipeline.adapters.precedence import BURST_MS, EQUAL, PATIENCE_MS, Precedence
 
 
 class Scene:
@@ -47,3 +47,18 @@ async def test_who_has_waited_long_enough_takes_a_share_and_then_waits_again() -
     assert await is_let_by(scene)
     scene.clock_ms += BURST_MS
     assert not await is_let_by(scene)
+
+
+async def test_the_first_stage_goes_before_the_others_and_gives_way_to_nobody() -> None:
+    scene = Scene()
+    first, others = scene.way.first(), scene.way.others()
+    with first.at_work, others.at_work:
+        await asyncio.wait_for(first.give_way(), 1)
+        await asyncio.wait_for(EQUAL.give_way(), 1)
+        waits = asyncio.create_task(others.give_way())
+        await asyncio.sleep(0.02)
+        assert not waits.done()
+    await asyncio.wait_for(waits, 1)
+
+    with others.at_work:
+        await asyncio.wait_for(others.give_way(), 1)

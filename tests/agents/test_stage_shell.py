@@ -115,11 +115,11 @@ class House:
         )
 
 
-def batch(first: int, *values: bytes, begins_at: int | None = None) -> Batch:
+def batch(first: int, *values: bytes, begins_at: int | None = None, partition: int = 0) -> Batch:
     records = [InRecord(offset=first + i, timestamp_ms=0, key=None, value=value) for i, value in enumerate(values)]
     end = first + len(values)
     at = first if begins_at is None else begins_at
-    return Batch(topic="in", partition=0, begins_at=at, records=records, next_offset=end, high_watermark=end)
+    return Batch(topic="in", partition=partition, begins_at=at, records=records, next_offset=end, high_watermark=end)
 
 
 @pytest.fixture
@@ -216,6 +216,46 @@ async def test_a_batch_that_does_not_go_on_is_sought_again_and_not_folded(house:
     assert house.broker.sent == [b"1"]
     assert house.seeks == [("in", 0)]
     assert house.observer.jumps == [(1, 5)]
+
+
+async def test_a_batch_that_does_not_go_on_waits_for_the_writes_of_its_own_partition_only(house: House) -> None:
+    may_write = [asyncio.Event(), asyncio.Event()]
+
+    async def write(_event: Any, partition: int, _changes: Mapping[str, bytes | None]) -> None:
+        await may_write[partition].wait()
+
+    house.broker.write = write  # type: ignore[method-assign]
+    house.ledger.began(("in", 1), Standing(0, ""))
+    for partition in (0, 1):
+        await house.shell.on_batch("event", batch(0, b"a", partition=partition))
+    house.clock_ms = 1000
+    tasks = [asyncio.create_task(house.shell.tick())]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(house.shell.on_batch("event", batch(5, b"z", partition=partition))) for partition in (0, 1)]
+    sought = []
+    for gate in may_write:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        sought.append(list(house.seeks))
+        gate.set()
+    await asyncio.gather(*tasks)
+
+    assert [*sought, house.seeks] == [[], [("in", 0)], [("in", 0), ("in", 1)]]
+
+
+async def test_a_checkpoint_that_is_cut_off_before_it_begins_ends_the_hand_over_too(house: House) -> None:
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.clock_ms = 1000
+    before = asyncio.all_tasks()
+    ticking = asyncio.create_task(house.shell.tick())
+    await asyncio.sleep(0)
+    (writing,) = asyncio.all_tasks() - before - {ticking}
+    writing.cancel()
+
+    with pytest.raises(BrokerError, match="cut off"):
+        await asyncio.wait_for(house.shell.hand_over(), 1)
+    with pytest.raises(BrokerError, match="cut off"):
+        await ticking
 
 
 async def test_a_gap_that_the_log_itself_has_is_gone_over_the_second_time(house: House) -> None:

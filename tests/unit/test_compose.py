@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.adapters.metrics import METRICS
+from pipeline.adapters.vocabulary import METRICS
 from pipeline.cli.main import app
 from pipeline.settings import CONFIG_DIR_VARIABLE, ENVIRONMENT
 

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from pipeline.adapters.metrics import RecordingSink, Telemetry
 from pipeline.analyse.detection import restore
-from pipeline.app import DetectionReport
+from pipeline.gauges import DetectionReport
 from tests.unit.analyse.test_detection import PARAMS, Feed, signals
 from tests.unit.analyse.test_learning import said
 

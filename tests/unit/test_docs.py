@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.adapters.metrics import METRICS
+from pipeline.adapters.vocabulary import METRICS
 from pipeline.contracts.readings import RejectReason
 from pipeline.settings import SECTIONS, defaults
 

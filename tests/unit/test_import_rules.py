@@ -17,6 +17,8 @@ PLANTED = [
     ("river is an implementation detail of models", "pipeline/analyse/agents.py", "import river"),
     ("models can be used alone", "models/detector.py", "import pipeline.contracts.ids"),
     ("Contracts know nothing of the project but its errors", "pipeline/contracts/ids.py", "import pipeline.settings"),
+    ("Contracts know nothing of the project but its errors", "pipeline/contracts/ids.py", "import pipeline.contradictions"),
+    ("Adapters are below agents, the app and the command line", "pipeline/adapters/clock.py", "import pipeline.gauges"),
     ("Adapters are below agents, the app and the command line", "pipeline/adapters/clock.py", "import pipeline.ingest.agents"),
 ]
 

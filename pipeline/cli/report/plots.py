@@ -7,10 +7,11 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.analyse.wording import RATIO_UNITS
 from pipeline.backtest.series import Buckets, Floats, Span
 from pipeline.cli.report.markup import element, number, text
 from pipeline.cli.report.scales import Scale, time_ticks, value_range, value_ticks
-from pipeline.cli.wording import SHARE_UNITS, amount, safe
+from pipeline.cli.wording import amount, safe
 
 LEFT, RIGHT, TOP, AXIS = 62.0, 8.0, 6.0, 16.0
 SCORE_HEIGHT, GAP = 26.0, 6.0
@@ -158,7 +159,7 @@ def _bar(event: Event, times: Scale, frame: Frame) -> str:
 
 def _grid(times: Scale, values: Scale, span: Span, unit: str, frame: Frame) -> str:
     parts = []
-    shown_unit = unit if unit == "ms" or unit in SHARE_UNITS else ""  # others stand in the title
+    shown_unit = unit if unit == "ms" or unit in RATIO_UNITS else ""  # others stand in the title
     for value in value_ticks(values.low, values.high):
         y = values.at(value)
         parts.append(element("line", x1=LEFT, x2=frame.right, y1=y, y2=y))

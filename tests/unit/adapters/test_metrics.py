@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.adapters.metrics import MAX_SERIES, METRICS, PrometheusSink, RecordingSink, Telemetry, prometheus_telemetry
+from pipeline.adapters.metrics import MAX_SERIES, PrometheusSink, RecordingSink, Telemetry, prometheus_telemetry
+from pipeline.adapters.vocabulary import METRICS
 from pipeline.contracts.alerts import Transition
 from pipeline.contracts.anomalies import Severity
 from pipeline.contracts.limits import Evicted, Limit

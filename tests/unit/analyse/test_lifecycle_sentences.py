@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.analyse.lifecycle import AlertingParams, restore
 from pipeline.analyse.lives import begun, counted
-from pipeline.analyse.observations import times_expected
+from pipeline.analyse.observations import lower_of, times_expected
 from pipeline.analyse.sentences import sentence
 from pipeline.analyse.wording import band, clock, duration, joined, number, plain, quantity
 from pipeline.contracts.alerts import ResolveReason, Transition
@@ -272,11 +272,11 @@ def test_quantities_change_their_unit_with_their_size() -> None:
 
 def test_bands_read_as_a_person_would_say_them() -> None:
     assert band(0.001, 0.02, "ratio") == "0.1-2 %"
-    assert band(-3.0, 180.0, "ms") == "up to 180 ms"
+    assert band(lower_of("latency", -3.0, 180.0), 180.0, "ms") == "up to 180 ms"
     assert band(None, None, "ms") == ""
     assert band(3.0, 5.0, "") == "3-5"
-    assert band(-40.0, -5.0, "C", is_signed=True) == "-40 to -5 C"
-    assert band(0.0, 5.0, "", is_signed=True) == "0-5"
+    assert band(lower_of("level:inlet", -40.0, -5.0), -5.0, "C") == "-40 to -5 C"
+    assert band(lower_of("level:queue", 0.0, 5.0), 5.0, "") == "0-5"
 
 
 def test_times_and_lengths_of_time_are_rounded_to_one_unit() -> None:
