@@ -242,23 +242,17 @@ def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
     if len(parts) == 1:
         return parts[0]
     requests, errors = 0, 0
-    ok: list[Histogram] = []
-    failed: list[Histogram] = []
-    mixed: list[Histogram] = []
     quantiles: dict[str, Quantile] = {}
     for part in parts:
         requests += part.requests
         errors += part.errors
-        if part.latency_ok is not None:
-            ok.append(part.latency_ok)
-        if part.latency_failed is not None:
-            failed.append(part.latency_failed)
-        if part.latency_mixed is not None:
-            mixed.append(part.latency_mixed)
         for name, quantile in part.quantiles.items():
             total = quantiles.setdefault(name, Quantile())
             total.weight += quantile.weight
             total.weighted_ms += quantile.weighted_ms
+    ok = [histogram for part in parts if (histogram := part.latency_ok) is not None]
+    failed = [histogram for part in parts if (histogram := part.latency_failed) is not None]
+    mixed = [histogram for part in parts if (histogram := part.latency_mixed) is not None]
     return OperationPartial(
         requests=requests,
         errors=errors,
