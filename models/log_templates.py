@@ -222,7 +222,8 @@ class LogTemplates:
         """Take all that jumps for normal: a person says so."""
         for i in [i for i in self._open if self._kinds[i].run]:
             kind = self._kinds[i]
-            kind.peak, kind.peak_at, kind.run = max(kind.peak, kind.run), self._n_learned, 0.0
+            self._saw(kind, kind.run)
+            kind.run = 0.0
             del self._open[i]
 
     def _counted(self, lines: Mapping[str, Lines], *, is_frozen: bool, may_learn: bool) -> tuple[dict[int, int], dict[int, str]]:
@@ -313,12 +314,15 @@ class LogTemplates:
             kind.level.at = self._n_learned  # not learned from, but not empty either
         elif kind.run:
             if kind.is_harmless:
-                kind.peak, kind.peak_at = max(kind.peak, kind.run), self._n_learned
+                self._saw(kind, kind.run)
             kind.run = 0.0
 
     def _learn(self, kind: Kind, n: int) -> None:
         kind.level.learn(n, self._n_learned, self._fade)
-        kind.saw(float(n), self._n_learned, self._peak_fade)
+        self._saw(kind, float(n))
+
+    def _saw(self, kind: Kind, count: float) -> None:
+        kind.saw(count, self._n_learned, self._peak_fade)
 
     def _keep_open(self, i: int, kind: Kind) -> None:
         """Note whether a kind is to be looked at although it is not in a window; end news and jumps that are no longer new."""
@@ -340,7 +344,8 @@ class LogTemplates:
 
     def _end_jump(self, kind: Kind) -> None:
         """Take a jump that has lasted for the new normal: such counts are known, and what is usual is learned afresh."""
-        kind.peak, kind.peak_at, kind.run = max(kind.peak, kind.run), self._n_learned, 0.0
+        self._saw(kind, kind.run)
+        kind.run = 0.0
         kind.since, kind.level = self._n_learned, Level(at=self._n_learned)
 
     def to_state(self) -> dict[str, Any]:

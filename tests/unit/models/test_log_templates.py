@@ -1,5 +1,7 @@
 """What is remembered of a kind of log lines, and what is told of it."""
 
+import pytest
+
 from models.log_kinds import Kind
 from models.log_templates import Lines, LogTemplates, TemplateTuning
 
@@ -26,6 +28,25 @@ def test_the_highest_count_fades_and_a_lower_one_does_not_bring_it_back() -> Non
     assert (kind.peak, kind.peak_at) == (100.0, 2)
     kind.saw(80.0, 4, 0.5)
     assert (kind.peak_now(4, 0.5), kind.peak_now(3, 0.5)) == (80.0, 80.0)
+
+
+@pytest.mark.parametrize("ends", ["by_itself", "accepted", "by_time"])
+def test_a_small_jump_does_not_bring_a_forgotten_large_one_back(ends: str) -> None:
+    templates = ready()
+    assert templates.step(retries(5000)).jumped
+    for _ in range(150):
+        templates.step(OTHERS)
+
+    assert templates.step(retries(200)).jumped
+    if ends == "accepted":
+        templates.accept_jumps()
+    if ends == "by_time":
+        for _ in range(TUNING.windows(TUNING.news_s) + 12):
+            templates.step(retries(200))
+    templates.step(OTHERS)
+
+    assert not templates.step(retries(250)).jumped
+    assert templates.step(retries(3000)).jumped
 
 
 def test_what_is_told_says_from_which_score_on_it_is() -> None:
