@@ -24,7 +24,7 @@ from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.partials import Bundle, Partial, merge_partials
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import LateCount, SignalsRecord
-from pipeline.contracts.traces import KEY as TRACES
+from pipeline.contracts.trace_samples import KEY as TRACES
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
 from pipeline.errors import StateError
 
