@@ -66,21 +66,23 @@ class Scorer(Protocol):
         ...
 
 
-def _counting(direction: int) -> Scorer:
-    """Return how counts score: items are (count, expected, anything that adds up); +1: too many is fault-like, -1: too few."""
-
-    def score(scale: "Scale", sums: Item) -> ScaleScore:
-        count, expected, _ = sums
-        if expected < _LEAST_EXPECTED:
-            expected = _LEAST_EXPECTED
-        effect = count / expected
-        z = direction * count_score(count, expected, scale.variability.value)
-        return ScaleScore(scale.k, z, effect, effect - 1, 1 / expected, sums, scale.threshold, scale.page_threshold)
-
-    return score
+def too_many(scale: "Scale", sums: Item) -> ScaleScore:
+    """Score items of (count, expected, anything that adds up); more than expected is fault-like."""
+    return _of_counts(scale, sums, +1)
 
 
-TOO_FEW, TOO_MANY = _counting(-1), _counting(+1)
+def too_few(scale: "Scale", sums: Item) -> ScaleScore:
+    """Score items of (count, expected, anything that adds up); fewer than expected is fault-like."""
+    return _of_counts(scale, sums, -1)
+
+
+def _of_counts(scale: "Scale", sums: Item, direction: int) -> ScaleScore:
+    count, expected, _ = sums
+    if expected < _LEAST_EXPECTED:
+        expected = _LEAST_EXPECTED
+    effect = count / expected
+    z = direction * count_score(count, expected, scale.variability.value)
+    return ScaleScore(scale.k, z, effect, effect - 1, 1 / expected, sums, scale.threshold, scale.page_threshold)
 
 
 def higher(scale: "Scale", sums: Item) -> ScaleScore:
