@@ -17,8 +17,7 @@ class WindowParams:
     delay_ms
         Waited after a window's end before it is published first, ms, at least 0.
     grace_ms
-        Further time in which data revises it, ms; not less than the session timeout. No multiple of a window, so that old
-        ones are not let go at the moment at which new ones are published.
+        Further time in which data revises it, ms; not less than the session timeout.
     max_hold_ms
         A source that holds the others back for longer is left behind, ms.
     silence_max_ms
@@ -44,7 +43,7 @@ class WindowParams:
     """
 
     delay_ms: AtLeastZero = 3_000
-    grace_ms: Annotated[int, Field(ge=1_000)] = 65_000
+    grace_ms: Annotated[int, Field(ge=1_000)] = 60_000
     max_hold_ms: AtLeastOne = 3_600_000
     silence_max_ms: AtLeastOne = 86_400_000
     max_services: AtLeastOne = 20_000
