@@ -1,13 +1,13 @@
 """How much memory one piece of work takes at its height: by Python's own account, and as the kernel sees the process."""
 
+import os
+import re
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS = Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"
+_RESET_PEAK = b"5"
 """Sets ``VmHWM`` to what is resident now; see proc_pid_clear_refs(5)."""
+_PEAK = re.compile(rb"VmHWM:\s*(\d+) kB")
 
 
 def traced_peak(work: Callable[[], object]) -> int:
@@ -32,19 +32,27 @@ class ResidentPeak:
     """
 
     def __init__(self) -> None:
-        self._can = _CLEAR_REFS.exists()
+        try:
+            self._clear_refs = os.open("/proc/self/clear_refs", os.O_WRONLY)
+            self._status = os.open("/proc/self/status", os.O_RDONLY)
+        except OSError:
+            self._clear_refs = self._status = -1
 
     def rise(self, work: Callable[[], object]) -> int:
         """Do the work and return the bytes."""
-        if not self._can:
+        if self._status < 0:
             work()
             return 0
-        _CLEAR_REFS.write_text(_RESET_PEAK)
-        before = _peak_bytes()
+        os.write(self._clear_refs, _RESET_PEAK)
+        before = self._peak()
         work()
-        return _peak_bytes() - before
+        return self._peak() - before
 
+    def close(self) -> None:
+        """Close what was opened."""
+        for opened in {self._clear_refs, self._status} - {-1}:
+            os.close(opened)
 
-def _peak_bytes() -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+    def _peak(self) -> int:
+        found = _PEAK.search(os.pread(self._status, 8192, 0))
+        return 0 if found is None else int(found[1]) * 1024
