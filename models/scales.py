@@ -17,7 +17,8 @@ COARSE = 30
 COARSE_FROM = 120
 _LEAST_SUMS = 50
 """A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
-_OUT_OF_REACH = 1e6
+OUT_OF_REACH = 1e6
+"""Thresholds of a scale of which too few sums were learned."""
 _LEAST_EXPECTED = 1e-6
 _MOST_LOG = 700.0
 """A float holds no larger power of e."""
@@ -109,7 +110,7 @@ class Scale:
     def __init__(self, k: int, variability: Variability, tail: TailThreshold) -> None:
         self.k, self.variability, self.tail = k, variability, tail
         self._least_learned = _LEAST_SUMS * k
-        self.threshold = self.page_threshold = _OUT_OF_REACH
+        self.threshold = self.page_threshold = OUT_OF_REACH
 
     def learn(self, score: ScaleScore, z: float, weight: float, n_learned: int) -> None:
         """Take a score in, ``z`` as its tail sees it; ``weight`` is 1 for independent sums, ``n_learned`` counts windows."""
@@ -123,4 +124,4 @@ class Scale:
         """Start again."""
         self.variability.restart()
         self.tail.restart()
-        self.threshold = self.page_threshold = _OUT_OF_REACH
+        self.threshold = self.page_threshold = OUT_OF_REACH
