@@ -53,6 +53,9 @@ class IngestConfig:
         A chunk ends at whichever comes first: records, record time (ms), or pairs of a service and a window.
     max_message_bytes, max_depth, max_records_per_message
         Of one message; beyond, it is rejected whole.
+    max_batch_bytes
+        Of one compressed record batch (what a publisher sends at once) when it is decompressed, bytes; beyond, it is not
+        decompressed further, and rejected whole. At least ``max_message_bytes``. It holds for every topic that Tocsin reads.
     max_text_length
         Of a service, environment, operation ... name, characters.
     max_future_ms
@@ -108,6 +111,7 @@ class IngestConfig:
     chunk_ms: AtLeastOne = 30_000
     chunk_partials: AtLeastOne = 65_536
     max_message_bytes: AtLeastOne = 1_048_576
+    max_batch_bytes: AtLeastOne = 67_108_864
     max_depth: AtLeastOne = 32
     max_records_per_message: AtLeastOne = 10_000
     max_text_length: AtLeastOne = 256

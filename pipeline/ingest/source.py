@@ -216,6 +216,11 @@ class SourceReader:
         return self._flush(owner, watermark_ms=watermark_ms, idle=idle, whole=idle)
 
     @property
+    def max_batch_bytes(self) -> int:
+        """What record batches of the chunk at hand are held to when they are decompressed, bytes."""
+        return self._config.max_batch_bytes
+
+    @property
     def holds_back(self) -> bool:
         """Whether something is folded in that no flush has carried yet, because its window is not over."""
         return bool(self._fold.dirty)
