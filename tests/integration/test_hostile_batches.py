@@ -1,0 +1,90 @@
+"""Record batches that no worker can read, or only in all of its memory: each is a dead letter, and everything else goes on."""
+
+from pathlib import Path
+
+import aiohttp
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.util import calc_crc32c
+
+from pipeline.adapters.brokers import LocalBroker
+from pipeline.adapters.clock import now_ms
+from pipeline.cli.lines import decode_dead_letter
+from tests.integration.test_worker_health import Asking, of, request
+from tests.scenarios.running import running
+
+BOMB_BYTES = 80_000_000
+PAGE = b'{"kind":"request","service":"bomb"}'
+
+
+async def send_batch(broker: LocalBroker, topic: str, value: bytes, *, codec: str | None = None, is_broken: bool = False) -> None:
+    """Send one record as a batch of its own to partition 0; ``is_broken``: its header's name is no text, its checksum is right."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap, compression_type=codec, max_batch_size=2 * BOMB_BYTES, max_request_size=2 * BOMB_BYTES
+    )
+    await producer.start()
+    try:
+        batch: BatchBuilder = producer.create_batch()
+        assert batch.append(key=None, value=value, timestamp=now_ms(), headers=[("hh", b"x")] if is_broken else []) is not None
+        if is_broken:
+            batch.close()
+            data = bytearray(bytes(batch._build()).replace(b"\x04hh\x02x", b"\x04\xff\xff\x02x"))
+            data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
+            batch._buffer = data
+        await (await producer.send_batch(batch, topic, partition=0))
+    finally:
+        await producer.stop()
+
+
+def peak_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+async def test_batches_that_explode_or_make_no_sense_are_dead_letters_and_nothing_else_is_lost(
+    broker: LocalBroker, tmp_path: Path
+) -> None:
+    bomb = PAGE * (BOMB_BYTES // len(PAGE))
+    async with running(broker, tmp_path) as tocsin, aiohttp.ClientSession() as session:
+        worker, pid = Asking(tocsin, session), tocsin.workers["all"].pid
+        metrics, partials = tocsin.names["telemetry.metrics"], tocsin.names["partials"]
+        await worker.until_ready()
+        begin_ms = now_ms() - 30_000
+        await tocsin.send([request(begin_ms + i, begin_ms + i) for i in range(50)])
+        before = peak_bytes(pid)
+        for codec in ("gzip", "snappy", "lz4", "zstd"):
+            await send_batch(broker, metrics, bomb, codec=codec)
+        await send_batch(broker, partials, bomb, codec="zstd")
+        await send_batch(broker, metrics, request(begin_ms, begin_ms)[2] or b"", is_broken=True)
+        await tocsin.send([request(begin_ms + i, now_ms()) for i in range(50)])
+
+        seen = await worker.until(
+            lambda seen: of(seen, "tocsin_readings_total", topic=metrics) == 100 and of(seen, "tocsin_consumer_lag") == 0,
+            "all sound readings were counted",
+        )
+        grown = peak_bytes(pid) - before
+        is_live = await worker.is_live()
+        n_letters = 0
+
+        def all_came(_: object) -> bool:
+            nonlocal n_letters
+            n_letters += 1
+            return n_letters == 6
+
+        read = await tocsin.until("dead-letters", all_came, "six dead letters")
+
+    letters = [decode_dead_letter(dict(one.record.headers)) for one in read]
+    told = sorted((letter.topic, letter.rejections[0].reason.value, letter.last_offset) for letter in letters)
+    assert [(topic, reason) for topic, reason, _ in told] == sorted(
+        [(metrics, "batch_too_large")] * 4 + [(metrics, "unreadable_batch"), (partials, "batch_too_large")]
+    )
+    assert all(letter.last_offset == letter.offset for letter in letters)
+    assert is_live
+    assert of(seen, "tocsin_limited_total", limit="batch_bytes") == 5
+    assert of(seen, "tocsin_rejected_total", topic=metrics, reason="unreadable_batch") == 1
+    log = (tmp_path / "all.log").read_text()
+    said = [line for line in log.splitlines() if "a limit is reached" in line]
+    assert len(said) == 2  # once a topic
+    assert all("ingest.max_batch_bytes" in line for line in said)
+    assert "Traceback" not in log
+    assert grown < 4 * 2**26  # what is kept to the limit twice over, and what a worker takes anyway
