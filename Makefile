@@ -70,8 +70,8 @@ bench-ingest: $(STAMP) ## throughput against raw aiokafka, Kafka Streams, Bytewa
 bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]; several as one: POOL="SEED-WORLD ..."
 	@$(RUN)/python -m benchmarks.$(if $(POOL),shop_pool $(POOL),shop --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD))) --shared $(SHARED) --days $(or $(DAYS),1) --faults $(or $(FAULTS),20) $(if $(POISONED),--poisoned)
 
-bench-restore: $(STAMP) ## models after kills equal those of a run without: RUNS=20 SEED=n BROKER=none|kafka|embedded
-	@$(RUN)/python -m benchmarks.restore --runs $(or $(RUNS),20) --seed $(or $(SEED),1) --broker $(or $(BROKER),none)
+bench-restore: $(STAMP) ## models after kills and rebalances equal those of a run without: RUNS=20 SEED=n BROKER_RUNS=2 BROKER=kafka|embedded
+	@$(RUN)/python -m benchmarks.restore --runs $(or $(RUNS),20) --seed $(or $(SEED),1) --broker-runs $(or $(BROKER_RUNS),2) --broker $(or $(BROKER),kafka)
 
 bench-petshop: $(STAMP) ## PetShop's issues: DATA=folder SPLIT=train
 	@$(RUN)/python -m benchmarks.petshop --data $(or $(DATA),$(SHARED)/data/petshop) --split $(or $(SPLIT),train)

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import shutil
 import statistics
 import subprocess
@@ -33,7 +34,7 @@ from aiokafka.errors import KafkaError
 
 from benchmarks.ingest_peers import Course, PeerMissingError, create_topic, fill, peers
 from benchmarks.ingest_readout import close_delays_ms, n_accounted, record_batches, stored, verdict_counter
-from benchmarks.ingest_workers import WorkerFailedError, Workers
+from benchmarks.ingest_workers import WorkerFailedError, Workers, cpu_s
 from pipeline.adapters.brokers.kafka import KafkaBroker
 from pipeline.contracts.window_times import BASE_SIZE_MS
 
@@ -152,9 +153,13 @@ async def end_to_end(bench: Bench) -> None:
     expected = SERVICES * ((last_end_ms - START_MS) // BASE_SIZE_MS)
     workers = bench.workers("end-to-end", "fast")
     verdicts = await verdict_counter(bench.broker.bootstrap, workers.names["anomalies"])
-    workers.start("analyse", "act", "ingest")
+    workers.start("analyse", "act")
     try:
+        for role in ("analyse", "act"):
+            await workers.ready(role)
+        workers.start("ingest")
         began = await workers.began()
+        before = used_s(bench, workers)
         seen, moved = -1, time.monotonic()
         while (n := await verdicts.count(last_end_ms)) < expected:
             workers.check()
@@ -162,14 +167,23 @@ async def end_to_end(bench: Bench) -> None:
                 seen, moved = n, time.monotonic()
             if time.monotonic() - moved > STANDSTILL_S:
                 raise WorkerFailedError(f"verdicts stood still at {n:,} of {expected:,}: see {workers.folder}")
-        rate = messages / (time.monotonic() - began)
+        took_s = time.monotonic() - began
+        used = {name: after - before[name] for name, after in used_s(bench, workers).items()}
     finally:
         workers.stop()
         await verdicts.consumer.stop()
+    rate = messages / took_s
+    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in used.items())
+    bench.notes.append(f"end to end: {took_s:.1f} s; CPU seconds in them: {told}")
     bench.rates["Tocsin, all roles, to verdicts"] = [rate]
     ours = bench.median(OURS)
     bench.found["end_to_end_ratio"] = rate / ours if ours else None
     bench.say(f"all roles, {expected:,} verdicts: {rate:,.0f} messages/s")
+
+
+def used_s(bench: Bench, workers: Workers) -> dict[str, float]:
+    """Return the CPU seconds that each process of the run has used so far."""
+    return {**workers.cpu_s(), "broker": cpu_s(bench.broker.pid), "this bench": cpu_s(os.getpid())}
 
 
 async def window_close(bench: Bench) -> None:

@@ -87,6 +87,26 @@ class Workers:
         statm = (Path(f"/proc/{process.pid}/statm").read_text() for process in self.running.values())
         return sum(int(text.split()[1]) * page for text in statm)
 
+    def cpu_s(self) -> dict[str, float]:
+        """Return the CPU seconds that each has used since it was started, by role."""
+        return {role: cpu_s(process.pid) for role, process in self.running.items()}
+
+    async def ready(self, role: str) -> None:
+        """Wait until a worker is ready: it owns partitions, and has recovered their state."""
+        until = time.monotonic() + READY_LIMIT_S
+        while not await asyncio.to_thread(self._is_ready, role):
+            self.check()
+            if time.monotonic() > until:
+                raise WorkerFailedError(f"the {role} worker was not ready within {READY_LIMIT_S:.0f} s: see {self.folder}")
+            await asyncio.sleep(POLL_S)
+
+    def _is_ready(self, role: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[role]}/ready", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, TimeoutError):
+            return False
+
     def n_read(self) -> int | None:
         """Return how many records of the filled topic are folded in; ``None`` while the worker does not answer."""
         try:
@@ -144,6 +164,12 @@ class Workers:
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "pipeline.cli", *arguments, "--config", str(self.folder)]
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds, user and system, of a process and all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _yaml(file: Path) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """What a crash costs the models: killed between any two writes, restored, and held against a run that was never stopped.
 
-    python -m benchmarks.restore --runs 20 [--seed 1] [--services 6] [--hours 6] [--broker none|kafka|embedded]
+    python -m benchmarks.restore --runs 20 [--seed 1] [--services 4] [--hours 4] [--broker-runs 2] [--broker kafka|embedded]
 
-Without a broker, each run feeds the real detection stage with the signals of a shop in trouble, checkpoints it as its shell
-does, and cuts checkpoints off after a random number of writes, 6 times a run: what was written is all that the next stage has.
-Every verdict must be that of the uninterrupted run, each number within 1e-9.
+Each run feeds the real detection stage with the signals of a shop in trouble, checkpoints it as its shell does, and cuts
+checkpoints off after a random number of writes, 6 times a run: what was written is all that the next stage has. Every verdict
+must be that of the uninterrupted run, each number within 1e-9.
+
+The broker runs are the same with real workers on a real broker, in restore_broker.py: killed and started again, and partitions
+that move to a second worker and back.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +42,8 @@ ROLLUP_MS = 60_000
 """More often than live, so that the novelty detectors are ready in a run of a few hours."""
 CRASHES = 6
 """In each run."""
+NOVELTY_SNAPSHOT_S = 3600
+"""More often than live, too."""
 
 
 class Shop:
@@ -223,7 +229,7 @@ def one_run(seed: int, n_services: int, n_windows: int) -> dict[str, Any]:
     settings = load_settings()
     around = Surroundings(
         learning=settings.learning,
-        memory=dataclasses.replace(settings.memory, novelty_snapshot_s=3600),
+        memory=dataclasses.replace(settings.memory, novelty_snapshot_s=NOVELTY_SNAPSHOT_S),
         novelty=dataclasses.replace(settings.novelty, mode="alert"),
         app="tocsin",
         version="bench",
@@ -237,6 +243,7 @@ def one_run(seed: int, n_services: int, n_windows: int) -> dict[str, Any]:
     is_complete = crashed.said.keys() == whole.said.keys()
     n_windows_judged = n_services * n_windows
     return {
+        "where": "process",
         "seed": seed,
         "verdicts": len(whole.said),
         "restored": crashed.n_restored,
@@ -254,27 +261,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--services", type=int, default=4)
     parser.add_argument("--hours", type=float, default=4)
-    parser.add_argument("--broker", choices=("none", "kafka", "embedded"), default="none")
+    parser.add_argument("--broker-runs", type=int, default=2)
+    parser.add_argument("--broker", choices=("kafka", "embedded"), default="kafka")
     args = parser.parse_args()
     began, n_windows = time.monotonic(), round(args.hours * 3600_000 / SIZE_MS)
-    seeds = range(args.seed, args.seed + args.runs)
-    if args.broker == "none":
-        results = [_told(one_run(seed, args.services, n_windows)) for seed in seeds]
-    else:
-        results = asyncio.run(_with_broker(args.broker, seeds, args.services, n_windows))
+    results = [_told(one_run(seed, args.services, n_windows)) for seed in range(args.seed, args.seed + args.runs)]
+    if args.broker_runs:
+        results += asyncio.run(_with_broker(args.broker, range(args.seed, args.seed + args.broker_runs)))
     _show(results, time.monotonic() - began)
     n_equal = sum(result["worst"] <= TOLERANCE and not result["cold"] for result in results)
-    print(json.dumps({"bench": "restore", "runs": len(results), "equal": n_equal == len(results)}))
+    n_rebalances = sum(result.get("rebalances", 0) for result in results)
+    print(json.dumps({"bench": "restore", "runs": args.runs, "equal": n_equal == len(results), "rebalances": n_rebalances}))
 
 
-async def _with_broker(name: str, seeds: range, n_services: int, n_windows: int) -> list[dict[str, Any]]:
+async def _with_broker(name: str, seeds: range) -> list[dict[str, Any]]:
     from benchmarks.restore_broker import one_run as run  # noqa: PLC0415 - it imports this module
     from pipeline.adapters.brokers.embedded import EmbeddedBroker  # noqa: PLC0415 - not needed without a broker
     from pipeline.adapters.brokers.kafka import KafkaBroker  # noqa: PLC0415
 
     broker = (KafkaBroker if name == "kafka" else EmbeddedBroker)()
     with broker:
-        return [_told(await run(seed, broker, n_services, n_windows)) for seed in seeds]
+        return [_told(await run(seed, broker) | {"where": name}) for seed in seeds]
 
 
 def _told(result: dict[str, Any]) -> dict[str, Any]:
@@ -283,11 +290,13 @@ def _told(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(results: list[dict[str, Any]], elapsed_s: float) -> None:
-    table = Table("seed", "verdicts", "restored", "said again", "cold", "largest difference", title=f"restore, {elapsed_s:.0f} s")
+    names = ("where", "seed", "verdicts", "restored", "rebalances", "said_again", "cold", "worst")
+    table = Table(*(name.replace("_", " ") for name in names), title=f"restore, {elapsed_s:.0f} s", box=SIMPLE)
     for result in results:
-        table.add_row(*(str(result[name]) for name in ("seed", "verdicts", "restored", "said_again", "cold", "worst")))
+        table.add_row(*(str(result.get(name, "")) for name in names))
     Console().print(table)
-    if "bytes_per_window" not in results[0]:
+    results = [result for result in results if "bytes_per_window" in result]
+    if not results:
         return
     kinds = results[0]["bytes_per_window"]
     per_window = {name: sum(result["bytes_per_window"][name] for result in results) / len(results) for name in kinds}

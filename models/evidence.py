@@ -7,11 +7,10 @@ from typing import Any
 from models.blocks import Blocks
 from models.budget import TAIL_FROM
 from models.errors import number, numbers, reading
+from models.rarity import rarity_terms
 from models.scales import BLOCK, COARSE, COARSE_FROM, Item, Scale, ScaleScore, Scorer
 
 _DAY_S = 86_400.0
-_LEAST_CHANCE = 1e-12
-"""Nobody can say that something is rarer."""
 _LEAST_DAYS = 1 / 24
 """Less than an hour is no memory to speak of."""
 
@@ -138,10 +137,7 @@ class Evidence:
             z = min(z, self._previous_z) if z > 0 else max(z, self._previous_z)
             chance = min(math.sqrt(chance), tail.chance(abs(z)))
         days = tail.n_windows * window_s / _DAY_S
-        terms = {"one_in": 1 / max(chance, _LEAST_CHANCE), "days": days}
-        if z > TAIL_FROM and z > tail.highest and days >= _LEAST_DAYS:
-            terms["above_all"] = 1.0
-        return terms
+        return rarity_terms(chance, days, is_above_all=z > TAIL_FROM and z > tail.highest and days >= _LEAST_DAYS)
 
     def push(self, item: Item, scores: Sequence[ScaleScore], *, is_normal: bool) -> None:
         """Make ``item`` the newest window; learn variability and tails from ``scores`` (its own) when it is normal."""

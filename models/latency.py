@@ -66,7 +66,7 @@ class LatencyDetector(Verbs):
         """Requests of the last five windows."""
         self._was_page = False
         self._expected = _NOT_RECKONED
-        """Of the newest window: (its load, mean load with it, :meth:`expected_log`), so that they are reckoned once."""
+        """Of the newest window: (its load, mean load with it, expected ln(latency / ms)), so that they are reckoned once."""
         self._evidence = Evidence(
             higher,
             tuning.make_scales(tuning.scales, prior=0.01, floor=1e-4),
@@ -83,10 +83,6 @@ class LatencyDetector(Verbs):
     def is_ready(self) -> bool:
         """Whether enough windows with requests were seen."""
         return self._level.n >= self._tuning.ready_windows
-
-    def expected_log(self, load: float) -> float:
-        """Return the expected ln(latency / ms) of a window with so many requests."""
-        return self._reckoned(load)[2]
 
     def _reckoned(self, load: float) -> tuple[float, float, float]:
         """Return (load, mean load of the last six windows, expected log latency): a queue feels the mean."""

@@ -10,7 +10,7 @@ from models.detector import Assessment, Features, TwoSided
 from models.errors import reading
 from models.evidence import Evidence
 from models.level_profile import LevelProfile
-from models.scales import Item, Scale, ScaleScore
+from models.scales import OUT_OF_REACH, Item, Scale, ScaleScore
 from models.tuning import Tuning
 
 _CLIP = 4.0
@@ -173,7 +173,7 @@ class LevelDetector(TwoSided):
     def _band(self, best: "_Look", usual: "_Usual") -> tuple[float | None, float | None]:
         """Return between which values the scale that says most would have said nothing, in the directions that are news."""
         threshold, limits = best.score.threshold, {}
-        if threshold >= _MOST_UNITS:  # too little was learned to say
+        if threshold >= OUT_OF_REACH:  # too little was learned to say
             return None, None
         by_chance = threshold * math.sqrt(best.side.variability(best.score.k)) * usual.unit
         if best.is_hit:  # its windows may have been told in other units than the newest

@@ -1,12 +1,13 @@
 """Which kinds of log lines of a service are new, and which come far more often than they used to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from models.deviance import count_score
 from models.drain import Drain
 from models.errors import number, numbers, reading
+from models.log_kinds import Kind, Level
 
 WARN, ERROR = 3, 4
 """Ranks of severities: 0 trace, 1 debug, 2 info, 3 warn, 4 error, 5 fatal."""
@@ -14,8 +15,8 @@ _PRIOR_DAYS = 1.0
 """A service is trusted to have brought nothing new for so long before it was watched."""
 _SIGHTS = 4
 """One window's anomaly may come so many times as often as one that lasts."""
-_PRIOR_WEIGHT, _PRIOR_SQUARED = 10.0, 0.25
-"""How much a count wanders (squared coefficient of variation) until this many windows say otherwise."""
+_NEWS_SCORE = 5.0
+"""Score of a new kind with as many lines as it needs."""
 _LEAST_OTHERS = 5.0
 """Harmless lines a window, below which they say nothing about how busy the service is."""
 
@@ -85,111 +86,11 @@ class TemplateTuning:
         return self.least_errors if rank >= ERROR else self.least_warnings if rank == WARN else self.least_others
 
 
-@dataclass(slots=True)
-class _Level:
-    """Mean and variability of a count a window that fade; windows in which nothing came are made up for later."""
-
-    total: float = 0.0
-    squares: float = 0.0
-    weight: float = 0.0
-    at: int = 0
-    """Up to which window learned."""
-
-    def after(self, now: int, fade: float) -> None:
-        """Take the windows up to ``now`` as empty ones."""
-        gap = now - self.at
-        if gap > 0:
-            left = fade**gap
-            self.total *= left
-            self.squares *= left
-            self.weight = self.weight * left + (1 - left) / (1 - fade)
-            self.at = now
-
-    def learn(self, n: float, now: int, fade: float) -> None:
-        """Take in the count of window ``now``."""
-        self.after(now, fade)
-        self.total += n
-        self.squares += n * n
-
-    def mean(self) -> float:
-        """Return the mean count a window."""
-        return self.total / self.weight if self.weight else 0.0
-
-    def variability(self) -> float:
-        """Return the squared coefficient of variation beyond chance."""
-        mean = self.mean()
-        if mean <= 0:
-            return _PRIOR_SQUARED
-        seen = max(0.0, (self.squares / self.weight - mean * mean - mean) / (mean * mean))
-        return (seen * self.weight + _PRIOR_SQUARED * _PRIOR_WEIGHT) / (self.weight + _PRIOR_WEIGHT)
-
-    def to_state(self) -> list[float]:
-        """Return plain numbers."""
-        return [self.total, self.squares, self.weight, self.at]
-
-    @classmethod
-    def of(cls, state: list[float]) -> "_Level":
-        """Return what plain numbers are of."""
-        total, squares, weight, at = numbers(state)
-        return cls(total, squares, weight, int(at))
-
-
-@dataclass(slots=True)
-class _Kind:
-    """One kind of lines; windows are counted by all that were seen (``window``) or learned from (``level.at``)."""
-
-    rank: int = 0
-    since: int = 0
-    """Learned windows when it was first seen."""
-    level: _Level = field(default_factory=_Level)
-    peak: float = 0.0
-    peak_at: int = 0
-    news_from: int = -1
-    """Window in which it was new; -1: it is not."""
-    n_news: int = 0
-    seen: int = 0
-    """Window in which it was seen last."""
-    run: float = 0.0
-    """Highest count of the jump that goes on; 0: none does."""
-    run_from: int = 0
-    """Window in which it began."""
-    is_harmless: bool = True
-    """Nothing else was wrong during that jump."""
-    is_rare: bool = False
-    """The service seldom brought new kinds when it came."""
-    verdict: int = 0
-    """Whether it is told that there are many of it: 1 yes, -1 no, the service often brings such kinds, 0 not many yet."""
-
-    def to_state(self) -> list[Any]:
-        """Return plain data."""
-        held = [self.rank, self.since, self.peak, self.peak_at, self.news_from, self.n_news, self.seen, self.run]
-        return [*held, int(self.is_harmless), int(self.is_rare), self.verdict, self.run_from, self.level.to_state()]
-
-    @classmethod
-    def of(cls, state: list[Any]) -> "_Kind":
-        """Return what plain data is of."""
-        rank, since, peak, peak_at, news_from, n_news, seen, run, harmless, rare, verdict, run_from = numbers(state[:-1])
-        return cls(
-            rank=int(rank),
-            since=int(since),
-            level=_Level.of(state[-1]),
-            peak=peak,
-            peak_at=int(peak_at),
-            news_from=int(news_from),
-            n_news=int(n_news),
-            seen=int(seen),
-            run=run,
-            run_from=int(run_from),
-            is_harmless=bool(harmless),
-            is_rare=bool(rare),
-            verdict=int(verdict),
-        )
-
-
 class Told(NamedTuple):
     """What is to be said of one kind of lines.
 
-    ``n`` is the lines in this window; ``n_news`` those since it is new (a jump: 0), ``expected`` the usual count a window.
+    ``n`` is the lines in this window; ``n_news`` those since it is new (a jump: 0), ``expected`` the usual count a window;
+    ``threshold`` the ``score`` from which on a kind is told, if nobody said that an alarm was false.
     """
 
     template: str
@@ -201,6 +102,7 @@ class Told(NamedTuple):
     expected: float = 0.0
     limit: float = 0.0
     score: float = 0.0
+    threshold: float = 0.0
 
 
 class Outcome(NamedTuple):
@@ -231,12 +133,12 @@ class LogTemplates:
     def __init__(self, tuning: TemplateTuning) -> None:
         self._tuning = tuning
         self._drain = Drain(max_groups=tuning.max_kinds)
-        self._kinds: dict[int, _Kind] = {}
+        self._kinds: dict[int, Kind] = {}
         self._open: dict[int, None] = {}
         """Kinds that are new, or jump."""
         self._n_windows = 0
         self._n_learned = 0
-        self._harmless = _Level()
+        self._harmless = Level()
         """Lines of less than warnings."""
         self._n_new = [0.0] * 4
         """New kinds, faded, from when it is ready on: less than warnings, warnings or worse; the same of those with many lines."""
@@ -262,11 +164,6 @@ class LogTemplates:
     def n_learned(self) -> int:
         """Windows learned from."""
         return self._n_learned
-
-    @property
-    def n_kinds(self) -> int:
-        """Kinds that are known."""
-        return len(self._kinds)
 
     def step(
         self,
@@ -325,7 +222,8 @@ class LogTemplates:
         """Take all that jumps for normal: a person says so."""
         for i in [i for i in self._open if self._kinds[i].run]:
             kind = self._kinds[i]
-            kind.peak, kind.peak_at, kind.run = max(kind.peak, kind.run), self._n_learned, 0.0
+            self._saw(kind, kind.run)
+            kind.run = 0.0
             del self._open[i]
 
     def _counted(self, lines: Mapping[str, Lines], *, is_frozen: bool, may_learn: bool) -> tuple[dict[int, int], dict[int, str]]:
@@ -348,9 +246,9 @@ class LogTemplates:
                 counts.pop(i, None)
         return counts, said
 
-    def _begun(self, rank: int, *, is_frozen: bool, may_learn: bool) -> _Kind:
+    def _begun(self, rank: int, *, is_frozen: bool, may_learn: bool) -> Kind:
         """Return a kind seen for the first time: news, unless the service is new itself, or a change is open."""
-        kind = _Kind(rank=rank, since=self._n_learned, level=_Level(at=self._n_learned - may_learn))
+        kind = Kind(rank=rank, since=self._n_learned, level=Level(at=self._n_learned - may_learn))
         if self._n_learned < self._ready:
             return kind
         kind.is_rare = self._per_day[rank >= WARN] < _SIGHTS * self._tuning.rare_per_day
@@ -364,7 +262,7 @@ class LogTemplates:
         seen = (1 - self._new_fade ** max(0, self._n_learned - self._ready)) / (1 - self._new_fade) / self._day
         self._per_day = [n / (seen + _PRIOR_DAYS) for n in self._n_new]
 
-    def _news(self, i: int, kind: _Kind, n: int, n_all: int, times: float, *, may_learn: bool) -> Told | None:
+    def _news(self, i: int, kind: Kind, n: int, n_all: int, times: float, *, may_learn: bool) -> Told | None:
         """Return what is to be said of a kind that is new; ``None``: nothing now."""
         tuning, which = self._tuning, 2 + (kind.rank >= WARN)
         kind.n_news += n
@@ -377,11 +275,11 @@ class LogTemplates:
         is_recent = self._n_windows - kind.seen < tuning.windows(tuning.recent_s)
         is_many = kind.verdict > 0 and kind.n_news >= least and is_recent
         if is_many or (n and kind.rank >= WARN and kind.is_rare and kind.verdict >= 0 and times <= 1):
-            score = max(5.0, 5.0 * kind.n_news / least)
-            return Told(self._drain.template(i), kind.rank, n, "", n_news=kind.n_news, limit=0.0, score=score)
+            score = max(_NEWS_SCORE, _NEWS_SCORE * kind.n_news / least)
+            return Told(self._drain.template(i), kind.rank, n, "", n_news=kind.n_news, score=score, threshold=_NEWS_SCORE)
         return None
 
-    def _busyness(self, kind: _Kind, n: int, n_harmless: int) -> float:
+    def _busyness(self, kind: Kind, n: int, n_harmless: int) -> float:
         """Return how much more harmless lines than usual there are, at least 1: a busy hour is no jump."""
         self._harmless.after(self._n_learned - 1, self._fade)
         usual, now = self._harmless.mean(), n_harmless
@@ -389,23 +287,24 @@ class LogTemplates:
             usual, now = usual - kind.level.mean(), n_harmless - n
         return max(1.0, now / usual) if usual >= _LEAST_OTHERS else 1.0
 
-    def _jump(self, i: int, kind: _Kind, n: int, busy: float, times: float) -> Told | None:
+    def _jump(self, i: int, kind: Kind, n: int, busy: float, times: float) -> Told | None:
         """Return what is to be said of a kind that comes far more often than it used to; ``None``: it does not."""
         tuning = self._tuning
         if self._n_learned - kind.since < self._ready or n < tuning.jump_lines:
             return None
         kind.level.after(max(kind.level.at, self._n_learned - 1), self._fade)
         expected = max(kind.level.mean() * busy, 0.01)
-        peak = kind.peak * self._peak_fade ** max(0, self._n_learned - kind.peak_at)
+        peak = kind.peak_now(self._n_learned, self._peak_fade)
         limit = max(expected * tuning.jump_times, expected + tuning.jump_lines, 2 * peak) * times
         if n < limit:
             return None
         score = count_score(n, expected, kind.level.variability())
         if score < tuning.jump_sd * times:
             return None
-        return Told(self._drain.template(i), kind.rank, n, "", expected=expected, limit=limit, score=score)
+        told = Told(self._drain.template(i), kind.rank, n, "", expected=expected, limit=limit)
+        return told._replace(score=score, threshold=tuning.jump_sd)
 
-    def _follow(self, kind: _Kind, n: int, told: Told | None, *, may_learn: bool) -> None:
+    def _follow(self, kind: Kind, n: int, told: Told | None, *, may_learn: bool) -> None:
         """Follow a jump; one that is over, and during which nothing else was wrong, was harmless: such counts are known now."""
         if told is not None:
             if not kind.run:
@@ -415,15 +314,17 @@ class LogTemplates:
             kind.level.at = self._n_learned  # not learned from, but not empty either
         elif kind.run:
             if kind.is_harmless:
-                kind.peak, kind.peak_at = max(kind.peak, kind.run), self._n_learned
+                self._saw(kind, kind.run)
             kind.run = 0.0
 
-    def _learn(self, kind: _Kind, n: int) -> None:
+    def _learn(self, kind: Kind, n: int) -> None:
         kind.level.learn(n, self._n_learned, self._fade)
-        peak = kind.peak * self._peak_fade ** max(0, self._n_learned - kind.peak_at)
-        kind.peak, kind.peak_at = max(peak, float(n)), self._n_learned
+        self._saw(kind, float(n))
 
-    def _keep_open(self, i: int, kind: _Kind) -> None:
+    def _saw(self, kind: Kind, count: float) -> None:
+        kind.saw(count, self._n_learned, self._peak_fade)
+
+    def _keep_open(self, i: int, kind: Kind) -> None:
         """Note whether a kind is to be looked at although it is not in a window; end news and jumps that are no longer new."""
         tuning = self._tuning
         if kind.news_from >= 0 and (
@@ -438,13 +339,14 @@ class LogTemplates:
         else:
             self._open.pop(i, None)
 
-    def _end_news(self, kind: _Kind) -> None:
-        kind.news_from, kind.since, kind.level = -1, self._n_learned, _Level(at=self._n_learned)
+    def _end_news(self, kind: Kind) -> None:
+        kind.news_from, kind.since, kind.level = -1, self._n_learned, Level(at=self._n_learned)
 
-    def _end_jump(self, kind: _Kind) -> None:
+    def _end_jump(self, kind: Kind) -> None:
         """Take a jump that has lasted for the new normal: such counts are known, and what is usual is learned afresh."""
-        kind.peak, kind.peak_at, kind.run = max(kind.peak, kind.run), self._n_learned, 0.0
-        kind.since, kind.level = self._n_learned, _Level(at=self._n_learned)
+        self._saw(kind, kind.run)
+        kind.run = 0.0
+        kind.since, kind.level = self._n_learned, Level(at=self._n_learned)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain, versioned data."""
@@ -472,9 +374,9 @@ class LogTemplates:
             self._drain.from_state(state["drain"])
             self._n_windows, self._n_learned = (int(n) for n in numbers(state["windows"]))
             run_from = [self._n_windows] if version == 1 else []
-            self._kinds = {int(i): _Kind.of([*held[:-1], *run_from, held[-1]]) for i, held in state["kinds"].items()}
+            self._kinds = {int(i): Kind.of([*held[:-1], *run_from, held[-1]]) for i, held in state["kinds"].items()}
             self._open = dict.fromkeys(int(i) for i in state["open"])
-            self._harmless = _Level.of(state["harmless"])
+            self._harmless = Level.of(state["harmless"])
             self._n_new = [number(n) for n in state["n_new"]]
         return self
 

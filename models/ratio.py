@@ -10,7 +10,7 @@ from models.detector import Assessment, Features, Verbs
 from models.deviance import count_bound, count_limit, has_abated
 from models.errors import numbers, reading
 from models.evidence import Evidence
-from models.scales import TOO_MANY, Item, ScaleScore
+from models.scales import Item, ScaleScore, too_many
 from models.tuning import DAY_S, Tuning
 
 _PRIOR_REQUESTS = 200.0
@@ -54,7 +54,7 @@ class RatioDetector(Verbs):
         self._before = _NOTHING
         """(bad, requests) of the window before: in sums it counts as less."""
         made = tuning.make_scales(scales, prior=0.25, floor=1e-3)
-        self._evidence = Evidence(TOO_MANY, made, needs_two=True, settle_windows=tuning.settle_windows)
+        self._evidence = Evidence(too_many, made, needs_two=True, settle_windows=tuning.settle_windows)
 
     @property
     def n_seen(self) -> int:

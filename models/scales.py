@@ -17,7 +17,8 @@ COARSE = 30
 COARSE_FROM = 120
 _LEAST_SUMS = 50
 """A scale is judged once so many of its sums were learned from: a variance of fewer is a guess."""
-_OUT_OF_REACH = 1e6
+OUT_OF_REACH = 1e6
+"""Thresholds of a scale of which too few sums were learned."""
 _LEAST_EXPECTED = 1e-6
 _MOST_LOG = 700.0
 """A float holds no larger power of e."""
@@ -66,21 +67,23 @@ class Scorer(Protocol):
         ...
 
 
-def _counting(direction: int) -> Scorer:
-    """Return how counts score: items are (count, expected, anything that adds up); +1: too many is fault-like, -1: too few."""
-
-    def score(scale: "Scale", sums: Item) -> ScaleScore:
-        count, expected, _ = sums
-        if expected < _LEAST_EXPECTED:
-            expected = _LEAST_EXPECTED
-        effect = count / expected
-        z = direction * count_score(count, expected, scale.variability.value)
-        return ScaleScore(scale.k, z, effect, effect - 1, 1 / expected, sums, scale.threshold, scale.page_threshold)
-
-    return score
+def too_many(scale: "Scale", sums: Item) -> ScaleScore:
+    """Score items of (count, expected, anything that adds up); more than expected is fault-like."""
+    return _of_counts(scale, sums, +1)
 
 
-TOO_FEW, TOO_MANY = _counting(-1), _counting(+1)
+def too_few(scale: "Scale", sums: Item) -> ScaleScore:
+    """Score items of (count, expected, anything that adds up); fewer than expected is fault-like."""
+    return _of_counts(scale, sums, -1)
+
+
+def _of_counts(scale: "Scale", sums: Item, direction: int) -> ScaleScore:
+    count, expected, _ = sums
+    if expected < _LEAST_EXPECTED:
+        expected = _LEAST_EXPECTED
+    effect = count / expected
+    z = direction * count_score(count, expected, scale.variability.value)
+    return ScaleScore(scale.k, z, effect, effect - 1, 1 / expected, sums, scale.threshold, scale.page_threshold)
 
 
 def higher(scale: "Scale", sums: Item) -> ScaleScore:
@@ -107,7 +110,7 @@ class Scale:
     def __init__(self, k: int, variability: Variability, tail: TailThreshold) -> None:
         self.k, self.variability, self.tail = k, variability, tail
         self._least_learned = _LEAST_SUMS * k
-        self.threshold = self.page_threshold = _OUT_OF_REACH
+        self.threshold = self.page_threshold = OUT_OF_REACH
 
     def learn(self, score: ScaleScore, z: float, weight: float, n_learned: int) -> None:
         """Take a score in, ``z`` as its tail sees it; ``weight`` is 1 for independent sums, ``n_learned`` counts windows."""
@@ -121,4 +124,4 @@ class Scale:
         """Start again."""
         self.variability.restart()
         self.tail.restart()
-        self.threshold = self.page_threshold = _OUT_OF_REACH
+        self.threshold = self.page_threshold = OUT_OF_REACH

@@ -8,11 +8,11 @@ from typing import Any
 from models.averages import FadingMean
 from models.detector import Assessment, Features, Verbs
 from models.errors import number, reading
+from models.rarity import rarity_terms
 from models.tuning import DAY_S, Tuning
 
 _CHANCE = 1e-5
 """A run of empty windows is news when it is less probable than this."""
-_LEAST_CHANCE = 1e-12
 _PART_OF_LIFE, _MOSTLY_SILENT = 0.002, 0.999
 """Shares of empty windows."""
 
@@ -94,8 +94,7 @@ class SilenceDetector(Verbs):
         """Return how rare a run is: empty windows by chance, one more of them taken for seen than there were."""
         n = min(self._share.n, self._share.memory)
         chance = ((self._share.value * n + 1) / (n + 2)) ** run
-        terms = {"one_in": 1 / max(chance, _LEAST_CHANCE), "days": n * self._tuning.window_s / DAY_S}
-        return terms | {"above_all": 1.0} if run > self._longest_harmless else terms
+        return rarity_terms(chance, n * self._tuning.window_s / DAY_S, is_above_all=run > self._longest_harmless)
 
     def take_one(self, x: Features, assessment: Assessment, *, is_normal: bool) -> None:  # noqa: ARG002 - all detectors take the same
         """Make ``x`` the newest evidence; learn the share, and from a run when it has ended without an alarm."""

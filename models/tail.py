@@ -9,7 +9,7 @@ from models.detector import Assessment, Features, Verbs
 from models.deviance import count_bound, count_limit
 from models.errors import number, reading
 from models.evidence import Evidence
-from models.scales import TOO_MANY, Item, ScaleScore
+from models.scales import Item, ScaleScore, too_many
 from models.tuning import DAY_S, Tuning
 
 TAIL_SHARE = 0.015
@@ -52,7 +52,7 @@ class TailDetector(Verbs):
         self._times = times
         self._share = FadingRatio(tuning.windows(DAY_S), prior=TAIL_SHARE, prior_weight=_PRIOR_REQUESTS)
         scales = tuning.make_scales([k for k in tuning.scales if k >= _LEAST_SCALE], prior=0.25, floor=1e-3)
-        self._evidence = Evidence(TOO_MANY, scales, needs_two=True, settle_windows=tuning.settle_windows)
+        self._evidence = Evidence(too_many, scales, needs_two=True, settle_windows=tuning.settle_windows)
         self._offset_sd = _NORMAL_POINT
         self._requests = 0.0
         self._shown: tuple[Sequence[ScaleScore], Assessment] = ((), _NOTHING)

@@ -10,7 +10,7 @@ from models.detector import Assessment, Features, TwoSided
 from models.deviance import count_limit
 from models.errors import reading
 from models.evidence import Evidence
-from models.scales import BLOCK, TOO_FEW, ScaleScore
+from models.scales import BLOCK, ScaleScore, too_few
 from models.tuning import Tuning
 
 _NO_RISE = 49
@@ -46,7 +46,7 @@ class TrafficDetector(TwoSided):
         self._profile = DayProfile(tuning.window_s)
         self._was_page = False
         scales = tuning.make_scales(tuning.scales, prior=0.02, floor=5e-4)
-        self._evidence = Evidence(TOO_FEW, scales, needs_two=True, settle_windows=tuning.settle_windows)
+        self._evidence = Evidence(too_few, scales, needs_two=True, settle_windows=tuning.settle_windows)
 
     @property
     def n_seen(self) -> int:

@@ -63,6 +63,13 @@ def _of_signals(ingest: IngestConfig, detection: DetectionParams) -> list[str]:
         for signal in signals
         if signal.states and not signal.attribute
     ]
+    problems += [
+        f"semantic.yaml: signals: {signal.name!r} is a counter of {metric!r}, but collectd's counters cannot be named, "
+        "and their rates are gauges (form: gauge)"
+        for signal in signals
+        for metric in signal.metric
+        if signal.form == "counter" and metric.startswith("collectd.")
+    ]
     return problems
 
 

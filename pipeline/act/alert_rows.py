@@ -7,10 +7,8 @@ import msgspec
 from pipeline.act.remediation import Asked
 from pipeline.contracts.alerts import Alert
 from pipeline.contracts.anomalies import Severity
-from pipeline.contracts.codec import decode
 from pipeline.contracts.remediation import Action
-from pipeline.contracts.rows import unpack
-from pipeline.errors import RecordInvalid, StateError
+from pipeline.contracts.rows import read_row
 
 SCHEMA = 1
 """Of the rows below."""
@@ -55,8 +53,8 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
 R = TypeVar("R", AlertRow, ServiceRow, Head)
 
 
-def read_row(name: str, row: bytes, kind: type[R], partition: int) -> tuple[int, R]:
-    """Return (offset applied, state) of a row.
+def read_own(name: str, row: bytes, kind: type[R], partition: int) -> tuple[int, R]:
+    """Return the offset applied in one of these rows, and its body.
 
     Raises
     ------
@@ -64,11 +62,4 @@ def read_row(name: str, row: bytes, kind: type[R], partition: int) -> tuple[int,
         If it cannot be read, or is of another version.
 
     """
-    applied, body = unpack(row)
-    try:
-        state = decode(body, kind)
-    except RecordInvalid as problem:
-        raise StateError(f"alerts, partition {partition}: row {name!r} cannot be read: {problem}") from problem
-    if state.schema != SCHEMA:
-        raise StateError(f"alerts, partition {partition}: row {name!r} has schema {state.schema}, not {SCHEMA}")
-    return applied, state
+    return read_row(name, row, kind, of=f"alerts, partition {partition}", schema=SCHEMA)

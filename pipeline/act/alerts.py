@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pipeline.act.alert_rows import ALERT_ROW, SERVICE_ROW, AlertRow, Head, ServiceRow, read_row
+from pipeline.act.alert_rows import ALERT_ROW, SERVICE_ROW, AlertRow, Head, ServiceRow, read_own
 from pipeline.act.cloud_events import request_record
 from pipeline.act.delivery import News, delivery, is_old, news
 from pipeline.act.muting import FiringNames, stand_in
@@ -38,11 +38,11 @@ def restore(params: ActParams, remediation: RemediationParams, partition: int, r
     services: list[tuple[str, int, ServiceRow]] = []
     for name, row in rows.items():
         if name == HEAD:
-            applied, head = read_row(name, row, Head, partition)
+            applied, head = read_own(name, row, Head, partition)
         elif name.startswith(ALERT_ROW):
-            alerts.append((name, *read_row(name, row, AlertRow, partition)))
+            alerts.append((name, *read_own(name, row, AlertRow, partition)))
         elif name.startswith(SERVICE_ROW):
-            services.append((name, *read_row(name, row, ServiceRow, partition)))
+            services.append((name, *read_own(name, row, ServiceRow, partition)))
         else:
             raise StateError(f"alerts, partition {partition}: row {name!r} is of no known kind")
     alerts = [row for row in alerts if not _is_gone(row[2], head.stream_ms, params)]

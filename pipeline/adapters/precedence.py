@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-PATIENCE_MS = 200
-"""So long a stage lets another one go first ..."""
-BURST_MS = 100
+PATIENCE_MS = 500
+"""So long a stage lets another one go first, longer than a thousand services' windows take to close ..."""
+BURST_MS = 250
 """... before it takes its share: under a load that never ends, a third of the time."""
 LOOK_S = 0.002
 
@@ -22,18 +22,21 @@ class Turns:
         Entered while the stage has a batch in work.
     give_way
         Awaited between two records of a batch: another stage may go first, and the event loop do something else.
+    is_pressing
+        Tells whether what goes first has something to do, so that what can wait, a checkpoint, should.
 
     """
 
     at_work: AbstractContextManager[None]
     give_way: Callable[[], Awaitable[None]]
+    is_pressing: Callable[[], bool]
 
 
 async def _next_turn() -> None:
     await asyncio.sleep(0)
 
 
-EQUAL = Turns(nullcontext(), _next_turn)
+EQUAL = Turns(nullcontext(), _next_turn, lambda: False)
 """Of a stage that goes neither before nor after any other one."""
 
 
@@ -57,11 +60,11 @@ class Precedence:
 
     def first(self) -> Turns:
         """Return the turns of the stage that goes first."""
-        return Turns(self, EQUAL.give_way)
+        return Turns(self, EQUAL.give_way, self.is_pressing)
 
     def others(self) -> Turns:
         """Return the turns of every other stage."""
-        return Turns(EQUAL.at_work, self.give_way)
+        return Turns(EQUAL.at_work, self.give_way, self.is_pressing)
 
     def __enter__(self) -> None:
         self._n_at_work += 1
@@ -73,13 +76,14 @@ class Precedence:
         """Let the first stage go first, and the event loop do something else in any case; not for ever."""
         await asyncio.sleep(0)
         now_ms = self._monotonic_ms()
-        if now_ms < self._burst_ends_ms or not self._is_pressing():
+        if now_ms < self._burst_ends_ms or not self.is_pressing():
             return
-        while self._is_pressing():
+        while self.is_pressing():
             if self._monotonic_ms() - now_ms >= PATIENCE_MS:
                 self._burst_ends_ms = self._monotonic_ms() + BURST_MS
                 return
             await asyncio.sleep(LOOK_S)
 
-    def _is_pressing(self) -> bool:
+    def is_pressing(self) -> bool:
+        """Tell whether the first stage has something to do."""
         return self._n_at_work > 0 or self._is_waiting()

@@ -102,7 +102,7 @@ class Reporter:
             self._is_recovered = True
             self._board.recovered(self._role)
         if not self._is_recovered:
-            self._board.recovering(self._role, n_recovered=sum(recovery.active_offsets.values()))
+            self._board.recovering(self._role, n_recovered=_n_recovered(recovery.active_offsets))
         positions = {tp: position for shell in self._shells for tp, position in shell.positions().items()}
         work = {tp: n for of_shell in self._work for tp, n in of_shell().items()}
         behind = 0
@@ -136,3 +136,8 @@ async def probe(connection: kafka.Connection) -> dict[str, int] | None:
         return await kafka.partition_counts(connection)
     except (BrokerError, ConfigError):
         return None
+
+
+def _n_recovered(offsets: Mapping[TopicPartition, int | None]) -> int:
+    """Return how far recovery is in all; Faust has no offset of a changelog that was just assigned."""
+    return sum(offset or 0 for offset in offsets.values())

@@ -19,6 +19,8 @@ from pipeline.errors import BrokerError, RecordInvalid, StateError
 
 YIELD_EVERY = 32
 """Records between two moments in which another stage may go first, or the event loop do something else (some ms)."""
+OVERDUE = 3
+"""Checkpoints wait for what goes first until they are this many times as old as they may be."""
 SLICE = 500
 """Records of one step that are made and sent before the event loop may do something else (some 10 ms)."""
 
@@ -92,7 +94,8 @@ class StageShell:
     """One stage per owned partition of ``topic``; see docs/architecture.md, "Stages".
 
     A checkpoint takes a stage's rows in one go, between two batches, and writes them while the stage goes on: first it
-    waits for the outputs of all that is in the rows, not for later ones. One at a time of each partition.
+    waits for the outputs of all that is in the rows, not for later ones. One at a time of each partition. While the stage
+    that goes first has something to do, checkpoints wait, for twice their time at most.
     """
 
     def __init__(
@@ -173,11 +176,11 @@ class StageShell:
         self._raise_failure()
         if self._is_stopping:
             return
-        begun = [
-            self._begin_checkpoint(partition, owned)
-            for partition, owned in self._owned.items()
-            if owned.finished < owned.position and self._is_due(owned) and not owned.lock.locked()
-        ]
+        begun: list[asyncio.Task[None]] = []
+        for partition, owned in list(self._owned.items()):
+            if self._is_quiet(partition, owned) and self._is_due(owned):
+                begun.append(self._begin_checkpoint(partition, owned))
+                await asyncio.sleep(0)  # a batch may have come meanwhile
         if begun:
             await asyncio.wait(begun)
             self._raise_failure()
@@ -242,8 +245,16 @@ class StageShell:
     def _is_mine(self, partition: int, owned: _Owned) -> bool:
         return self._owned.get(partition) is owned
 
+    def _is_quiet(self, partition: int, owned: _Owned) -> bool:
+        """Tell whether a partition has rows still unwritten, and nothing in work."""
+        is_behind = owned.finished < owned.position and not owned.lock.locked()
+        return is_behind and self._is_mine(partition, owned) and not self._is_stopping
+
     def _is_due(self, owned: _Owned) -> bool:
-        return not owned.is_writing and self._monotonic_ms() - owned.checkpointed_ms >= self._checkpoint_ms
+        age_ms = self._monotonic_ms() - owned.checkpointed_ms
+        if owned.is_writing or age_ms < self._checkpoint_ms:
+            return False
+        return age_ms >= OVERDUE * self._checkpoint_ms or not self._turns.is_pressing()
 
     async def _fold(self, owned: _Owned, batch: Batch) -> None:
         stage, now_ms = owned.stage, self._now_ms()

@@ -21,10 +21,9 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted
 from pipeline.contracts.models import MemoryPart
 from pipeline.contracts.records import InRecord, OutRecord
-from pipeline.contracts.rows import HEAD, pack, unpack
+from pipeline.contracts.rows import HEAD, pack, read_row
 from pipeline.contracts.signals import Notice, NoticeKind
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
-from pipeline.errors import StateError
 
 __all__ = ["DetectionParams", "DetectionStage", "Surroundings", "restore"]
 TOPIC = "anomalies"
@@ -73,8 +72,7 @@ class DetectionStage:
         self.n_kinds_evicted = 0
         self.applied, head = -1, _Head()
         if HEAD in rows:
-            self.applied, body = unpack(rows[HEAD])
-            head = _decoded(body, _Head, HEAD)
+            self.applied, head = read_row(HEAD, rows[HEAD], _Head)
         self._gone, self.n_evicted = dict(head.gone), head.n_evicted
         self._services = self._stored(rows)
         """By service key, least recently heard of first. Models are made when they are needed."""
@@ -306,10 +304,3 @@ def restore(
 
     """
     return DetectionStage(params, partition, around or Surroundings(), rows)
-
-
-def _decoded(body: bytes, row_type: type[T], name: str) -> T:
-    try:
-        return msgspec.json.decode(body, type=row_type)
-    except msgspec.DecodeError as problem:
-        raise StateError(f"row {name} cannot be read: {problem}") from problem

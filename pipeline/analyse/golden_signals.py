@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pipeline.analyse.log_lines import told_lines
-from pipeline.contracts.histogram import Histogram
+from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.partials import (
     OTHER,
@@ -13,7 +13,6 @@ from pipeline.contracts.partials import (
     Partial,
     Quantile,
     merge_operations,
-    merged_present,
 )
 from pipeline.contracts.signals import Completeness, Errors, Latency, Level, OperationSignals, Saturation, Signals, Traffic
 
@@ -126,7 +125,8 @@ def _overall(operation: OperationPartial) -> Histogram | None:
     ok = operation.latency_ok
     if operation.latency_failed is None and operation.latency_mixed is None:
         return ok
-    return merged_present([ok, operation.latency_failed, operation.latency_mixed])
+    parts = (ok, operation.latency_failed, operation.latency_mixed)
+    return merged([part for part in parts if part is not None])
 
 
 def _latencies(operation: OperationPartial, overall: Histogram | None) -> tuple[Latency | None, Latency | None, Latency | None]:

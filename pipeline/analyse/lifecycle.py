@@ -21,8 +21,7 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.partials import ChangeNote
 from pipeline.contracts.records import InRecord, OutRecord
-from pipeline.contracts.rows import HEAD, pack, unpack
-from pipeline.errors import RecordInvalid, StateError
+from pipeline.contracts.rows import HEAD, pack, read_row
 
 SCHEMA = 1
 """Of the rows below."""
@@ -135,8 +134,8 @@ def restore(params: AlertingParams, directory: Directory, partition: int, rows: 
     """
     applied, head = -1, _Head()
     if HEAD in rows:
-        applied, head = _read_row(HEAD, rows[HEAD], _Head, partition)
-    services = [(name, *_read_row(name, row, ServiceRow, partition)) for name, row in rows.items() if name != HEAD]
+        applied, head = _read_own(HEAD, rows[HEAD], _Head, partition)
+    services = [(name, *_read_own(name, row, ServiceRow, partition)) for name, row in rows.items() if name != HEAD]
     kept = BoundedRows(params.max_services, head.gone_through, services)
     return LifecycleStage(params, directory, kept, applied)
 
@@ -314,12 +313,5 @@ def _cause(life: Life, changes: list[ChangeNote], recent_change_ms: int) -> Chan
     return before[-1] if before else life.change
 
 
-def _read_row(name: str, row: bytes, kind: type[R], partition: int) -> tuple[int, R]:
-    applied, body = unpack(row)
-    try:
-        state = decode(body, kind)
-    except RecordInvalid as problem:
-        raise StateError(f"alert life cycle, partition {partition}: row {name!r} cannot be read: {problem}") from problem
-    if state.schema != SCHEMA:
-        raise StateError(f"alert life cycle, partition {partition}: row {name!r} has schema {state.schema}, not {SCHEMA}")
-    return applied, state
+def _read_own(name: str, row: bytes, kind: type[R], partition: int) -> tuple[int, R]:
+    return read_row(name, row, kind, of=f"alert life cycle, partition {partition}", schema=SCHEMA)

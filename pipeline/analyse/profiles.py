@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from pipeline.contracts.partials import Partial
-from pipeline.contracts.traces import TraceSample
+from pipeline.contracts.trace_samples import TraceSample
 from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS, size_for_interval, window_start
 
 RETIREMENT = "retirement"

@@ -13,7 +13,7 @@ from pipeline.contracts.signals import LogLines
 NEW, RATE = "template_new", "template_rate"
 CONDITIONS = (NEW, RATE)
 SIGNAL, UNIT = "errors", "lines"
-NEW_KINDS, LINES_SINCE = "new_kinds", "lines_since_new"
+LINES_SINCE = "lines_since_new"
 _MOST_CONFIDENT = 0.95
 _NO_LINES: Mapping[str, LogLines] = {}
 
@@ -102,9 +102,9 @@ class TemplateWatch:
             return Finding(condition=condition, signal=SIGNAL, judgement=judgement, unit=UNIT, n_seen=n_seen)
         first = told[0]
         note = self._notes[condition] = self._note(condition, first, len(told), lines)
-        terms = {"threshold": 5.0, NEW_KINDS: float(len(told)), LINES_SINCE: float(first.n_news)}
-        if condition == RATE:
-            terms = {"threshold": 6.0, "kinds": float(len(told))}
+        terms = {"threshold": first.threshold}
+        if condition == NEW:
+            terms[LINES_SINCE] = float(first.n_news)
         return Finding(
             condition=condition,
             signal=SIGNAL,

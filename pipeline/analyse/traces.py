@@ -1,7 +1,7 @@
 """Who calls whom across messages: spans of sampled traces meet here, and every five minutes tell the edges between them.
 
 A sample is a set of spans, so what a cumulative partial brings a second time changes nothing. It stands in the profile row of
-:data:`pipeline.contracts.traces.KEY`, which follows from bundles and the head alone.
+:data:`pipeline.contracts.trace_samples.KEY`, which follows from bundles and the head alone.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from pipeline.contracts.keys import split_service_key
 from pipeline.contracts.partials import CallPartial, Partial
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.topology import TOPIC, CalleeKind, Edge, callee_name, edge_key, sampled_key
-from pipeline.contracts.traces import MAX_STUBS, TraceSample, is_below, merged_samples, parent_key
+from pipeline.contracts.trace_samples import MAX_STUBS, TraceSample, is_below, merged_samples, parent_key
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS
 
 HOLD_MS = 60_000

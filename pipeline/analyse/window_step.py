@@ -24,7 +24,7 @@ from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.partials import Bundle, Partial, merge_partials
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import LateCount, SignalsRecord
-from pipeline.contracts.traces import KEY as TRACES
+from pipeline.contracts.trace_samples import KEY as TRACES
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS
 from pipeline.errors import StateError
 
@@ -387,10 +387,10 @@ class _Step:
     def _drop_rollups(self) -> None:
         for key in {*self._state.old_rollups.until(self._after.low_ms), *self._touched_rollups}:
             row = self._rollups.get(key)
-            if row is None or self._windows_of(key):
+            if row is None or not self._after.has_passed(row.end_ms + self._params.grace_ms):
                 continue
             gone_ms = row.end_ms + self._delay_ms(key[0], row.end_ms - 1) + self._params.grace_ms
-            if self._after.has_passed(gone_ms):
+            if self._after.has_passed(gone_ms) and not self._windows_of(key):
                 self._rollups.drop(key)
 
     def _drop_series(self) -> None:

@@ -19,7 +19,7 @@ from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound
 from pipeline.contracts.partials import Bundle
 from pipeline.contracts.records import InRecord
-from pipeline.contracts.rows import HEAD, pack, unpack
+from pipeline.contracts.rows import HEAD, pack, read_row
 from pipeline.errors import RecordInvalid, StateError
 
 __all__ = ["WindowParams", "WindowStage", "restore"]
@@ -231,11 +231,7 @@ def _name(kind: str, key: str | tuple[str | int, ...]) -> str:
 
 
 def _read(name: str, row: bytes, row_type: type[T]) -> T:
-    applied, body = unpack(row)
-    try:
-        read = decode(body, row_type)
-    except RecordInvalid as problem:
-        raise StateError(f"row {name!r} cannot be read: {problem}") from problem
+    applied, read = read_row(name, row, row_type)
     if getattr(read, "applied", applied) != applied:
         raise StateError(f"row {name!r} says that {applied} is applied before its body, and another offset inside")
     return read

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.contracts.exemplars import MAX_KEPT
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.semantic import SemanticMapping
-from pipeline.contracts.traces import MAX_STUBS
+from pipeline.contracts.trace_samples import MAX_STUBS
 from pipeline.contracts.units import PARAMS, AtLeastOne, AtLeastZero
 
 __all__ = ["PARAMS", "AtLeastOne", "AtLeastZero", "ConfigRecord", "IngestConfig", "TopicOrigin"]

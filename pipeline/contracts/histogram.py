@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import ceil
 from typing import Annotated
 
@@ -15,6 +15,9 @@ MAX_SCALE = 5
 MIN_SCALE = -10
 MAX_BUCKETS = 1024
 """At scale 5 that is a span of 32 octaves; 100 microseconds to 100 seconds needs 20."""
+
+MAX_MIDDLES = 16_384
+"""Buckets of a scale whose middles are remembered."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -120,16 +123,18 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def counted_quantiles(self, shares: Sequence[float]) -> tuple[int, list[float | None]]:
         """Return how many values it holds, and :meth:`quantiles`, in one pass."""
-        counts, scale = self.counts, self.scale
+        counts = self.counts
         indexes = sorted(counts)
-        up_to = list(accumulate(map(counts.__getitem__, indexes), initial=self.zero_count))
+        up_to = list(accumulate([counts[index] for index in indexes], initial=self.zero_count))
         total = up_to[-1]
         if not total:
             return 0, [None] * len(shares)
+        middles = _MIDDLES[self.scale]
         found: list[float | None] = []
-        for share in shares:
-            at = bisect_left(up_to, max(1, ceil(share * total - 1e-9)))
-            found.append(_middle(indexes[at - 1], scale) if at else 0.0)
+        at = 0
+        for rank in _ranks(total, tuple(shares)):
+            at = bisect_left(up_to, rank, at)
+            found.append(middles[indexes[at - 1]] if at else 0.0)
         return total, found
 
     def quantile(self, share: float) -> float | None:
@@ -174,24 +179,22 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
 
     """
     parts = list(histograms)
+    if not parts:
+        return Histogram()
+    first = parts[0]
     if len(parts) == 1:
-        return parts[0]
-    scale, zero_count, input_error = MAX_SCALE, 0, 0.0
+        return first
+    scale, zero_count, input_error = first.scale, 0, 0.0
     for part in parts:
         zero_count += part.zero_count
         scale = min(scale, part.scale)
         input_error = max(input_error, part.input_error)
-    counts: dict[int, int] = {}
-    for part in parts:
+    counts = first.counts.copy() if first.scale == scale else _rescaled(first.counts, first.scale - scale)
+    seen = counts.get
+    for part in islice(parts, 1, None):
         own = part.counts if part.scale == scale else _rescaled(part.counts, part.scale - scale)
-        if counts:
-            for index, n in own.items():
-                if index in counts:
-                    counts[index] += n
-                else:
-                    counts[index] = n
-        else:
-            counts = own.copy()
+        for index, n in own.items():
+            counts[index] = seen(index, 0) + n
     if len(counts) > MAX_BUCKETS:
         scale, counts = _fitted(scale, counts)
     return Histogram(
@@ -260,14 +263,35 @@ def _bucket_error(scale: int) -> float:
     return (1 - shrink) / (1 + shrink)
 
 
-@lru_cache(maxsize=16_384)
-def _middle(index: int, scale: int) -> float:
-    """Return the value with the same relative distance to both bounds of a bucket: their harmonic mean.
+class _Middles(dict[int, float]):
+    """Of one scale, by index: the value with the same relative distance to both bounds of a bucket, their harmonic mean.
 
-    Bounds beyond what a float can hold are taken for the nearest that it can.
+    Bounds beyond what a float can hold are taken for the nearest that it can. At most ``MAX_MIDDLES`` are remembered.
     """
-    exponent = min(max(index * math.ldexp(1.0, -scale), -1074.0), 1022.0)
-    return math.pow(2.0, exponent) * (2 / (1 + 1 / _base(scale)))
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self._scale = scale
+
+    def __missing__(self, index: int) -> float:
+        exponent = min(max(index * math.ldexp(1.0, -self._scale), -1074.0), 1022.0)
+        middle = math.pow(2.0, exponent) * (2 / (1 + 1 / _base(self._scale)))
+        if len(self) < MAX_MIDDLES:
+            self[index] = middle
+        return middle
+
+
+_MIDDLES = {scale: _Middles(scale) for scale in range(MIN_SCALE, MAX_SCALE + 1)}
+
+
+def _middle(index: int, scale: int) -> float:
+    return _MIDDLES[scale][index]
+
+
+@lru_cache(maxsize=4_096)
+def _ranks(total: int, shares: tuple[float, ...]) -> tuple[int, ...]:
+    """Return the rank, from 1, of each share's value among ``total``."""
+    return tuple(max(1, ceil(share * total - 1e-9)) for share in shares)
 
 
 def _rescaled(counts: Mapping[int, int], shift: int) -> dict[int, int]:

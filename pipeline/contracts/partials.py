@@ -13,7 +13,7 @@ import msgspec
 from pipeline.contracts.exemplars import MAX_KEPT, Exemplar, kept
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.points import Series, merge_series
-from pipeline.contracts.traces import TraceSample, merged_samples
+from pipeline.contracts.trace_samples import TraceSample, merged_samples
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
@@ -183,7 +183,8 @@ class Partial(msgspec.Struct, kw_only=True, omit_defaults=True):
     of its requests, the slowest and the failed ones; ``templates`` has log lines by what they say, masked.
     ``amounts`` has what named signals counted, ``levels`` what gauges that are named signals showed. ``calls`` counts what
     the service asked of others, by their names (:func:`pipeline.contracts.topology.callee_name`). ``traces`` is alone in
-    a partial of its own, of five minutes, that stands under :data:`pipeline.contracts.traces.KEY`; its ``readings`` count spans.
+    a partial of its own, of five minutes, that stands under :data:`pipeline.contracts.trace_samples.KEY`; its ``readings``
+    count spans.
     """
 
     environment: str
@@ -253,23 +254,17 @@ def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
     if len(parts) == 1:
         return parts[0]
     requests, errors = 0, 0
-    ok: list[Histogram] = []
-    failed: list[Histogram] = []
-    mixed: list[Histogram] = []
     quantiles: dict[str, Quantile] = {}
     for part in parts:
         requests += part.requests
         errors += part.errors
-        if part.latency_ok is not None:
-            ok.append(part.latency_ok)
-        if part.latency_failed is not None:
-            failed.append(part.latency_failed)
-        if part.latency_mixed is not None:
-            mixed.append(part.latency_mixed)
         for name, quantile in part.quantiles.items():
             total = quantiles.setdefault(name, Quantile())
             total.weight += quantile.weight
             total.weighted_ms += quantile.weighted_ms
+    ok = [histogram for part in parts if (histogram := part.latency_ok) is not None]
+    failed = [histogram for part in parts if (histogram := part.latency_failed) is not None]
+    mixed = [histogram for part in parts if (histogram := part.latency_mixed) is not None]
     return OperationPartial(
         requests=requests,
         errors=errors,
@@ -346,9 +341,3 @@ def merge_templates(parts: list[dict[str, TemplatePartial]]) -> dict[str, Templa
         for line, counted in part.items():
             merged_lines.setdefault(line, TemplatePartial()).absorb(counted.n, counted.severity, counted.example, counted.time_ms)
     return merged_lines
-
-
-def merged_present(histograms: list[Histogram | None]) -> Histogram | None:
-    """Return the sum of the histograms that there are; ``None`` when there is none."""
-    present = [histogram for histogram in histograms if histogram is not None]
-    return merged(present) if present else None

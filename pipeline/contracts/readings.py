@@ -9,7 +9,7 @@ from pipeline.contracts.exemplars import Exemplar
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.partials import FeedbackVerdict
 from pipeline.contracts.points import Point, SeriesMeaning
-from pipeline.contracts.traces import SpanStub
+from pipeline.contracts.trace_samples import SpanStub
 
 Outcome = Literal["mixed", "ok", "failed"]
 

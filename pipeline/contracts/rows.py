@@ -1,8 +1,12 @@
 """The bytes of a table row: the offset applied in it, then its body; the highest applied wins at recovery."""
 
 import struct
+from typing import TypeVar
 
-from pipeline.errors import StateError
+from pipeline.contracts.codec import decode
+from pipeline.errors import RecordInvalid, StateError
+
+T = TypeVar("T")
 
 _APPLIED = struct.Struct(">q")
 SNAPSHOTS = "models\t"
@@ -41,3 +45,39 @@ def unpack(row: bytes) -> tuple[int, bytes]:
 
     """
     return applied_of(row), row[_APPLIED.size :]
+
+
+def read_row(name: str, row: bytes, kind: type[T], *, of: str = "", schema: int | None = None) -> tuple[int, T]:
+    """Return the offset applied in a row, and its body.
+
+    Parameters
+    ----------
+    name, row
+        The row's name and bytes.
+    kind
+        Type of the body.
+    of
+        Whose row it is, for the message.
+    schema
+        What the body's ``schema`` must be; ``None``: it has none, or may have any.
+
+    Raises
+    ------
+    StateError
+        If it cannot be read, or is of another version.
+
+    Examples
+    --------
+    >>> read_row("head", pack(41, b"[1]"), list[int])
+    (41, [1])
+
+    """
+    told = f"{of}: row {name!r}" if of else f"row {name!r}"
+    applied, body = unpack(row)
+    try:
+        state = decode(body, kind)
+    except RecordInvalid as problem:
+        raise StateError(f"{told} cannot be read: {problem}") from problem
+    if schema is not None and (found := getattr(state, "schema", None)) != schema:
+        raise StateError(f"{told} has schema {found}, not {schema}")
+    return applied, state

@@ -98,6 +98,7 @@ class NamedSignal:
         What measures it (OpenTelemetry's name, Prometheus's, collectd's with plugin and type, a native gauge's resource).
     form
         ``counter``: it grows, and its growth in a window is added up; ``gauge``: each value counts, and a window has their mean.
+        What collectd measures can only be a gauge.
     attribute, states
         Only values whose attribute is one of these states count; empty: all.
     source

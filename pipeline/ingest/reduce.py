@@ -40,7 +40,7 @@ from pipeline.contracts.readings import (
     UsageReading,
 )
 from pipeline.contracts.topology import CalleeKind, callee_name
-from pipeline.contracts.traces import ENVIRONMENT, KEY, SERVICE, TraceSample
+from pipeline.contracts.trace_samples import ENVIRONMENT, KEY, SERVICE, TraceSample
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS, size_for_interval, window_start
 from pipeline.ingest.masking import clean_line, example_of, masked
 from pipeline.ingest.names import counted_as, first_come

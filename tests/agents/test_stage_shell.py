@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import MAX_PENDING, Outbox
-from pipeline.adapters.stage_shell import SLICE, StageShell
+from pipeline.adapters.precedence import EQUAL, Turns
+from pipeline.adapters.stage_shell import OVERDUE, SLICE, StageShell
 from pipeline.adapters.transport import Batch, RunRecord, Sent
 from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.readings import RejectReason
@@ -97,6 +98,7 @@ class House:
         self.broker, self.ledger, self.observer = Broker(), Ledger(), Quiet()
         self.seeks: list[tuple[str, int]] = []
         self.clock_ms = 0
+        self.is_pressing = False
         self.shell = self.new_shell()
 
     def new_shell(self) -> StageShell:
@@ -114,6 +116,7 @@ class House:
             monotonic_ms=lambda: self.clock_ms,
             checkpoint_ms=1000,
             observer=self.observer,
+            turns=Turns(EQUAL.at_work, EQUAL.give_way, lambda: self.is_pressing),
         )
 
 
@@ -159,6 +162,25 @@ async def test_rows_are_written_only_after_every_output_was_acknowledged(house: 
     await task
 
     assert house.broker.log == ["acknowledged", "rows"]
+
+
+async def test_a_checkpoint_waits_while_what_goes_first_has_something_to_do_but_not_for_ever(house: House) -> None:
+    house.is_pressing = True
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.clock_ms = OVERDUE * 1000 - 1
+    await house.shell.tick()
+    assert "rows" not in house.broker.log
+
+    house.clock_ms = OVERDUE * 1000
+    await house.shell.tick()
+    assert house.broker.log.count("rows") == 1
+
+    house.is_pressing = False
+    house.clock_ms += 1000
+    await house.shell.on_batch("event", batch(1, b"b"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert house.broker.log.count("rows") == 2
 
 
 async def test_a_stage_goes_on_while_its_checkpoint_is_written_which_holds_nothing_of_what_comes_meanwhile(house: House) -> None:

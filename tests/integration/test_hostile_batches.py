@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import aiohttp
+import pytest
+import yaml
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from pipeline.adapters.brokers import LocalBroker
+from pipeline.adapters.brokers import KafkaBroker, LocalBroker
 from pipeline.adapters.clock import now_ms
 from pipeline.cli.lines import decode_dead_letter
 from tests.integration.test_worker_health import Asking, of, request
@@ -88,3 +90,35 @@ async def test_batches_that_explode_or_make_no_sense_are_dead_letters_and_nothin
     assert all("ingest.max_batch_bytes" in line for line in said)
     assert "Traceback" not in log
     assert grown < 4 * 2**26  # what is kept to the limit twice over, and what a worker takes anyway
+
+
+@pytest.mark.kafka  # the embedded broker keeps no text with a commit: there a chunk goes on under the configuration of the day
+async def test_a_chunk_keeps_its_limit_over_a_restart_with_another_and_the_next_has_that(
+    kafka_broker: KafkaBroker, tmp_path: Path
+) -> None:
+    small = {"chunk_records": 10, "chunk_ms": 10**9, "max_message_bytes": 1_000, "max_batch_bytes": 1_000}
+    async with running(kafka_broker, tmp_path, ingest=small) as tocsin, aiohttp.ClientSession() as session:
+        metrics, begin_ms = tocsin.names["telemetry.metrics"], now_ms() - 5_000
+        sound = request(begin_ms, begin_ms)[2] or b""
+        large = sound[:-1] + b" " * 3_000 + sound[-1:]
+        for _ in range(11):  # one chunk, and the beginning of the next
+            await send_batch(kafka_broker, metrics, sound)
+        await send_batch(kafka_broker, metrics, large, codec="gzip")
+        worker = Asking(tocsin, session)
+        await worker.until(lambda seen: of(seen, "tocsin_limited_total", limit="batch_bytes") == 1, "it was refused")
+        await tocsin.stop()
+        file = tmp_path / "config" / "tocsin.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["ingest"] |= {"max_message_bytes": 5_000, "max_batch_bytes": 100_000}
+        file.write_text(yaml.safe_dump(config))
+        (tmp_path / "all.log").unlink()
+        await tocsin.start()
+        await send_batch(kafka_broker, metrics, large, codec="gzip")
+        for _ in range(8):  # the rest of that chunk, and the beginning of the next
+            await send_batch(kafka_broker, metrics, sound)
+        await send_batch(kafka_broker, metrics, large, codec="gzip")
+
+        seen = await worker.until(lambda seen: of(seen, "tocsin_readings_total", topic=metrics) >= 10, "it went on")
+
+    assert of(seen, "tocsin_readings_total", topic=metrics) == 10
+    assert of(seen, "tocsin_rejected_total", topic=metrics, reason="batch_too_large") == 2

@@ -6,7 +6,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pipeline.contracts.topology import CalleeKind, callee_name
 from pipeline.errors import FieldRefused
-from pipeline.ingest.decoders.traces import otlp_trace_id
+from pipeline.ingest.decoders.trace_ids import otlp_trace_id
 from pipeline.ingest.semantics import Attributes, Semantics, Sender, first_text, joined, text
 from pipeline.ingest.validation import origin
 

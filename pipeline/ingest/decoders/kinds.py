@@ -19,7 +19,7 @@ from pipeline.contracts.readings import (
 )
 from pipeline.contracts.window_times import LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS, read_latency
-from pipeline.ingest.decoders.traces import trace_id_of
+from pipeline.ingest.decoders.trace_ids import trace_id_of
 from pipeline.ingest.semantics import semantics_of
 from pipeline.ingest.times import CHANGE_AHEAD_MS, event_time, reading_time, rfc3339
 from pipeline.ingest.validation import (

@@ -12,7 +12,7 @@ from pipeline.contracts.semantic import MS_PER_UNIT
 from pipeline.ingest.decoders.kinds import SEVERITY_BY_WORD
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.old_times import from_syslog
-from pipeline.ingest.decoders.traces import trace_id_of
+from pipeline.ingest.decoders.trace_ids import trace_id_of
 from pipeline.ingest.semantics import FAILED_FROM, Attribute, Attributes, Semantics, as_status, first_text, joined
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import number, refused

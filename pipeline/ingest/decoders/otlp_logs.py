@@ -14,7 +14,7 @@ from pipeline.ingest.decoders.line_fields import read_line
 from pipeline.ingest.decoders.log_fields import asked_of, severity_of
 from pipeline.ingest.decoders.otlp_envelope import opened
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
-from pipeline.ingest.decoders.traces import otlp_trace_id
+from pipeline.ingest.decoders.trace_ids import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, first_text, semantics_of
 
 

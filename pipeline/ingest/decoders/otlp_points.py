@@ -19,7 +19,7 @@ from pipeline.contracts.window_times import BASE_SIZE_MS, LONGEST_INTERVAL_MS
 from pipeline.ingest.decoders.buckets import bounds_in_ms, check_explicit, check_exponential, check_sum, check_total
 from pipeline.ingest.decoders.harvest import Harvest
 from pipeline.ingest.decoders.otlp_parts import NO_RECORDED_VALUE, attributes_of, number_of, time_ms
-from pipeline.ingest.decoders.traces import otlp_exemplars
+from pipeline.ingest.decoders.trace_ids import otlp_exemplars
 from pipeline.ingest.semantics import Attributes, Semantics, first_text, joined
 from pipeline.ingest.validation import refused
 

@@ -14,7 +14,7 @@ from pipeline.ingest.decoders.latency import MAX_DURATION_MS
 from pipeline.ingest.decoders.otlp_envelope import opened
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
 from pipeline.ingest.decoders.sampling import sampled_spans
-from pipeline.ingest.decoders.traces import otlp_trace_id
+from pipeline.ingest.decoders.trace_ids import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender, joined, semantics_of
 from pipeline.ingest.validation import missing, number, refused
 

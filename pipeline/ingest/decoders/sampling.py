@@ -7,11 +7,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from pipeline.contracts.codec import encode
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.readings import SampledSpan
-from pipeline.contracts.traces import MAX_NAME_BYTES, SpanStub, hash_below, stub_key
+from pipeline.contracts.trace_samples import MAX_NAME_BYTES, SpanStub, hash_below, stub_key
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.calls import CALLING, SERVING, Served, has_failed
 from pipeline.ingest.decoders.otlp_parts import attributes_of, time_ms
-from pipeline.ingest.decoders.traces import otlp_trace_id
+from pipeline.ingest.decoders.trace_ids import otlp_trace_id
 from pipeline.ingest.semantics import Semantics, Sender
 
 _JOINING = frozenset((*CALLING, *SERVING))

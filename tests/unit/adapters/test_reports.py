@@ -1,9 +1,11 @@
 """A shell that stops folding makes its worker not live; one that has nothing to fold does not."""
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from faust.tables.recovery import Recovery
 
 from pipeline.adapters import reports
 from pipeline.adapters.health import HealthBoard, HealthParams
@@ -24,7 +26,9 @@ class House:
         self.ledger.began(TP, Standing(10))
         self.board = HealthBoard(HealthParams(stall_ms=30_000), lambda: self.clock_ms)
         self.telemetry, self.registry = prometheus_telemetry()
-        recovery = SimpleNamespace(completed=SimpleNamespace(is_set=lambda: True))
+        self.is_recovered = True
+        self.recovered: Counter[tuple[str, int]] = Counter()
+        recovery = SimpleNamespace(completed=SimpleNamespace(is_set=lambda: self.is_recovered), active_offsets=self.recovered)
         app: Any = SimpleNamespace(tables=SimpleNamespace(recovery=recovery, changelog_topics=set()), rebalancing=False)
         monkeypatch.setattr(reports, "end_by_partition", lambda _app: {TP: self.end})
         monkeypatch.setattr(reports, "reached", lambda _app, _tp, folded: folded)
@@ -110,4 +114,21 @@ def test_a_worker_is_ready_again_after_a_rebalance(house: House) -> None:
     house.reporter.report()
 
     assert not in_between.is_ready
+    assert house.board.health().is_ready
+
+
+def test_a_changelog_that_faust_has_not_looked_at_yet_is_reported_as_not_recovered(house: House) -> None:
+    """Between a rebalance and the first look at where a changelog begins, Faust has no offset of it."""
+    house.is_recovered = False
+    house.reporter.assigned({TP})
+    table: Any = SimpleNamespace(persisted_offset=lambda _tp: None)
+    in_between: Any = SimpleNamespace(tp_to_table={})
+    Recovery._add(in_between, table, ("detectors-changelog", 0), cast(Any, house.recovered))
+
+    house.reporter.report()
+    was_ready = house.board.health().is_ready
+    house.is_recovered = True
+    house.reporter.report()
+
+    assert not was_ready
     assert house.board.health().is_ready

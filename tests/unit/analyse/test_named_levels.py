@@ -235,10 +235,12 @@ def test_a_gauge_that_is_gone_in_the_middle_of_its_alarm_does_not_stop_learning_
     assert seen[-1] > 305
 
 
-def test_a_least_amount_of_a_counter_and_states_of_no_attribute_are_refused_at_start_up(tmp_path: Path) -> None:
+def test_what_no_counter_can_be_and_states_of_no_attribute_are_refused_at_start_up_all_at_once(tmp_path: Path) -> None:
     shutil.copytree("config", tmp_path / "config")
     semantic, detection = tmp_path / "config/semantic.yaml", tmp_path / "config/detection.yaml"
-    semantic.write_text(semantic.read_text().replace("signals: []", "signals: [{name: orders, metric: [o], states: [a]}]"))
+    semantic.write_text(
+        semantic.read_text().replace("signals: []", "signals: [{name: orders, metric: [o, collectd.o.total], states: [a]}]")
+    )
     detection.write_text(detection.read_text().replace("signals: []", "signals: [{name: orders, plus: 5}]"))
 
     with pytest.raises(ConfigError) as refused:
@@ -246,6 +248,7 @@ def test_a_least_amount_of_a_counter_and_states_of_no_attribute_are_refused_at_s
 
     assert "'orders' is a counter, whose least effect only `times` can say" in str(refused.value)
     assert "'orders' has states, but no attribute" in str(refused.value)
+    assert "'orders' is a counter of 'collectd.o.total'" in str(refused.value)
 
 
 def test_what_was_learned_of_it_survives_a_restart() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.partials import Partial
-from pipeline.contracts.traces import KEY, SpanStub, TraceSample, is_below, merged_samples, stub_key, trace_hash
+from pipeline.contracts.trace_samples import KEY, SpanStub, TraceSample, hash_below, is_below, merged_samples, stub_key
 from pipeline.ingest.reduce import PartialKey, fold_sampled
 from tests.unit.ingest.test_calls import CLIENT, CONFIG, CONSUMER, INTERNAL, PRODUCER, SERVER, Message
 
@@ -90,7 +90,7 @@ def test_a_partial_that_is_full_halves_its_share_and_keeps_whole_traces() -> Non
     assert sample is not None
     assert 20 < len(sample.stubs) <= 100
     assert sample.share in {1 / 16, 1 / 32, 1 / 64}
-    expected = {h for i in range(1, 1_001) if is_below(h := trace_hash(trace(i)), sample.share)}
+    expected = {h for i in range(1, 1_001) if is_below(h := hash_below(trace(i), 1.0), sample.share)}
     assert {key[:16] for key in sample.stubs} == expected
     assert len(sample.stubs) == 2 * len(expected)
     assert partial.readings == 2_000
@@ -101,7 +101,7 @@ def test_samples_merge_in_any_order_and_grouping() -> None:
     for part in range(4):
         sample = TraceSample()
         for i in range(60):
-            sample.add(stub_key(trace_hash(trace(i)), f"{part:016x}"), SpanStub(service="prod/web"), most=10 * (part + 3))
+            sample.add(stub_key(hash_below(trace(i), 1.0), f"{part:016x}"), SpanStub(service="prod/web"), most=10 * (part + 3))
         parts.append(sample)
     a, b, c, d = parts
 

@@ -9,7 +9,7 @@ from models.averages import FadingMean, FadingRatio
 from models.budget import TailThreshold, normal_threshold
 from models.deviance import count_score
 from models.evidence import Evidence
-from models.scales import TOO_MANY, higher
+from models.scales import higher, too_many
 from models.tuning import Tuning
 from models.variability import Variability
 
@@ -116,7 +116,7 @@ def test_a_ratio_leaves_its_prior_as_it_sees_more_and_survives_a_restart() -> No
 def make_evidence() -> Evidence:
     tuning = Tuning(window_s=10)
     scales = tuning.make_scales((1, 6, 30), prior=0.01, floor=1e-3)
-    return Evidence(TOO_MANY, scales, needs_two=True, settle_windows=tuning.settle_windows)
+    return Evidence(too_many, scales, needs_two=True, settle_windows=tuning.settle_windows)
 
 
 def push(evidence: Evidence, count: float, expected: float, times: int) -> None:

@@ -14,7 +14,7 @@ from pipeline.contracts.partials import Bundle, CallPartial, ChangeNote, Operati
 from pipeline.contracts.points import Point, Series, SeriesMeaning
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, applied_of
-from pipeline.contracts.traces import ENVIRONMENT, SERVICE, SpanStub, TraceSample, stub_key, trace_hash
+from pipeline.contracts.trace_samples import ENVIRONMENT, SERVICE, SpanStub, TraceSample, hash_below, stub_key
 
 T0 = 1_700_000_100_000
 PARAMS = WindowParams(grace_ms=20_000, silence_max_ms=60_000, revisions_before_delay=2)
@@ -77,7 +77,7 @@ def sampled_spans(seed: int, offset: int, source: int) -> Partial:
     start_ms = T0 - 300_000 if rng.random() < 0.7 else T0
     for trace in rng.sample(range(200), 20):
         stub = SpanStub(service="p/e", parent="0" * 16) if source else SpanStub(service="p/d")
-        kept.add(stub_key(trace_hash(trace.to_bytes(16, "big")), str(source) * 16), stub, most=100)
+        kept.add(stub_key(hash_below(trace.to_bytes(16, "big"), 1.0), str(source) * 16), stub, most=100)
     return Partial(environment=ENVIRONMENT, service=SERVICE, start_ms=start_ms, size_ms=300_000, readings=20, traces=kept)
 
 

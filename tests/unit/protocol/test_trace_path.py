@@ -13,7 +13,7 @@ from pipeline.contracts.keys import partition_for
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.signals import Signals, SignalsRecord
 from pipeline.contracts.topology import Edge
-from pipeline.contracts.traces import KEY
+from pipeline.contracts.trace_samples import KEY
 from pipeline.ingest.source import Owner, SourceParams, SourceReader
 from pipeline.settings import load_settings
 from tests.formats_world import key_values

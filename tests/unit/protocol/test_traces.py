@@ -14,16 +14,16 @@ from pipeline.contracts.directory import Directory
 from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.topology import Edge
-from pipeline.contracts.traces import (
+from pipeline.contracts.trace_samples import (
     ENVIRONMENT,
     MAX_NAME_BYTES,
     MAX_STUBS,
     SERVICE,
     SpanStub,
     TraceSample,
+    hash_below,
     is_below,
     stub_key,
-    trace_hash,
 )
 from tests.unit.protocol.test_window_stage import store
 
@@ -42,7 +42,7 @@ def sample(spans: Iterable[tuple[int, SpanStub]], share: float = 1.0) -> TraceSa
     kept = TraceSample(share=share)
     for trace, stub in spans:
         own = CART if stub.service == "prod/cart" else WEB
-        kept.add(stub_key(trace_hash(trace.to_bytes(16, "big")), own), stub, MAX_STUBS)
+        kept.add(stub_key(hash_below(trace.to_bytes(16, "big"), 1.0), own), stub, MAX_STUBS)
     return kept
 
 
@@ -199,7 +199,7 @@ def test_a_share_is_reckoned_in() -> None:
 
     edge = desk.close(360)[EDGE]
 
-    both = sum(is_below(trace_hash(i.to_bytes(16, "big")), 0.25) for i in numbers)
+    both = sum(is_below(hash_below(i.to_bytes(16, "big"), 1.0), 0.25) for i in numbers)
     assert edge is not None
     assert (edge.sampled_share, edge.calls) == (0.25, both * 4)
     assert edge.calls_per_minute == pytest.approx(400, rel=0.15)
@@ -243,7 +243,7 @@ def test_past_the_bound_the_edge_seen_longest_ago_goes(monkeypatch: pytest.Monke
     assert desk.close(360).keys() == {EDGE}
     other = SpanStub(service="prod/till", parent=WEB)
     desk.send(0, 361, (1, sample([*calling(2), (3, other)])))
-    desk.send(1, 361, (1, TraceSample(stubs={stub_key(trace_hash((2).to_bytes(16, "big")), "c" * 16): other})))
+    desk.send(1, 361, (1, TraceSample(stubs={stub_key(hash_below((2).to_bytes(16, "big"), 1.0), "c" * 16): other})))
 
     said = desk.close(660)
 
@@ -271,7 +271,7 @@ def test_the_row_is_never_larger_than_a_changelog_takes() -> None:
     name = "p/" + "\\" * ((MAX_NAME_BYTES - 10) // 2)
     for five in range(3):
         callers = {
-            stub_key(trace_hash(bytes([i % 256, i // 256, five])), WEB): SpanStub(service=f"{name}{i:04}")
+            stub_key(hash_below(bytes([i % 256, i // 256, five]), 1.0), WEB): SpanStub(service=f"{name}{i:04}")
             for i in range(MAX_STUBS // 2)
         }
         callees = {stub_key(key[:16], CART): SpanStub(service=stub.service, parent=WEB) for key, stub in callers.items()}

@@ -1,4 +1,4 @@
-"""Which trace ids are kept: what is none, or could be shown nowhere, is passed over, and refuses nothing."""
+"""Which trace ids are kept: what by its content is none, or could be shown nowhere, is passed over, and refuses nothing."""
 
 import re
 from collections.abc import Iterable

@@ -9,9 +9,11 @@ from hashlib import blake2b
 
 import msgspec
 
+from pipeline.contracts.keys import service_key
+
 ENVIRONMENT, SERVICE = "", "traces"
 """The partial of a sample stands under these; no service is of an environment without a name."""
-KEY = f"{ENVIRONMENT}/{SERVICE}"
+KEY = service_key(ENVIRONMENT, SERVICE)
 MAX_STUBS = 2_000
 """Of the sample of five minutes, from all sources."""
 MAX_NAME_BYTES = 256
@@ -59,26 +61,19 @@ class TraceSample(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.stubs = {key: stub for key, stub in self.stubs.items() if is_below(key, self.share)}
 
 
-def trace_hash(trace_id: bytes) -> str:
-    """Return the hash of a trace id, hex digits: the same for everybody who sees a span of it.
+def hash_below(trace_id: bytes, share: float) -> str:
+    """Return the hash of a trace id, hex digits, if it is in a sample of this share; empty: it is not.
+
+    It is the same for everybody who sees a span of the trace.
 
     Examples
     --------
-    >>> trace_hash(b"0123456789abcdef")
-    '923ee422e53ad8e7'
+    >>> hash_below(b"0123456789abcdef", 1.0), hash_below(b"0123456789abcdef", 0.5)
+    ('923ee422e53ad8e7', '')
 
     """
-    return _digest(trace_id).hex()
-
-
-def hash_below(trace_id: bytes, share: float) -> str:
-    """Return the hash of a trace id if it is in a sample of this share; empty: it is not."""
-    digest = _digest(trace_id)
+    digest = blake2b(trace_id, digest_size=_N_HASH_DIGITS // 2).digest()
     return digest.hex() if int.from_bytes(digest) < share * _N_HASHES else ""
-
-
-def _digest(trace_id: bytes) -> bytes:
-    return blake2b(trace_id, digest_size=_N_HASH_DIGITS // 2).digest()
 
 
 def is_below(key: str, share: float) -> bool:
