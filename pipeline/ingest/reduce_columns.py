@@ -174,10 +174,11 @@ class ChunkFold:
     def _note_last_use(self, partials: Sequence[Partial], numbers: Sequence[int], last: NDArray[np.int64]) -> None:
         """Bring the names of each group's partial into the order of their last use, as if they had been used one by one."""
         for at in np.argsort(last).tolist():
-            series = self._index.series[numbers[at]]
-            use(series.operation, partials[at].operations)
-            if series.version:
-                use(series.version, partials[at].versions)
+            series, partial = self._index.series[numbers[at]], partials[at]
+            if len(partial.operations) > 1:
+                use(series.operation, partial.operations)
+            if series.version and len(partial.versions) > 1:
+                use(series.version, partial.versions)
 
     def _place(self, key: int) -> tuple[Series, int]:
         """Return the series of a group, and where its window starts, ms."""
@@ -188,6 +189,9 @@ class ChunkFold:
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot(key, n)
+        elif slot[3] and self._evicts:  # it is there, and its turn is noted afterwards
+            slot[1].readings += n
+            slot[1].versions[slot[3]] += n
         elif slot[3]:
             count_readings(slot[1], slot[3], n, self._config)
         else:
