@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from aiokafka import codec as upstream
 
+from pipeline.adapters.codecs import DECODE_BY_NAME
 from pipeline.adapters.collector import settle_collector
-from pipeline.adapters.transport.codecs import DECODE_BY_NAME
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import InRecord, InRecords
 from pipeline.ingest.source import Owner, SourceParams, SourceReader

@@ -8,11 +8,11 @@ from typing import Any
 import faust
 from faust.types.auth import CredentialsT
 
+from pipeline.adapters.codecs import MAX_BATCH_BYTES
 from pipeline.adapters.faust_timeouts import TIMEOUTS, Profile
 from pipeline.adapters.kafka import MAX_REQUEST_BYTES, Connection, password, tls_context
 from pipeline.adapters.ledger import Ledger
 from pipeline.adapters.transport import SCHEME, BulkReading, SeekFirstTables, register
-from pipeline.adapters.transport.codecs import MAX_BATCH_BYTES
 from pipeline.adapters.transport.reading import OnJump
 
 FETCH_BYTES = 2 * 1024 * 1024

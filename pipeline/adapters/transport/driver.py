@@ -10,8 +10,8 @@ from faust.types import TP, Message
 from faust.types.topics import TopicT
 from faust.types.transports import ConsumerT, ProducerT
 
+from pipeline.adapters.codecs import install
 from pipeline.adapters.ledger import TopicPartition
-from pipeline.adapters.transport.codecs import install
 from pipeline.adapters.transport.consumer import BulkConsumer
 from pipeline.adapters.transport.producer import BulkProducer
 from pipeline.adapters.transport.reading import reading_of

@@ -8,8 +8,8 @@ from typing import cast
 import faust
 from faust.types import TP
 
+from pipeline.adapters.codecs import MAX_BATCH_BYTES
 from pipeline.adapters.ledger import Ledger
-from pipeline.adapters.transport.codecs import MAX_BATCH_BYTES
 
 OnJump = Callable[[str, int, int, int], None]
 """Called with topic, partition, expected and delivered offset."""

@@ -11,7 +11,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from numpy.typing import NDArray
 
-from pipeline.adapters.transport.codecs import BatchTooLarge, BatchUnread, bounded
+from pipeline.adapters.codecs import BatchTooLarge, BatchUnread, bounded
 from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.records import InRecords, RefusedBatch
 
@@ -128,7 +128,8 @@ class RawRecords:
         is_too_large = isinstance(problem, BatchTooLarge)
         reason = RejectReason.BATCH_TOO_LARGE if is_too_large else RejectReason.UNREADABLE_BATCH
         begins_at = max(position, getattr(batch, "base_offset", position))
-        detail = f"{problem or type(problem).__name__} (offsets {begins_at} to {self._left_until - 1})"
+        said = problem.problem if isinstance(problem, BatchUnread) else str(problem) or type(problem).__name__
+        detail = f"{said} (offsets {begins_at} to {self._left_until - 1})"
         return InRecords(
             np.array([begins_at], np.int64),
             np.array([getattr(batch, "max_timestamp", _NO_TIMESTAMP)], np.int64),

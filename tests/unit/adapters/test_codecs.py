@@ -11,7 +11,7 @@ from aiokafka import codec as upstream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.adapters.transport.codecs import DECODE_BY_NAME, BatchBroken, BatchTooLarge, bounded
+from pipeline.adapters.codecs import DECODE_BY_NAME, BatchBroken, BatchTooLarge, bounded
 
 ENCODE: dict[str, Callable[[bytes], bytes]] = {
     "gzip": upstream.gzip_encode,
@@ -23,7 +23,7 @@ ENCODE: dict[str, Callable[[bytes], bytes]] = {
 NAMES = sorted(ENCODE)
 BOMB = """
 import resource, sys, cramjam, zlib
-from pipeline.adapters.transport.codecs import DECODE_BY_NAME, BatchTooLarge, bounded
+from pipeline.adapters.codecs import DECODE_BY_NAME, BatchTooLarge, bounded
 MEGABYTE = b"\\0" * 2**20
 def made(name):
     if name == "gzip":

@@ -13,8 +13,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from pipeline.adapters.codecs import install
 from pipeline.adapters.transport import runs as runs_module
-from pipeline.adapters.transport.codecs import install
 from pipeline.adapters.transport.runs import RawRecords
 from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.records import InRecord, RefusedBatch

@@ -10,6 +10,7 @@ from typing import Any
 
 import cramjam
 import numpy as np
+from aiokafka.errors import KafkaError
 
 MAX_BATCH_BYTES = 67_108_864
 """Where nobody has said another limit: what Faust and aiokafka read their own way, changelogs for example."""
@@ -28,11 +29,11 @@ _WITH_CODECS = (
 _local = threading.local()
 
 
-class BatchUnread(Exception):
+class BatchUnread(KafkaError):
     """A record batch was not decompressed; ``payload`` is what the broker gave. The driver makes a record of it."""
 
     def __init__(self, payload: bytes, problem: str) -> None:
-        self.payload = payload
+        self.payload, self.problem = payload, problem
         super().__init__(problem)
 
 
