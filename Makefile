@@ -9,7 +9,7 @@ SHARED ?= ../shared
 STAMP := $(VENV)/.installed
 
 .PHONY: help run test setup lock lint types imports senders unit doctest integration format schemas config-docs clean \
-        bench-exact bench-restore bench-ingest bench-shop bench-petshop bench-nab bench-detector bench-scale bench-sizes bench-otlp bench-templates fuzz
+        bench-exact bench-restore bench-ingest bench-shop bench-petshop bench-nab bench-detector bench-scale bench-sizes bench-otlp bench-limits bench-templates fuzz
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ bench-sizes: $(STAMP) ## memory a service, stage by stage: SERVICES="1000 5000"
 
 bench-otlp: $(STAMP) ## OTLP through the ingest step against protobuf's own parsing: SECONDS=n
 	@$(RUN)/python -m benchmarks.otlp --seconds $(or $(SECONDS),5)
+
+bench-limits: $(STAMP) ## within and over limits of names, and bounded decompression against aiokafka's
+	@$(RUN)/python -m benchmarks.limits
 
 bench-templates: $(STAMP) ## log templates: grouping accuracy, lines a second, delay until a new one is told: LINES=n HOURS=n SEED=n
 	@$(RUN)/python -m benchmarks.templates --lines $(or $(LINES),100000) --hours $(or $(HOURS),24) --seed $(or $(SEED),1)

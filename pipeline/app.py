@@ -69,6 +69,7 @@ class House:
             on_jump=lambda topic, partition, expected, got: self.telemetry.offset_jump(
                 topic, partition, expected=expected, delivered=got
             ),
+            max_batch_bytes=self.settings.ingest.max_batch_bytes,
         )
         return app, ledger
 

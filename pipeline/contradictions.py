@@ -16,7 +16,15 @@ def contradictions(sections: Mapping[str, Any]) -> list[str]:
         *_of_topics(sections["ingest"], sections["topics"]),
         *_of_signals(sections["ingest"], sections["detection"]),
         *_of_times(sections),
+        *_of_sizes(sections["ingest"]),
     ]
+
+
+def _of_sizes(ingest: IngestConfig) -> list[str]:
+    least, got = ingest.max_message_bytes, ingest.max_batch_bytes
+    return (
+        [] if got >= least else [f"tocsin.yaml: ingest: max_batch_bytes: must be at least max_message_bytes ({least}), got {got}"]
+    )
 
 
 def _of_topics(ingest: IngestConfig, topics: Topics) -> list[str]:

@@ -31,6 +31,9 @@ async def count_results(
         if ledger.standing(tp) is None:
             ledger.began(tp, Standing(batch.begins_at, ""))
         for record in batch.records:
+            if record.refused is not None:
+                on_invalid(RecordInvalid(record.refused.detail), record.offset)
+                continue
             try:
                 on_result(outcome(record.value or b"").status)
             except RecordInvalid as problem:

@@ -8,6 +8,7 @@ from typing import Any
 import faust
 from faust.types.auth import CredentialsT
 
+from pipeline.adapters.codecs import MAX_BATCH_BYTES
 from pipeline.adapters.faust_timeouts import TIMEOUTS, Profile
 from pipeline.adapters.kafka import MAX_REQUEST_BYTES, Connection, password, tls_context
 from pipeline.adapters.ledger import Ledger
@@ -113,6 +114,7 @@ def make_app(
     bulk_topics: Iterable[str] = (),
     ledger: Ledger | None = None,
     on_jump: OnJump | None = None,
+    max_batch_bytes: int = MAX_BATCH_BYTES,
     **overrides: Any,
 ) -> TocsinApp:
     """Return an app that is ready for agents and tables.
@@ -129,6 +131,8 @@ def make_app(
         Of this app; a new one when not given. Found again as ``app.bulk.ledger``.
     on_jump
         Told of every delivery that does not go on from the one before.
+    max_batch_bytes
+        What a record batch of a bulk topic may be decompressed to, bytes.
     **overrides
         Faust settings, for tests.
 
@@ -173,6 +177,7 @@ def make_app(
         ledger=Ledger() if ledger is None else ledger,
         is_embedded=settings.is_embedded,
         on_jump=on_jump,
+        max_batch_bytes=max_batch_bytes,
     )
     return app
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from pipeline.adapters.clock import monotonic_ms
+from pipeline.adapters.codecs import install
 from pipeline.adapters.kafka import Connection, client_settings, partition_counts, speaking_to
 from pipeline.contracts.records import InRecord
 from pipeline.errors import BrokerError, UsageError
@@ -103,13 +104,15 @@ async def read_topic(
     UsageError
         If there is no such topic.
     BrokerError
-        If the broker cannot be reached, or says nothing for 30 s before the end is known.
+        If the broker cannot be reached, or says nothing for 30 s before the end is known; or if a record batch would be too
+        large when it is decompressed.
 
     """
     wanted = selection or Selection()
     counts = await partition_counts(connection, env)
     if topic not in counts:
         raise UsageError(f"there is no topic {topic} at {connection.bootstrap}: `tocsin topics check` shows what there is")
+    install()
     async with speaking_to(connection):
         consumer = AIOKafkaConsumer(**client_settings(connection, env), enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS)
         try:

@@ -11,7 +11,7 @@ from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.precedence import EQUAL, Turns
 from pipeline.adapters.transport import Batch, batches
 from pipeline.contracts.dead_letters import dead_letter
-from pipeline.contracts.limits import Bound
+from pipeline.contracts.limits import LIMIT_BY_REASON, Bound
 from pipeline.contracts.readings import Rejection, RejectReason
 from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.stage import Stage
@@ -289,10 +289,14 @@ class StageShell:
     def _stepped(self, stage: Stage, batch: Batch, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
         """Return what a stage says of a record; what does not belong on the topic becomes a dead letter."""
         try:
-            return stage.step(record, now_ms)
+            if record.refused is None:
+                return stage.step(record, now_ms)
+            refused = Rejection(reason=record.refused.reason, detail=record.refused.detail)
+            if refused.reason in LIMIT_BY_REASON:
+                self._observer.bounds_reached(self.topic, {LIMIT_BY_REASON[refused.reason]: 1})
         except RecordInvalid as problem:
-            refused = [Rejection(reason=RejectReason.BROKEN_CONTRACT, detail=str(problem)[:500])]
-            return [dead_letter(topic=batch.topic, partition=batch.partition, record=record, rejections=refused, n_records=1)]
+            refused = Rejection(reason=RejectReason.BROKEN_CONTRACT, detail=str(problem)[:500])
+        return [dead_letter(topic=batch.topic, partition=batch.partition, record=record, rejections=[refused], n_records=1)]
 
     def _begin_checkpoint(self, partition: int, owned: _Owned) -> "asyncio.Task[None]":
         """Take the rows of all that is folded so far, and begin to write them; no batch of the partition is in work."""

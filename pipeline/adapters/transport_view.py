@@ -26,6 +26,6 @@ class TransportView:
         """Tell whether a batch of a topic waits for its agent."""
         return transport.is_waiting(self._app, topic)
 
-    async def seek(self, topic: str, partition: int) -> None:
-        """Read the partition again from where the ledger stands."""
-        await transport.seek_to_standing(self._app, (topic, partition))
+    async def seek(self, topic: str, partition: int, *, max_batch_bytes: int | None = None) -> None:
+        """Read the partition again from where the ledger stands, its record batches held to ``max_batch_bytes`` if that is said."""
+        await transport.seek_to_standing(self._app, (topic, partition), max_batch_bytes=max_batch_bytes)

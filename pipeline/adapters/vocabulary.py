@@ -73,8 +73,8 @@ METRICS: tuple[Metric, ...] = (
         "tocsin_limited_total",
         "times",
         ("limit",),
-        "Times a limit was reached: readings or messages refused, readings of services over the limit, partials or windows "
-        "with names counted as other, conditions not opened.",
+        "Times a limit was reached: readings or messages refused, readings of services over the limit (or chunks "
+        "that ended for them), partials or windows with names counted as other, conditions not opened.",
     ),
     _counter(
         "tocsin_evicted_total", "entries", ("what",), "Entries that a full state has forgotten, the least recently used first."

@@ -107,6 +107,10 @@ def resend_of(letter: Letter, *, again: bool = False) -> Resend:
             refusal = str(problem)
     if letter.is_replayed and not again:
         refusal = "it was sent again before (--again sends it once more, and its readings may count twice)"
+    elif why.last_offset is not None:
+        refusal = (
+            f"it is a record batch that was not read ({letter.place} to {why.last_offset}): its publisher has to send it again"
+        )
     elif why.n_value_bytes:
         refusal = f"its value of {why.n_value_bytes} bytes was too long to be kept whole: the record itself is at {letter.place}"
     elif value is None and why.key_base64 is None:
@@ -132,6 +136,8 @@ def describe(letter: Letter) -> list[str]:
         f"sent again    {'yes' if letter.is_replayed else 'no'}",
         f"records       {why.n_rejected} of {why.n_records} rejected, under configuration {safe(why.config)}",
     ]
+    if why.last_offset is not None:
+        said.append(f"stands for    all records up to offset {why.last_offset}")
     if why.service:
         said.append(f"service       {safe(why.environment)}/{safe(why.service)} {safe(why.version)}".rstrip())
     for rejection in why.rejections:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.adapters.clock import monotonic_ms
+from pipeline.adapters.codecs import install
 from pipeline.adapters.kafka import Connection, client_settings, partition_counts, speaking_to
 from pipeline.contracts.keys import partition_for
 from pipeline.contracts.topics import Topics
@@ -69,7 +70,7 @@ async def read(
     UsageError
         If a topic does not exist.
     BrokerError
-        If the broker cannot be reached or refuses.
+        If the broker cannot be reached or refuses; or if a record batch would be too large when it is decompressed.
 
     """
     counts = await partition_counts(connection)
@@ -82,6 +83,7 @@ async def read(
         for real in names.values()
         for partition in (range(counts[real]) if key is None else [partition_for(key, counts[real])])
     ]
+    install()
     async with speaking_to(connection):
         consumer = AIOKafkaConsumer(
             **client_settings(connection), enable_auto_commit=False, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=100

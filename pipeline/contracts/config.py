@@ -1,7 +1,7 @@
 """What decides a chunk's content, kept on the compacted `tocsin.config` under its hash."""
 
 from dataclasses import field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import Field
@@ -15,6 +15,7 @@ from pipeline.contracts.units import PARAMS, AtLeastOne, AtLeastZero
 
 __all__ = ["PARAMS", "AtLeastOne", "AtLeastZero", "ConfigRecord", "IngestConfig", "TopicOrigin"]
 
+OverLimit = Literal["other", "evict"]
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
 
@@ -54,6 +55,9 @@ class IngestConfig:
     max_message_bytes, max_depth, max_records_per_message
         Of one message; beyond, it is rejected whole. OTLP may have as many resources, scopes and metrics, and ten times as many
         objects in JSON.
+    max_batch_bytes
+        Of one compressed record batch (what a publisher sends at once) when it is decompressed, bytes; beyond, it is not
+        decompressed further, and rejected whole. At least ``max_message_bytes``. It holds for every topic that Tocsin reads.
     max_text_length
         Of a service, environment, operation ... name, characters.
     max_future_ms
@@ -66,17 +70,23 @@ class IngestConfig:
     max_utilization
         Above it a utilization is rejected; a little above 1 is real.
     max_services
-        Services told apart in a chunk, the first that come; readings of further ones count for the service ``other``.
+        Services told apart in a chunk.
+    services_over_limit
+        What happens to further ones. ``other``: the first that come keep their names, readings of further ones count for the
+        service ``other``. ``evict``: all of the chunk's services make room: it ends, is sent, and a new one begins.
     max_operations
-        Operations per service and chunk and window; further ones count as ``other``.
+        Operations told apart per service and chunk and window.
     max_resources, max_versions
-        Likewise of resources (gauges) and of versions.
+        Likewise resources (gauges) and versions.
+    names_over_limit
+        What happens to further operations, resources, versions and callees. ``other``: the first that come keep their names,
+        further ones count as ``other``. ``evict``: the least recently used makes room: what it counted goes to ``other``.
     max_attributes
         Attributes (labels, fields) of a metric's point, a span, a log record, or their sender; beyond, it is rejected.
     max_series
         Cumulative series per service and chunk and window; points of further ones are counted as over the limit.
     max_callees
-        Things that a service calls, told apart per chunk and window; further ones count as ``other``.
+        Things that a service calls, told apart per chunk and window.
     max_exemplars
         Trace ids kept per service and chunk and window: so many of the slowest requests, and so many of the failed ones; 0: none.
     trace_sample
@@ -109,6 +119,7 @@ class IngestConfig:
     chunk_ms: AtLeastOne = 30_000
     chunk_partials: AtLeastOne = 65_536
     max_message_bytes: AtLeastOne = 1_048_576
+    max_batch_bytes: AtLeastOne = 67_108_864
     max_depth: AtLeastOne = 32
     max_records_per_message: AtLeastOne = 10_000
     max_text_length: AtLeastOne = 256
@@ -117,9 +128,11 @@ class IngestConfig:
     earliest_time_ms: AtLeastZero = 946_684_800_000
     max_utilization: Annotated[float, Field(ge=1)] = 1.5
     max_services: AtLeastOne = 20_000
+    services_over_limit: OverLimit = "other"
     max_operations: AtLeastOne = 100
     max_resources: AtLeastOne = 50
     max_versions: AtLeastOne = 8
+    names_over_limit: OverLimit = "other"
     max_attributes: AtLeastOne = 128
     max_series: AtLeastOne = 5_000
     max_templates: AtLeastZero = 50

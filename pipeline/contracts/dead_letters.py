@@ -27,7 +27,9 @@ class DeadLetter(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     holds; when ``rejections`` name indexes, the others were counted. ``key_base64`` is the record's own key
     (``None``: it had none); the dead letter's Kafka key is ``topic/partition/offset``.
     ``n_value_bytes`` is the length of a value that was too long to be kept whole (0: it is whole); the record itself is
-    still on its topic. ``environment``, ``service`` and ``version`` are those of the first rejected record where they can be read.
+    still on its topic. ``last_offset``: the letter is of a record batch that was not read, of all its offsets up to this one;
+    its value is that of the batch which is still compressed, or empty.
+    ``environment``, ``service`` and ``version`` are those of the first rejected record where they can be read.
     """
 
     schema: int = msgspec.field(default_factory=lambda: SCHEMA)
@@ -43,6 +45,7 @@ class DeadLetter(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     rejections: list[Rejection]
     n_rejected: int
     n_value_bytes: int = 0
+    last_offset: int | None = None
     environment: str = ""
     service: str = ""
     version: str = ""
@@ -84,6 +87,8 @@ def dead_letter(
 
     """
     environment, service, version = origin
+    last_offset = None if record.refused is None else record.refused.last_offset
+    n_offsets = 1 if last_offset is None else last_offset - record.offset + 1
     key, headers, value = _kept(record)
     letter = DeadLetter(
         id=content_id("dead-letter", topic, partition, record.offset, record.timestamp_ms),
@@ -94,10 +99,11 @@ def dead_letter(
         key_base64=None if key is None else b64encode(key).decode(),
         is_tombstone=record.value is None,
         config=config,
-        n_records=n_records,
+        n_records=n_records * n_offsets,
         rejections=rejections[:MAX_LISTED],
-        n_rejected=len(rejections),
+        n_rejected=len(rejections) * n_offsets,
         n_value_bytes=0 if record.value is None or value == record.value else len(record.value),
+        last_offset=last_offset,
         environment=environment,
         service=service,
         version=version,

@@ -11,6 +11,8 @@ class Limit(StrEnum):
     """A limit that something arriving can reach; a metric label."""
 
     MESSAGE_BYTES = "message_bytes"
+    BATCH_BYTES = "batch_bytes"
+    """Of a record batch, decompressed."""
     DEPTH = "depth"
     RECORDS_PER_MESSAGE = "records_per_message"
     FUTURE_TIME = "future_time"
@@ -48,6 +50,7 @@ Bound = Limit | Evicted
 LIMIT_BY_REASON: Mapping[RejectReason, Limit] = MappingProxyType(
     {
         RejectReason.OVERSIZE: Limit.MESSAGE_BYTES,
+        RejectReason.BATCH_TOO_LARGE: Limit.BATCH_BYTES,
         RejectReason.TOO_DEEP: Limit.DEPTH,
         RejectReason.TOO_MANY_RECORDS: Limit.RECORDS_PER_MESSAGE,
         RejectReason.FUTURE_TIME: Limit.FUTURE_TIME,
@@ -59,6 +62,7 @@ LIMIT_BY_REASON: Mapping[RejectReason, Limit] = MappingProxyType(
 KEYS: Mapping[Bound, str] = MappingProxyType(
     {
         Limit.MESSAGE_BYTES: "ingest.max_message_bytes",
+        Limit.BATCH_BYTES: "ingest.max_batch_bytes",
         Limit.DEPTH: "ingest.max_depth",
         Limit.RECORDS_PER_MESSAGE: "ingest.max_records_per_message",
         Limit.FUTURE_TIME: "ingest.max_future_ms",

@@ -77,6 +77,17 @@ class GaugePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     n_used: Count = 0
     n_limit: Count = 0
 
+    def absorb(self, other: "GaugePartial") -> None:
+        """Add another's readings."""
+        self.n += other.n
+        self.sum += other.sum
+        self.max = max(self.max, other.max)
+        if other.used or other.limit:
+            self.used += other.used
+            self.limit += other.limit
+            self.n_used += other.n_used
+            self.n_limit += other.n_limit
+
 
 class LevelPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Values of a gauge that is a named signal: how many, their sum, the lowest and the highest of them."""
@@ -281,15 +292,7 @@ def merge_partials(parts: list[Partial]) -> Partial:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
         for name, gauge in part.gauges.items():
-            known = gauges.setdefault(name, GaugePartial())
-            known.n += gauge.n
-            known.sum += gauge.sum
-            known.max = max(known.max, gauge.max)
-            if gauge.used or gauge.limit:
-                known.used += gauge.used
-                known.limit += gauge.limit
-                known.n_used += gauge.n_used
-                known.n_limit += gauge.n_limit
+            gauges.setdefault(name, GaugePartial()).absorb(gauge)
         for severity, n in part.logs.items():
             logs[severity] = logs.get(severity, 0) + n
         for version, n in part.versions.items():

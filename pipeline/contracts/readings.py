@@ -197,6 +197,10 @@ class RejectReason(StrEnum):
     PAST_TIME = "past_time"
     BROKEN_CONTRACT = "broken_contract"
     """A record on one of Tocsin's own topics that is none of ours."""
+    BATCH_TOO_LARGE = "batch_too_large"
+    """A record batch would be larger than is allowed once it is decompressed."""
+    UNREADABLE_BATCH = "unreadable_batch"
+    """A record batch whose checksum is right, and whose bytes are not what Kafka's protocol says."""
 
 
 class Rejection(msgspec.Struct, kw_only=True, frozen=True):

@@ -1,24 +1,38 @@
 """What a stage reads and what it says: Kafka records without Kafka."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self, overload
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.contracts.readings import RejectReason
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
+class RefusedBatch(msgspec.Struct, frozen=True):
+    """Why a record batch was not read, or not to its end: one record stands for all of its offsets up to ``last_offset``."""
+
+    reason: RejectReason
+    detail: str
+    last_offset: int
+
+
 class InRecord(msgspec.Struct, frozen=True):
-    """One record as it was read. ``timestamp_ms`` is Kafka's; header values are bytes or ``None``."""
+    """One record as it was read. ``timestamp_ms`` is Kafka's; header values are bytes or ``None``.
+
+    With ``refused`` it stands for a record batch, and its value is what of that was not decompressed (empty: it is not known).
+    """
 
     offset: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    refused: RefusedBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class InRecords(Sequence[InRecord]):
         One a record; a value of ``None`` is a tombstone.
     headers
         By index, of the records that have any.
+    refused
+        By index, of the records that stand for a record batch.
 
     """
 
@@ -45,6 +61,7 @@ class InRecords(Sequence[InRecord]):
     keys: list[bytes | None]
     values: list[bytes | None]
     headers: Mapping[int, tuple[tuple[str, bytes | None], ...]]
+    refused: Mapping[int, RefusedBatch] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Sequence[InRecord]) -> Self:
@@ -57,7 +74,14 @@ class InRecords(Sequence[InRecord]):
             [record.key for record in records],
             [record.value for record in records],
             {at: record.headers for at, record in enumerate(records) if record.headers},
+            {at: record.refused for at, record in enumerate(records) if record.refused is not None},
         )
+
+    def read(self) -> Self:
+        """Return the same records, those that stand for a batch without their values."""
+        if not self.refused:
+            return self
+        return replace(self, values=[None if at in self.refused else value for at, value in enumerate(self.values)])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -69,13 +93,22 @@ class InRecords(Sequence[InRecord]):
     def __getitem__(self, at: int | slice) -> "InRecord | InRecords":
         if isinstance(at, slice):
             start, stop, _ = at.indices(len(self))
-            headers = {n - start: headers for n, headers in self.headers.items() if start <= n < stop}
             return InRecords(
-                self.offsets[start:stop], self.timestamps_ms[start:stop], self.keys[start:stop], self.values[start:stop], headers
+                self.offsets[start:stop],
+                self.timestamps_ms[start:stop],
+                self.keys[start:stop],
+                self.values[start:stop],
+                {n - start: headers for n, headers in self.headers.items() if start <= n < stop},
+                {n - start: refused for n, refused in self.refused.items() if start <= n < stop},
             )
         at = range(len(self))[at]
         return InRecord(
-            int(self.offsets[at]), int(self.timestamps_ms[at]), self.keys[at], self.values[at], self.headers.get(at, ())
+            int(self.offsets[at]),
+            int(self.timestamps_ms[at]),
+            self.keys[at],
+            self.values[at],
+            self.headers.get(at, ()),
+            self.refused.get(at),
         )
 
 

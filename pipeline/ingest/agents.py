@@ -44,8 +44,8 @@ class Consumer(Protocol):
         """Tell whether everything in the partition has been delivered."""
         ...
 
-    async def seek(self, topic: str, partition: int) -> None:
-        """Read the partition again from where the ledger stands."""
+    async def seek(self, topic: str, partition: int, *, max_batch_bytes: int | None = None) -> None:
+        """Read the partition again from where the ledger stands, its record batches held to ``max_batch_bytes`` if that is said."""
         ...
 
 
@@ -152,6 +152,8 @@ class IngestShell:
                     await self._consumer.seek(*tp)
                     return
                 owned = refound
+            if await self._is_held_otherwise(tp, owned, batch):
+                return
             if self._owned.get(tp) is owned:
                 await self._fold(tp, owned, batch)
 
@@ -228,12 +230,21 @@ class IngestShell:
             await self._publish(batch.topic, owned, outcome.outputs)
             if outcome.chunk_end is not None:
                 await self._finish(tp, owned, outcome.chunk_end)
-                if self._owned.get(tp) is not owned:
+                if self._owned.get(tp) is not owned or await self._is_held_otherwise(tp, owned, batch):
                     return
             await asyncio.sleep(0)
         reader.pass_over(batch.next_offset)
         if self._refused.get(tp, reader.position) < reader.position:
             del self._refused[tp]  # what was refused has been read since, so that it may be refused again
+
+    async def _is_held_otherwise(self, tp: tuple[str, int], owned: _Owned, batch: Batch) -> bool:
+        """Tell whether a batch was decompressed under another limit than its chunk's; it is read again then, under that."""
+        limit = owned.reader.max_batch_bytes
+        if batch.max_batch_bytes is None or batch.max_batch_bytes == limit:
+            return False
+        self._owned.pop(tp, None)
+        await self._consumer.seek(*tp, max_batch_bytes=limit)
+        return True
 
     async def _finish(self, tp: tuple[str, int], owned: _Owned, end: ChunkEnd) -> None:
         await owned.outbox.acknowledged()

@@ -4,12 +4,12 @@ All of it follows from what the chunk holds, in the order of the log, so that wh
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 
-from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.config import IngestConfig, OverLimit
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Limit
 from pipeline.contracts.partials import OTHER, OTHER_TEMPLATE, Partial
@@ -20,9 +20,11 @@ R = TypeVar("R", bound=Reading)
 
 
 class ChunkServices:
-    """The services of one chunk: the first ``limit`` keep their names, readings of further ones count for ``other``.
+    """The services of one chunk: the first ``limit`` keep their names; past it readings count for ``other``, or the chunk is over.
 
     ``other`` is a service of the reading's own environment when one of the first is of it, else of environment ``other``.
+    Where services make room instead (``evict``), all keep their names, and the chunk ends behind the first message that has
+    brought more than ``limit``: nothing shorter than a chunk can be finished and forgotten (docs/adr/0009).
 
     Examples
     --------
@@ -32,8 +34,9 @@ class ChunkServices:
 
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, over_limit: OverLimit = "other") -> None:
         self._limit = limit
+        self._evicts = over_limit == "evict"
         self._known: set[str] = set()
         self._environments: set[str] = set()
         self.others: set[str] = set()
@@ -44,13 +47,30 @@ class ChunkServices:
         key = service_key(environment, service)
         if key in self._known:
             return environment, service
-        if len(self._known) < self._limit:
+        if self._evicts or len(self._known) < self._limit:
             self._known.add(key)
             self._environments.add(environment)
             return environment, service
         environment = environment if environment in self._environments else OTHER
         self.others.add(service_key(environment, OTHER))
         return environment, OTHER
+
+    @property
+    def n_known(self) -> int:
+        """How many keep their names."""
+        return len(self._known)
+
+    @property
+    def are_over(self) -> bool:
+        """Whether there are more than the limit, so that the chunk has to end."""
+        return len(self._known) > self._limit
+
+    def have_room_for(self, services: Collection[tuple[str, str]]) -> bool:
+        """Tell whether all of these (environment, service) can be told apart with those that are known."""
+        if len(self._known) + len(services) <= self._limit:
+            return True
+        new = {service_key(environment, service) for environment, service in services} - self._known
+        return len(self._known) + len(new) <= self._limit
 
     def admitted(self, reading: R) -> R:
         """Return a reading as it counts."""

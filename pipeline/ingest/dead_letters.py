@@ -17,5 +17,5 @@ def letter_of(*, source: str, record: InRecord, decoded: Decoded, config: Ingest
         rejections=decoded.rejections,
         n_records=len(decoded.readings) + decoded.n_merged + len(decoded.rejections) + decoded.n_ignored,
         config=config_hash,
-        origin=claimed_origin(config, record, decoded.rejections[0].index),
+        origin=("", "", "") if record.refused else claimed_origin(config, record, decoded.rejections[0].index),
     )

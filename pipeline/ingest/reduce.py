@@ -3,8 +3,7 @@
 A service's totals are the merge of its operations (``""`` for readings that name none), so they are not kept twice.
 """
 
-from collections.abc import Container, Sequence, Sized
-from typing import Protocol
+from collections.abc import Sequence
 
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.exemplars import Exemplar, with_one
@@ -22,6 +21,7 @@ from pipeline.contracts.partials import (
     Partial,
     Quantile,
     TemplatePartial,
+    merge_operations,
     rank,
 )
 from pipeline.contracts.points import Series, summed
@@ -43,6 +43,7 @@ from pipeline.contracts.topology import CalleeKind, callee_name
 from pipeline.contracts.trace_samples import ENVIRONMENT, KEY, SERVICE, TraceSample
 from pipeline.contracts.window_times import BASE_SIZE_MS, ROLLUP_SIZE_MS, size_for_interval, window_start
 from pipeline.ingest.masking import clean_line, example_of, masked
+from pipeline.ingest.names import counted_as, first_come
 
 MAX_POINTS = 1_000
 """Points of one series in one partial: a hundred a second."""
@@ -56,7 +57,7 @@ PartialKey = tuple[str, int, int]
 def fold(partials: dict[PartialKey, Partial], reading: Reading, config: IngestConfig) -> PartialKey:
     """Add a reading to its partial, which is made when it is the first, and return the partial's key.
 
-    Each reading counts in exactly one partial. What is over a cardinality limit of ``config`` counts as ``other``.
+    Each reading counts in exactly one partial. What is over a cardinality limit of ``config`` counts as that says.
     """
     time_ms, size_ms = _place(reading)
     origin = reading.origin
@@ -113,16 +114,17 @@ def count_readings(partial: Partial, version: str, n: int, config: IngestConfig)
     """Count ``n`` readings of a version (empty: of none that is known)."""
     partial.readings += n
     if version:
-        counted = _limited(version, partial.versions, config.max_versions)
+        counted = counted_as(version, partial.versions, config.max_versions, config.names_over_limit, int.__add__)
         partial.versions[counted] = partial.versions.get(counted, 0) + n
 
 
 def operation_of(partial: Partial, name: str, config: IngestConfig) -> OperationPartial:
-    """Return the part of a partial in which an operation is counted; once it is known, always the same one."""
+    """Return the part of a partial in which an operation is counted; while no other makes room, always the same one."""
     operations = partial.operations
     operation = operations.get(name)
-    if operation is None:
-        name = _limited(name, operations, config.max_operations) if name else name
+    if operation is None or config.names_over_limit == "evict":
+        if name or name in operations:
+            name = counted_as(name, operations, config.max_operations, config.names_over_limit, _merged_operations)
         operation = operations.get(name)
         if operation is None:
             operation = operations[name] = OperationPartial()
@@ -148,15 +150,17 @@ def _place(reading: Reading) -> tuple[int, int]:
             return reading.time_ms, BASE_SIZE_MS
 
 
-class _Names(Container[str], Sized, Protocol):
-    """The names that are in use."""
+def _merged_operations(one: OperationPartial, other: OperationPartial) -> OperationPartial:
+    return merge_operations([one, other])
 
 
-def _limited(name: str, known: _Names, limit: int, other: str = OTHER) -> str:
-    """Return the name under which to count: itself while there is room, else ``other``, which takes no room."""
-    if name in known or len(known) - (other in known) - ("" in known) < limit:
-        return name
-    return other
+def _merged_gauges(one: GaugePartial, other: GaugePartial) -> GaugePartial:
+    one.absorb(other)
+    return one
+
+
+def _merged_calls(one: CallPartial, other: CallPartial) -> CallPartial:
+    return CallPartial(calls=one.calls + other.calls, errors=one.errors + other.errors)
 
 
 def _add_request(operation: OperationPartial, is_error: bool, duration_ms: float | None) -> None:
@@ -198,7 +202,7 @@ def _add_gauge(partial: Partial, reading: GaugeReading, config: IngestConfig) ->
 
 
 def _gauge(partial: Partial, resource: str, config: IngestConfig) -> GaugePartial:
-    name = _limited(resource, partial.gauges, config.max_resources)
+    name = counted_as(resource, partial.gauges, config.max_resources, config.names_over_limit, _merged_gauges)
     gauge = partial.gauges.get(name)
     if gauge is None:
         gauge = partial.gauges[name] = GaugePartial()
@@ -223,7 +227,7 @@ def _add_line(partial: Partial, reading: LogReading, config: IngestConfig) -> No
     counted = known.get(said)
     if counted is None:
         limit = config.max_templates * (2 if rank(severity) >= _BAD else 1)
-        said = _limited(said, known, limit, OTHER_TEMPLATE)
+        said = first_come(said, known, limit, OTHER_TEMPLATE)
         counted = known.get(said)
         if counted is None:
             counted = known[said] = TemplatePartial()
@@ -271,7 +275,7 @@ def _exemplars(reading: Reading) -> Sequence[Exemplar]:
 
 def _add_call(partial: Partial, reading: CallReading, config: IngestConfig) -> None:
     calls = partial.calls
-    name = _limited(reading.callee, calls, config.max_callees, NO_ROOM)
+    name = counted_as(reading.callee, calls, config.max_callees, config.names_over_limit, _merged_calls, other=NO_ROOM)
     call = calls.get(name)
     if call is None:
         call = calls[name] = CallPartial()

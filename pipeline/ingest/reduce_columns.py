@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
-from pipeline.contracts.partials import OperationPartial, Partial
+from pipeline.contracts.partials import OTHER, OperationPartial, Partial
 from pipeline.contracts.readings import LogReading, Origin, Reading, RequestReading, SampledSpan
 from pipeline.contracts.window_times import BASE_SIZE_MS
 from pipeline.ingest.cardinality import ChunkServices
-from pipeline.ingest.decoders.request_columns import Requests, SeriesIndex
+from pipeline.ingest.decoders.request_columns import Requests, Series, SeriesIndex
 from pipeline.ingest.histogram_columns import add_all, stable_order
+from pipeline.ingest.names import use
 from pipeline.ingest.reduce import PartialKey, count_readings, fold, fold_sampled, operation_of, partial_of
 
 Placed = tuple[int, Reading]
@@ -38,7 +39,9 @@ class ChunkFold:
     def __init__(self, config: IngestConfig, index: SeriesIndex) -> None:
         self.partials: dict[PartialKey, Partial] = {}
         self.dirty: dict[PartialKey, None] = {}
-        self.services = ChunkServices(config.max_services)
+        self.services = ChunkServices(config.max_services, config.services_over_limit)
+        self._ends_for_services = config.services_over_limit == "evict"
+        self._evicts = config.names_over_limit == "evict"
         self._config = config
         self._index = index
         self._slots: dict[int, _Slot] = {}
@@ -61,16 +64,30 @@ class ChunkFold:
                 waiting.append((at, reading))
         self._add_stretch(requests.chosen(slice(begin, None)) if begin else requests, waiting)
 
+    def would_end(self, requests: Requests, others: Sequence[Placed]) -> bool:
+        """Tell whether the chunk would have more services than it may with a run in it, so that it ends there or within."""
+        if not self._ends_for_services:
+            return False
+        services = [*self._services_of(requests), *((one.origin.environment, one.origin.service) for _, one in others)]
+        return not self.services.have_room_for(services)
+
+    @property
+    def has_too_many_services(self) -> bool:
+        """Whether the chunk has to end because of its services."""
+        return self._ends_for_services and self.services.are_over
+
     def add_sampled(self, spans: Sequence[SampledSpan]) -> None:
         """Fold a run's spans of sampled traces."""
         for span in spans:
             self.dirty[fold_sampled(self.partials, span, self._config)] = None
 
     def _add_one(self, reading: Reading) -> None:
+        if self._evicts:
+            self._slots.clear()  # what they point at may make room
         self.dirty[fold(self.partials, self.services.admitted(reading), self._config)] = None
 
     def _add_stretch(self, requests: Requests, others: Sequence[Placed]) -> None:
-        if len(requests) > _FEW:
+        if len(requests) > _FEW and not (self._evicts and (others or self._may_evict(requests))):
             self._add_columns(requests, others)
             return
         rest = iter(others)
@@ -106,6 +123,7 @@ class ChunkFold:
         operations: list[OperationPartial] = []
         place_by_id: dict[int, int] = {}
         places: list[int] = []
+        touched: list[Partial] = []
         for key, at, n, errors in zip(keys, requests.message[first].tolist(), n_requests, n_errors, strict=True):
             while upcoming is not None and upcoming[0] < at:
                 self._add_one(upcoming[1])
@@ -117,16 +135,63 @@ class ChunkFold:
             if place == len(operations):
                 operations.append(operation)
             places.append(place)
+            if self._evicts:
+                touched.append(self._slots[key][1])
         while upcoming is not None:
             self._add_one(upcoming[1])
             upcoming = next(rest, None)
+        if self._evicts:
+            last = np.empty(n_groups, np.int64)
+            last[group] = np.arange(len(group))  # of rows of the same group the last one stays
+            self._note_last_use(touched, requests.series[first].tolist(), last)
         _add_latencies(operations, np.array(places, np.int64)[group], requests)
+
+    def _services_of(self, requests: Requests) -> list[tuple[str, str]]:
+        series = (self._index.series[number] for number in np.unique(requests.series).tolist())
+        return [(one.environment, one.service) for one in series]
+
+    def _may_evict(self, requests: Requests) -> bool:
+        """Tell whether a name of these requests may be new where there is no room: what goes then depends on each one's turn."""
+        if not self.services.have_room_for(self._services_of(requests)):
+            return True  # which service an operation is one of depends on it, too
+        names: dict[PartialKey, tuple[set[str], set[str]]] = {}
+        for key in np.unique((requests.series << _WINDOW_BITS) | requests.time_ms // BASE_SIZE_MS).tolist():
+            if key in self._slots:
+                continue
+            series, start_ms = self._place(key)
+            about = (service_key(series.environment, series.service), start_ms, BASE_SIZE_MS)
+            partial = self.partials.get(about)
+            known = ({*partial.operations}, {*partial.versions}) if partial else (set[str](), set[str]())
+            operations, versions = names.setdefault(about, known)
+            operations.add(series.operation)
+            versions.add(series.version)
+        limits = self._config
+        return any(
+            len(operations - {OTHER, ""}) > limits.max_operations or len(versions - {OTHER, ""}) > limits.max_versions
+            for operations, versions in names.values()
+        )
+
+    def _note_last_use(self, partials: Sequence[Partial], numbers: Sequence[int], last: NDArray[np.int64]) -> None:
+        """Bring the names of each group's partial into the order of their last use, as if they had been used one by one."""
+        for at in np.argsort(last).tolist():
+            series, partial = self._index.series[numbers[at]], partials[at]
+            if len(partial.operations) > 1:
+                use(series.operation, partial.operations)
+            if series.version and len(partial.versions) > 1:
+                use(series.version, partial.versions)
+
+    def _place(self, key: int) -> tuple[Series, int]:
+        """Return the series of a group, and where its window starts, ms."""
+        return self._index.series[key >> _WINDOW_BITS], (key & (1 << _WINDOW_BITS) - 1) * BASE_SIZE_MS
 
     def _count(self, key: int, n: int) -> OperationPartial:
         """Count ``n`` readings of a group, and return what its requests are counted in."""
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot(key, n)
+        elif slot[3] and self._evicts:  # it is there, and its turn is noted afterwards
+            slot[1].readings += n
+            slot[1].versions[slot[3]] += n
         elif slot[3]:
             count_readings(slot[1], slot[3], n, self._config)
         else:
@@ -137,8 +202,7 @@ class ChunkFold:
     def _new_slot(self, key: int, n: int) -> _Slot:
         if len(self._slots) >= _MAX_SLOTS:
             self._slots.clear()
-        series = self._index.series[key >> _WINDOW_BITS]
-        start_ms = (key & (1 << _WINDOW_BITS) - 1) * BASE_SIZE_MS
+        series, start_ms = self._place(key)
         environment, service = self.services.counted_as(series.environment, series.service)
         partial_key = (service_key(environment, service), start_ms, BASE_SIZE_MS)
         partial = partial_of(self.partials, partial_key, environment, service)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from pipeline.contracts.config import PARAMS, AtLeastOne, AtLeastZero, IngestConfig
-from pipeline.contracts.limits import Bound
+from pipeline.contracts.limits import Bound, Limit
 from pipeline.contracts.partials import Bundle
 from pipeline.contracts.records import InRecord, InRecords, OutRecord
 from pipeline.contracts.window_times import BASE_SIZE_MS
@@ -189,6 +189,8 @@ class SourceReader:
             return ReadOutcome(n_read=end, outputs=outputs, chunk_end=None, counts=counts)
         next_offset = int(run.offsets[end])
         self._is_over, self.position = True, next_offset
+        if self._fold.has_too_many_services:
+            self._limits[Limit.SERVICES] += 1
         outputs += self._flush(owner, watermark_ms=self._watermark_ms, whole=True)
         chunk_end = ChunkEnd(next_offset=next_offset, watermark_ms=self._watermark_ms, epoch=self._epoch)
         return ReadOutcome(n_read=end, outputs=outputs, chunk_end=chunk_end, counts=counts)
@@ -214,6 +216,11 @@ class SourceReader:
         if not self._is_flush_due(owner.now_ms, watermark_ms):
             return []
         return self._flush(owner, watermark_ms=watermark_ms, idle=idle, whole=idle)
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """What record batches of the chunk at hand are held to when they are decompressed, bytes."""
+        return self._config.max_batch_bytes
 
     @property
     def holds_back(self) -> bool:
@@ -244,24 +251,29 @@ class SourceReader:
     def _take(self, run: InRecords, owner: Owner, counts: ReadCounts) -> tuple[list[OutRecord], int]:
         """Fold records in that the chunk has room for, and return the dead letters among them, and how many that were.
 
-        The chunk is over before the first record that finds it full of partials. A run that may fill it goes in halves.
+        The chunk is over before the first record that finds it full of partials, or of services where that ends it. A run that
+        may fill it goes in halves.
         """
         if self._series.is_full:
             self._series = SeriesIndex(self._config.max_text_length)
             self._fold.use(self._series)
         room = self._config.chunk_partials - len(self._fold.partials)
-        if room <= 0 and self._n_records:
+        if self._is_full(room) and self._n_records:
             return [], 0
         if 1 < len(run) >= room:
             return self._take_halves(run, owner, counts)
         decoded = decode_run(self._config, self._topic, run, self._series)
-        if len(run) > 1 and decoded.n_readings + len(decoded.sampled) >= room:
+        may_fill = decoded.n_readings + len(decoded.sampled) >= room or self._fold.would_end(decoded.requests, decoded.others)
+        if len(run) > 1 and may_fill:
             return self._take_halves(run, owner, counts)
         counts.add(len(run), decoded)
         self._fold.add(decoded.requests, decoded.others)
         self._fold.add_sampled(decoded.sampled)
         self._note_read(run, owner)
         return self._letters(run, decoded), len(run)
+
+    def _is_full(self, room: int) -> bool:
+        return room <= 0 or self._fold.has_too_many_services
 
     def _take_halves(self, run: InRecords, owner: Owner, counts: ReadCounts) -> tuple[list[OutRecord], int]:
         half = len(run) // 2

@@ -12,10 +12,12 @@ from aiokafka.errors import KafkaTimeoutError
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import Outbox
 from pipeline.adapters.transport import Batch, RunRecord, Sent
+from pipeline.cli.lines import decode_dead_letter
 from pipeline.contracts.codec import decode
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.partials import Bundle
-from pipeline.contracts.records import InRecord
+from pipeline.contracts.readings import RejectReason
+from pipeline.contracts.records import InRecord, RefusedBatch
 from pipeline.errors import BrokerError, StateError
 from pipeline.ingest.agents import ChunkMark, IngestShell
 from pipeline.ingest.source import SourceParams
@@ -31,12 +33,16 @@ class Broker:
 
     def __init__(self) -> None:
         self.bundles: list[Bundle] = []
+        self.letters: list[Any] = []
         self.refuses = False
         self.may_acknowledge = asyncio.Event()
         self.may_acknowledge.set()
 
-    async def send(self, _topic: str, _key: bytes | None, value: bytes | None, *_rest: Any) -> Any:
-        self.bundles.append(decode(value or b"", Bundle))
+    async def send(self, topic: str, _key: bytes | None, value: bytes | None, *rest: Any) -> Any:
+        if topic == "letters":
+            self.letters.append((value, rest))
+        else:
+            self.bundles.append(decode(value or b"", Bundle))
 
         async def acknowledged() -> None:
             await self.may_acknowledge.wait()
@@ -73,6 +79,7 @@ class House:
     def __init__(self, standing: Standing | None = None) -> None:
         self.broker, self.ledger, self.observer = Broker(), Ledger(), Observing()
         self.seeks: list[tuple[str, int]] = []
+        self.limits: list[int | None] = []
         self.known_later: dict[str, IngestConfig] = {}
         self.is_all_read = False
         self.clock_ms = T0 + 100
@@ -108,8 +115,9 @@ class House:
     def is_caught_up(self, _topic: str, _partition: int) -> bool:
         return self.is_all_read
 
-    async def seek(self, topic: str, partition: int) -> None:
+    async def seek(self, topic: str, partition: int, *, max_batch_bytes: int | None = None) -> None:
         self.seeks.append((topic, partition))
+        self.limits.append(max_batch_bytes)
 
     # --- what the broker does
 
@@ -381,3 +389,52 @@ async def test_headers_go_on_without_data_and_say_idle_only_when_everything_is_r
     assert (first.idle, first.watermark_ms, first.generation) == (False, T0, 3)
     assert (second.idle, second.watermark_ms) == (True, T0 + 12_000)
     assert first.partitions == {TP[0]: 1}
+
+
+def held_to(limit: int, one: Batch) -> Batch:
+    return msgspec.structs.replace(one, max_batch_bytes=limit)
+
+
+async def test_a_chunk_that_began_under_another_batch_limit_is_read_again_under_that_and_the_next_under_ours() -> None:
+    old = IngestConfig(chunk_records=3, max_batch_bytes=2_000_000)
+    ours = OURS.max_batch_bytes
+    house = House(Standing(0, mark(old)))
+    house.shell = house.new_shell({old.hash: old})
+
+    await house.shell.on_batch(held_to(ours, batch(0, 5)))
+    assert (house.seeks, house.limits, house.broker.bundles) == ([TP], [2_000_000], [])
+
+    await house.commits_while(house.shell.on_batch(held_to(2_000_000, batch(0, 5))))  # its chunk ends behind the third record
+    assert house.limits == [2_000_000, ours]
+    assert spoken(house.ledger.standing(TP))[0] == 3
+    assert {bundle.through for bundle in house.broker.bundles} == {2}
+
+    await house.shell.on_batch(held_to(2_000_000, batch(5, 1, begins_at=3)))  # one that was on its way
+    assert house.limits == [2_000_000, ours, ours]
+
+    await house.shell.on_batch(held_to(ours, batch(3, 3)))
+    await house.shell.on_batch(held_to(ours, batch(6, 1)))
+
+    assert house.limits == [2_000_000, ours, ours]
+    assert spoken(house.ledger.standing(TP))[0] == 6
+    assert house.observer.jumps == []
+
+
+async def test_a_refused_record_batch_is_one_dead_letter_with_its_offsets_and_the_chunk_goes_on() -> None:
+    house = House(Standing(0, mark(OURS)))
+    sound = [InRecord(offset, T0 + offset, None, request(T0 + offset)) for offset in (0, 9)]
+    why = RefusedBatch(RejectReason.BATCH_TOO_LARGE, "too large", 8)
+    stands_for = InRecord(1, T0 + 1, None, request(T0 + 1), (), why)  # even where its bytes happen to be a request
+
+    await house.shell.on_batch(
+        Batch(topic=TP[0], partition=0, begins_at=0, records=[sound[0], stands_for, sound[1]], next_offset=10, high_watermark=10)
+    )
+    await house.shell.on_batch(batch(10, 1))
+
+    [(value, rest)] = house.broker.letters
+    [letter] = [decode_dead_letter(dict(one)) for one in rest if isinstance(one, (tuple, list)) and one]
+    assert value == stands_for.value
+    assert (letter.topic, letter.partition, letter.offset, letter.last_offset, letter.n_rejected) == (*TP, 1, 8, 8)
+    assert [(one.reason, one.detail) for one in letter.rejections] == [(RejectReason.BATCH_TOO_LARGE, "too large")]
+    assert sum(partial.readings for bundle in house.broker.bundles for partial in bundle.partials if bundle.chunk == 0) == 2
+    assert spoken(house.ledger.standing(TP))[0] == 10

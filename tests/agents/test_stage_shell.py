@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.adapters.ledger import Ledger, Standing
@@ -11,8 +12,9 @@ from pipeline.adapters.outbox import MAX_PENDING, Outbox
 from pipeline.adapters.precedence import EQUAL, Turns
 from pipeline.adapters.stage_shell import OVERDUE, SLICE, StageShell
 from pipeline.adapters.transport import Batch, RunRecord, Sent
-from pipeline.contracts.limits import Bound, Evicted
-from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.limits import Bound, Evicted, Limit
+from pipeline.contracts.readings import RejectReason
+from pipeline.contracts.records import InRecord, OutRecord, RefusedBatch
 from pipeline.errors import BrokerError, RecordInvalid, StateError
 
 
@@ -400,3 +402,15 @@ async def test_after_a_hand_over_that_was_cut_off_nothing_is_folded_or_checkpoin
     assert house.broker.sent == [b"1", b"3"]
     assert house.broker.rows == {}
     assert house.ledger.standing(("in", 0)) == Standing(0, "")
+
+
+async def test_a_record_batch_that_was_refused_is_a_dead_letter_that_the_stage_never_sees(house: House) -> None:
+    why = RefusedBatch(RejectReason.BATCH_TOO_LARGE, "too large", 5)
+    refused = msgspec.structs.replace(
+        batch(0, b"a"), records=[InRecord(0, 0, None, b"a", (), why), InRecord(6, 0, None, b"bb")], next_offset=7
+    )
+
+    await house.shell.on_batch("event", refused)
+
+    assert house.broker.sent == [b"a", b"2"]
+    assert house.observer.bounds[0] == ("in", {Limit.BATCH_BYTES: 1})

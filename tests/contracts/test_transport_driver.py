@@ -10,6 +10,7 @@ from faust.types import TP
 
 from pipeline.adapters import clock
 from pipeline.adapters.brokers import EmbeddedBroker, LocalBroker
+from pipeline.adapters.ledger import Standing
 from pipeline.adapters.transport import (
     assigned,
     batches,
@@ -25,6 +26,7 @@ from pipeline.adapters.transport import (
     thread,
 )
 from pipeline.adapters.transport.batches import MAX_WAITING, Taken
+from pipeline.contracts.readings import RejectReason
 from tests.contracts.transport_harness import (
     app_of,
     committed,
@@ -33,6 +35,7 @@ from tests.contracts.transport_harness import (
     new_topic,
     noting_agent,
     produce,
+    produce_one_batch,
     running,
     unique,
     until,
@@ -244,6 +247,33 @@ async def test_a_batch_holds_the_records_untouched(broker: LocalBroker) -> None:
     assert {record.key for record in records} == {b"key"}
     assert {record.headers for record in records} == {(("h", b"x"),)}
     assert [record.timestamp_ms for record in records] == [1_000 + i for i in range(100)]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_record_batch_that_grows_too_large_is_one_record_and_the_partition_goes_on(broker: LocalBroker, codec: str) -> None:
+    topic = await new_topic(broker, 1)
+    await produce(broker, topic, 100, partitions=1, compression_type=codec)
+    await produce_one_batch(broker, topic, [b"\0" * 300_000] * 3, codec)
+    await produce(broker, topic, 100, partitions=1, compression_type=codec)
+    app = app_of("bulk", broker, topic, unique("app"), max_batch_bytes=500_000)
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: seen.count >= 201, "all came")
+        [refused] = [record for batch in seen.batches[0] for record in batch.records if record.refused is not None]
+        limits = {batch.max_batch_bytes for batch in seen.batches[0]}
+        app.bulk.ledger.began((topic, 0), Standing(100, ""))
+        seen.batches[0].clear()
+        await seek_to_standing(app, (topic, 0), max_batch_bytes=1_000_000)
+        await until(lambda: seen.count >= 201 + 103, "the rest came again")
+
+    assert seen.offsets[0] == [*range(101), *range(103, 203), *range(100, 203)]
+    assert (refused.offset, refused.refused.reason, refused.refused.last_offset) == (100, RejectReason.BATCH_TOO_LARGE, 102)
+    assert len(refused.value) < 100_000
+    assert limits == {500_000}
+    again = [record for batch in seen.batches[0] for record in batch.records]
+    assert [len(record.value) for record in again[:3]] == [300_000] * 3
+    assert {batch.max_batch_bytes for batch in seen.batches[0]} == {1_000_000}
 
 
 async def test_batches_wait_for_a_slow_agent_in_bounded_numbers(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:

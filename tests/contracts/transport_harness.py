@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,22 @@ async def produce(broker: LocalBroker, topic: str, n: int, *, partitions: int = 
                 for i in range(min(100, n))
             ]
             await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+async def produce_one_batch(broker: LocalBroker, topic: str, values: Sequence[bytes], codec: str) -> None:
+    """Send values to partition 0 in one record batch, compressed."""
+    sent_at_once = 2 * sum(map(len, values)) + 1_000
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap, compression_type=codec, max_batch_size=sent_at_once, max_request_size=sent_at_once
+    )
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        for value in values:
+            assert batch.append(key=None, value=value, timestamp=1_000) is not None
+        await (await producer.send_batch(batch, topic, partition=0))
     finally:
         await producer.stop()
 

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.adapters import codecs
 from pipeline.adapters import topics as adapter
 from pipeline.adapters.brokers import LocalBroker
 from pipeline.adapters.kafka import Connection, producer
 from pipeline.adapters.reading import ReadRecord, Selection, read_topic
+from pipeline.cli.reading import read as read_for_people
 from pipeline.contracts.topics import Topics
-from pipeline.errors import UsageError
+from pipeline.errors import BrokerError, UsageError
+from tests.contracts.transport_harness import produce_one_batch
 
 Fresh = Callable[..., Topics]
 MEGABYTE = 1_000_000
@@ -126,6 +129,19 @@ async def test_a_message_of_5_mb_passes_through_telemetry_and_dead_letters(broke
 
     assert behind == b"behind it"
     assert dead.record.value == b"x" * 5 * MEGABYTE
+
+
+async def test_a_record_batch_that_grows_too_large_ends_the_reading_with_a_sentence(
+    broker: LocalBroker, fresh_topics: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, topic = await filled(broker, fresh_topics())
+    await produce_one_batch(broker, topic, [b"x" * 100_000], "zstd")
+    monkeypatch.setattr(codecs, "MAX_BATCH_BYTES", 10_000)
+
+    with pytest.raises(BrokerError, match="BatchTooLarge: a record batch must have at most 10000 bytes"):
+        await read(connection, topic)
+    with pytest.raises(BrokerError, match="BatchTooLarge: a record batch must have at most 10000 bytes"):
+        _ = [record async for record in read_for_people(connection, {"signals": topic})]
 
 
 async def test_a_topic_that_does_not_exist_is_a_usage_error(broker: LocalBroker, fresh_topics: Fresh) -> None:

@@ -3,6 +3,8 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 import msgspec
@@ -12,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.contracts.codec import encode
-from pipeline.contracts.config import IngestConfig
+from pipeline.contracts.config import IngestConfig, OverLimit
 from pipeline.contracts.histogram import MAX_BUCKETS, Histogram
 from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import InRecord, InRecords, OutRecord
@@ -22,13 +24,24 @@ from pipeline.ingest.decoders import decode, decode_run
 from pipeline.ingest.decoders.request_columns import SeriesIndex
 from pipeline.ingest.histogram_columns import add_all
 from pipeline.ingest.reduce import PartialKey, fold
+from pipeline.ingest.reduce_columns import ChunkFold
 from pipeline.ingest.source import Owner, ReadCounts, SourceParams, SourceReader
 from tests.poison import ABSENT, METRICS, change, gauge, log, poison, request, summary
 
 NOW_MS = 1_767_571_210_000
 SOURCE = f"{METRICS}/0"
 SMALL = IngestConfig(max_operations=2, max_versions=1, max_records_per_message=3, max_message_bytes=2_000)
-CONFIGS = st.sampled_from([IngestConfig(), SMALL, IngestConfig(max_depth=1), IngestConfig(earliest_time_ms=0, max_text_length=8)])
+EVICTING = replace(SMALL, names_over_limit="evict", max_versions=2)
+CONFIGS = st.sampled_from(
+    [
+        IngestConfig(),
+        SMALL,
+        EVICTING,
+        IngestConfig(max_operations=3, names_over_limit="evict", services_over_limit="evict"),
+        IngestConfig(max_depth=1),
+        IngestConfig(earliest_time_ms=0, max_text_length=8),
+    ]
+)
 OWNER = Owner(now_ms=NOW_MS, generation=1, is_caught_up=False, heard_ms=NOW_MS, partitions={METRICS: 1}, n_targets=1)
 
 
@@ -236,6 +249,51 @@ def test_messages_of_any_kind_among_many_that_are_certain(
         crowd.insert(chance.randrange(len(crowd)), value)
 
     assert_same(config, in_records(crowd), data.draw(st.sampled_from([1_000, 90, 60])))
+
+
+PHASES = st.lists(
+    st.tuples(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=4, unique=True), st.integers(1, 120)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def in_phases(phases: Sequence[tuple[Sequence[str], int]], chance: Random, others: float) -> list[bytes | None]:
+    """Return requests that name a few operations and versions for a while, then others, and now and then something else."""
+    values: list[bytes | None] = []
+    for names, n in phases:
+        for _ in range(n):
+            name = chance.choice([*names, ABSENT, "other"] if chance.random() < 0.2 else names)
+            about: dict[str, Any] = {"service": chance.choice(["cart", "shop"]), "operation": name}
+            values.append(spelled(request(NOW_MS - chance.randrange(12_000), duration_ms=chance.random(), version=name, **about)))
+            if chance.random() < others:
+                values.append(spelled(log(NOW_MS, service="cart", status=200, operation=chance.choice("abcdefg"))))
+                values.append(spelled(gauge(NOW_MS, service="cart", resource=chance.choice("pqrs"))))
+    return values
+
+
+@pytest.mark.parametrize("services_over_limit", ["other", "evict"])
+@given(PHASES, st.randoms(use_true_random=False), st.sampled_from([0.0, 0.01]), st.sampled_from([1_000, 130, 60]))
+def test_the_least_recently_used_makes_room_for_columns_as_one_by_one(
+    services_over_limit: OverLimit, phases: list[tuple[list[str], int]], chance: Random, others: float, cut: int
+) -> None:
+    config = IngestConfig(
+        max_operations=5, max_versions=4, max_resources=2, names_over_limit="evict", services_over_limit=services_over_limit
+    )
+
+    assert_same(config, in_records(in_phases(phases, chance, others)), cut)
+
+
+def test_columns_are_left_only_where_somebody_has_to_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways: list[str] = []
+    for name in ("_add_columns", "_one_by_one"):
+        way = getattr(ChunkFold, name)
+        monkeypatch.setattr(ChunkFold, name, lambda *given, way=way, name=name: (ways.append(name), way(*given))[1])
+    values = in_phases([("abc", 100), ("cde", 100), ("ef", 100), ("ef", 100), ("ab", 100), ("ab", 100)], Random(1), 0.0)
+
+    assert_same(IngestConfig(max_operations=5, names_over_limit="evict", max_versions=5), in_records(values), 100)
+
+    assert ways == ["_add_columns", "_add_columns", "_one_by_one", "_add_columns", "_one_by_one", "_add_columns"]
 
 
 def test_every_poison_that_we_know() -> None:

@@ -23,6 +23,7 @@ from pipeline.contracts.partials import (
     merge_partials,
 )
 from pipeline.contracts.readings import (
+    CallReading,
     ChangeReading,
     FeedbackReading,
     GaugeReading,
@@ -34,7 +35,7 @@ from pipeline.contracts.readings import (
     SummaryReading,
 )
 from pipeline.ingest.cardinality import limits_of
-from pipeline.ingest.reduce import PartialKey, fold
+from pipeline.ingest.reduce import NO_ROOM, PartialKey, fold
 
 CART = Origin(environment="prod", service="cart", version="1", operation="GET /")
 BASE_MS = 1_767_571_200_000
@@ -326,6 +327,24 @@ def test_resources_over_the_limit_count_as_other() -> None:
     partial = only(readings, IngestConfig(max_resources=1))
 
     assert {name: gauge.n for name, gauge in partial.gauges.items()} == {"a": 1, OTHER: 3}
+
+
+def test_where_the_least_recently_used_makes_room_its_counts_go_to_other_and_sums_stay() -> None:
+    config = IngestConfig(max_operations=2, max_versions=1, max_resources=2, max_callees=1, names_over_limit="evict")
+    named = [request_of(name, version) for name, version in (("a", "1"), ("", ""), ("b", "1"), ("a", "2"), ("c", "2"), (OTHER, ""))]
+    gauges = [
+        GaugeReading(origin=CART, time_ms=BASE_MS + 1, resource=name, utilization=value)
+        for name, value in (("cpu", 0.9), ("disk", 0.5), ("cpu", 0.1), ("memory", 0.2), ("net", 0.3))
+    ]
+    calls = [CallReading(origin=CART, time_ms=BASE_MS, callee=name, is_error=name == "service/x") for name in ("service/x", "db/y")]
+
+    partial = only([*named, *gauges, *calls], config)
+
+    assert {name: operation.requests for name, operation in partial.operations.items()} == {"a": 2, "": 1, "c": 1, OTHER: 2}
+    assert partial.versions == {"1": 7, OTHER: 4}
+    held = {name: (gauge.n, gauge.sum, gauge.max) for name, gauge in partial.gauges.items()}
+    assert held == {OTHER: (3, 1.5, 0.9), "memory": (1, 0.2, 0.2), "net": (1, 0.3, 0.3)}
+    assert {name: (call.calls, call.errors) for name, call in partial.calls.items()} == {NO_ROOM: (1, 1), "db/y": (1, 0)}
 
 
 def test_changes_over_the_limit_are_counted_without_their_notes() -> None:

@@ -32,6 +32,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         End of the log as the broker told with the last fetch.
     n_seeks
         How often the partition had been sought when this was taken; a batch from before the last seek is stale.
+    max_batch_bytes
+        What record batches were held to when they were decompressed, bytes; ``None``: nobody has said.
 
     """
 
@@ -42,6 +44,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: int
     high_watermark: int
     n_seeks: int = 0
+    max_batch_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,14 @@ class Taken:
     next_offset: int
     high_watermark: int
     n_seeks: int
+    max_batch_bytes: int
 
 
-def take_run(tp: TP, result: Any, *, max_records: int, max_bytes: int) -> Sequence[InRecord]:
+def take_run(tp: TP, result: Any, *, max_records: int, max_bytes: int, max_batch_bytes: int) -> Sequence[InRecord]:
     """Take records out of an aiokafka ``FetchResult`` (untyped) as its ``getall`` does, but as columns and within limits.
 
-    At most ``max_records``, and no more once ``max_bytes`` are reached; always the first one, however large it is.
+    At most ``max_records``, and no more once ``max_bytes`` are reached; always the first one, however large it is. No record
+    batch is decompressed to more than ``max_batch_bytes``.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def take_run(tp: TP, result: Any, *, max_records: int, max_bytes: int) -> Sequen
         return ()
     raw = result._partition_records  # noqa: SLF001 - getall has no limit in bytes
     if not isinstance(raw, RawRecords):
-        raw = result._partition_records = RawRecords(raw)  # noqa: SLF001 - likewise
+        raw = result._partition_records = RawRecords(raw, max_batch_bytes=max_batch_bytes)  # noqa: SLF001 - likewise
     records, has_more = raw.take(max_records=max_records, max_bytes=max_bytes)
     result._update_position()  # noqa: SLF001 - likewise
     if not has_more:
@@ -89,4 +94,5 @@ def as_batch(taken: Taken) -> Batch:
         next_offset=taken.next_offset,
         high_watermark=taken.high_watermark,
         n_seeks=taken.n_seeks,
+        max_batch_bytes=taken.max_batch_bytes,
     )

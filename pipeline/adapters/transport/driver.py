@@ -10,6 +10,7 @@ from faust.types import TP, Message
 from faust.types.topics import TopicT
 from faust.types.transports import ConsumerT, ProducerT
 
+from pipeline.adapters.codecs import install
 from pipeline.adapters.ledger import TopicPartition
 from pipeline.adapters.transport.consumer import BulkConsumer
 from pipeline.adapters.transport.producer import BulkProducer
@@ -38,7 +39,11 @@ class BatchSchema(faust.Schema[Any, Any]):
 
 
 def register() -> None:
-    """Make the scheme known to Faust: the registry that setuptools entry points fill, without an installed package."""
+    """Make the scheme known to Faust: the registry that setuptools entry points fill, without an installed package.
+
+    In this process nothing of aiokafka decompresses without a bound any more.
+    """
+    install()
     drivers.TRANSPORTS[SCHEME] = f"{__name__}:Transport"
 
 
@@ -70,11 +75,14 @@ async def batches(stream: Any) -> AsyncIterator[Any]:
             yield event
 
 
-async def seek_to_standing(app: faust.App, tp: TopicPartition) -> bool:
+async def seek_to_standing(app: faust.App, tp: TopicPartition, *, max_batch_bytes: int | None = None) -> bool:
     """Read a bulk partition again from where the ledger stands; what is queued of it is dropped.
 
-    Returns whether the partition is still this worker's.
+    With ``max_batch_bytes`` its record batches are held to that from there on. Returns whether the partition is still this
+    worker's.
     """
+    if max_batch_bytes is not None:
+        reading_of(app).max_batch_bytes_by_tp[TP(*tp)] = max_batch_bytes
     return await _consumer(app).seek_to_standing(TP(*tp))
 
 

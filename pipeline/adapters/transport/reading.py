@@ -8,6 +8,7 @@ from typing import cast
 import faust
 from faust.types import TP
 
+from pipeline.adapters.codecs import MAX_BATCH_BYTES
 from pipeline.adapters.ledger import Ledger
 
 OnJump = Callable[[str, int, int, int], None]
@@ -28,6 +29,10 @@ class BulkReading:
         Deliveries that did not go on from the one before, by partition; stock topics too.
     on_jump
         Told of each of them.
+    max_batch_bytes
+        What a record batch may be decompressed to, bytes.
+    max_batch_bytes_by_tp
+        Of partitions for which something else holds, until a seek there has made it so (``read_under``).
 
     """
 
@@ -36,6 +41,12 @@ class BulkReading:
     is_embedded: bool = False
     jumps: Counter[TP] = field(default_factory=Counter)
     on_jump: OnJump | None = None
+    max_batch_bytes: int = MAX_BATCH_BYTES
+    max_batch_bytes_by_tp: dict[TP, int] = field(default_factory=dict)
+
+    def batch_limit(self, tp: TP) -> int:
+        """Return what a record batch of a partition may be decompressed to, bytes."""
+        return self.max_batch_bytes_by_tp.get(tp, self.max_batch_bytes)
 
     def note_jump(self, tp: TP, expected: int, delivered: int) -> None:
         """Count a jump, and tell."""

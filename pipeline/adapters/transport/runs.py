@@ -1,15 +1,19 @@
 """Records out of aiokafka's record batches, a batch at a time, as columns: no object per record outlives its parser."""
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from aiokafka.consumer.fetcher import READ_COMMITTED
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from numpy.typing import NDArray
 
-from pipeline.contracts.records import InRecords
+from pipeline.adapters.codecs import BatchTooLarge, BatchUnread, bounded
+from pipeline.contracts.readings import RejectReason
+from pipeline.contracts.records import InRecords, RefusedBatch
 
 _offset, _timestamp, _key, _value, _headers = map(attrgetter, ("offset", "timestamp", "key", "value", "headers"))
 _UNCOMPRESSED = 0
@@ -17,10 +21,18 @@ _NOWHERE = -2
 """No position of a partition: aiokafka then drops what was fetched, and fetches it again."""
 _NO_TIMESTAMP = -1
 """What Kafka calls the timestamp of a record that has none, as those of message format 0."""
+PARSED_AT_ONCE = 65_536
+"""Records of a batch: parsed, a record of seven bytes takes two hundred."""
+_UNREADABLE = (CorruptRecordException, UnsupportedCodecError, ValueError, OverflowError, struct.error)
+"""What aiokafka's parsers raise over bytes that make no sense; a name of a header that is no UTF-8 among them."""
 
 
 class RawRecords:
     """Stands where aiokafka has its ``PartitionRecords`` (untyped), and treats checksums, markers and transactions as that does.
+
+    A record batch that would be larger than ``max_batch_bytes`` decompressed, or whose bytes make no sense although its checksum is
+    right, is one record that says so (:class:`~pipeline.contracts.records.RefusedBatch`): nothing else would ever get past it.
+    Which records of it come before that, and where it stands, follows from its bytes and from the limit alone.
 
     Attributes
     ----------
@@ -29,13 +41,16 @@ class RawRecords:
 
     """
 
-    def __init__(self, fetched: Any) -> None:
+    def __init__(self, fetched: Any, *, max_batch_bytes: int) -> None:
         self.next_fetch_offset: int = fetched.next_fetch_offset
         self._fetched = fetched
         fetched._records_iterator = None  # noqa: SLF001 - holds its owner: what was fetched would stay until a collection
         self._left: InRecords | None = None
         self._left_until = self.next_fetch_offset
         self._is_compressed = False
+        self._max_batch_bytes = max_batch_bytes
+        self._batch: Any = None
+        self._parsing: Iterator[Any] | None = None
 
     def take(self, *, max_records: int, max_bytes: int) -> tuple[InRecords, bool]:
         """Return the next records within limits (see ``take_run``), and whether there may be more.
@@ -49,20 +64,39 @@ class RawRecords:
         taken: list[InRecords] = []
         n_taken, size, position = 0, 0, self.next_fetch_offset
         while n_taken < max_records and size < max_bytes:
-            left = self._left or self._next_batch(position)
+            left = self._left or self._next_records(position)
             if left is None:
                 self.next_fetch_offset = max(position, self._left_until)
                 return _joined(taken), False
             n, here = self._fitting(left, max_records - n_taken, max_bytes - size)
             taken.append(left[:n] if n < len(left) else left)
             self._left = left[n:] if n < len(left) else None
-            position = self._left_until if self._left is None else int(taken[-1].offsets[-1]) + 1
+            is_done = self._left is None and self._batch is None
+            position = self._left_until if is_done else int(taken[-1].offsets[-1]) + 1
             n_taken, size = n_taken + n, size + here
         self.next_fetch_offset = position
         return _joined(taken), True
 
-    def _next_batch(self, position: int) -> InRecords | None:
-        """Parse the next record batch that has records from ``position`` on."""
+    def _next_records(self, position: int) -> InRecords | None:
+        """Parse the next records from ``position`` on, at most those of one batch."""
+        while self._batch is not None or self._begin_batch():
+            try:
+                records = self._parse()
+            except (BatchUnread, *_UNREADABLE) as problem:
+                refusal = self._refusal(position, problem)
+                if self._left_until > position:
+                    return refusal
+                continue
+            if records:
+                self._left_until = max(self._left_until, records[-1].offset + 1)  # old formats do not tell, at times
+                if records[0].offset < position:  # a compressed batch is fetched whole, wherever the position is
+                    records = [record for record in records if record.offset >= position]
+            if records:
+                return _columns(records)
+        return None
+
+    def _begin_batch(self) -> bool:
+        """Go on to the next record batch that holds what is to be read."""
         fetched = self._fetched
         while fetched._records.has_next():  # noqa: SLF001 - what follows is PartitionRecords._unpack_records, a batch at a time
             batch = fetched._records.next_batch()  # noqa: SLF001
@@ -72,14 +106,38 @@ class RawRecords:
             self._left_until = batch.next_offset
             if self._is_aborted(batch) or batch.is_control_batch:
                 continue
-            records = list(batch)
-            if records and records[0].offset < position:  # a compressed batch is fetched whole, wherever the position is
-                records = [record for record in records if record.offset >= position]
-            if records:
-                self._is_compressed = getattr(batch, "compression_type", None) != _UNCOMPRESSED  # old formats do not tell
-                self._left_until = max(batch.next_offset, records[-1].offset + 1)  # nor this, at times
-                return _columns(records)
-        return None
+            self._is_compressed = getattr(batch, "compression_type", None) != _UNCOMPRESSED  # old formats do not tell
+            self._batch, self._parsing = batch, None
+            return True
+        return False
+
+    def _parse(self) -> list[Any]:
+        """Return the next records of the batch at hand, which is done with when these are its last."""
+        if self._parsing is None:
+            with bounded(self._max_batch_bytes):
+                self._parsing = islice(self._batch, None)  # aiokafka's own iterator is begun only once
+        records = list(islice(self._parsing, PARSED_AT_ONCE))
+        if len(records) < PARSED_AT_ONCE:
+            self._batch = self._parsing = None
+        return records
+
+    def _refusal(self, position: int, problem: Exception) -> InRecords:
+        """Return the record that stands for the rest of the batch at hand."""
+        batch = self._batch
+        self._batch = self._parsing = None
+        is_too_large = isinstance(problem, BatchTooLarge)
+        reason = RejectReason.BATCH_TOO_LARGE if is_too_large else RejectReason.UNREADABLE_BATCH
+        begins_at = max(position, getattr(batch, "base_offset", position))
+        said = problem.problem if isinstance(problem, BatchUnread) else str(problem) or type(problem).__name__
+        detail = f"{said} (offsets {begins_at} to {self._left_until - 1})"
+        return InRecords(
+            np.array([begins_at], np.int64),
+            np.array([getattr(batch, "max_timestamp", _NO_TIMESTAMP)], np.int64),
+            [None],
+            [problem.payload if isinstance(problem, BatchUnread) else b""],
+            {},
+            {0: RefusedBatch(reason, detail, self._left_until - 1)},
+        )
 
     def _is_aborted(self, batch: Any) -> bool:
         fetched = self._fetched
@@ -128,8 +186,10 @@ def _joined(parts: Sequence[InRecords]) -> InRecords:
     keys: list[bytes | None] = []
     values: list[bytes | None] = []
     headers: dict[int, tuple[tuple[str, bytes | None], ...]] = {}
+    refused: dict[int, RefusedBatch] = {}
     for part in parts:
         headers |= {at + len(values): some for at, some in part.headers.items()}
+        refused |= {at + len(values): why for at, why in part.refused.items()}
         keys += part.keys
         values += part.values
     return InRecords(
@@ -138,6 +198,7 @@ def _joined(parts: Sequence[InRecords]) -> InRecords:
         keys,
         values,
         headers,
+        refused,
     )
 
 

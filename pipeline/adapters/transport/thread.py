@@ -42,7 +42,7 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
         self._seeks: Counter[TP] = Counter()
         self.in_hand: frozenset[TP] = frozenset()
         """Partitions whose position may be past what was delivered: set before it moves, emptied by whoever has delivered."""
-        self._bulk_topics = reading_of(self.app).topics  # type: ignore[arg-type] # AppT is the abstract side of App
+        self._reading = reading_of(self.app)  # type: ignore[arg-type] # AppT is the abstract side of App
 
     def n_seeks(self, tp: TP) -> int:
         """Return how often a partition has been sought."""
@@ -107,8 +107,9 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
                 return taken
             state = result._assignment.state_value(aiotp)  # noqa: SLF001
             begins_at = state.position if state is not None and state.has_valid_position else None
-            if tp.topic in self._bulk_topics:
-                records = take_run(tp, result, max_records=MAX_RECORDS, max_bytes=MAX_BYTES)
+            limit = self._reading.batch_limit(tp)
+            if tp.topic in self._reading.topics:
+                records = take_run(tp, result, max_records=MAX_RECORDS, max_bytes=MAX_BYTES, max_batch_bytes=limit)
             elif left > 0:
                 records = result.getall(left)
                 left -= len(records)
@@ -118,7 +119,7 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
                 self._drop(fetcher, aiotp)
             if begins_at is None or not state.has_valid_position or state.position == begins_at:
                 continue
-            taken.append(Taken(tp, records, begins_at, state.position, state.highwater or 0, self._seeks[tp]))
+            taken.append(Taken(tp, records, begins_at, state.position, state.highwater or 0, self._seeks[tp], limit))
         return taken
 
     def _drop(self, fetcher: Any, aiotp: Any) -> None:

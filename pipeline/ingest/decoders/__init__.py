@@ -55,7 +55,7 @@ def decode_run(config: IngestConfig, topic: str, records: InRecords, index: Seri
     left: Iterable[int] = range(len(records))
     requests = no_requests()
     if config.decoders[topic] in HOLD_NATIVE_REQUESTS:
-        requests, left = read_requests(config, records, index)
+        requests, left = read_requests(config, records.read(), index)
     others: list[tuple[int, Reading]] = []
     refused: list[tuple[int, Decoded]] = []
     n_ignored = n_merged = 0
@@ -87,6 +87,8 @@ def decode(config: IngestConfig, topic: str, record: InRecord) -> Decoded:
 
     """
     decoder = DECODERS[config.decoders[topic]]
+    if record.refused is not None:
+        return _refused(record.refused.reason, record.refused.detail)
     value = record.value
     if value is None:
         return _refused(RejectReason.EMPTY, "a message must have a value, got a tombstone")

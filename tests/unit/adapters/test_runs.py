@@ -13,10 +13,15 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from pipeline.adapters.codecs import install
+from pipeline.adapters.transport import runs as runs_module
 from pipeline.adapters.transport.runs import RawRecords
-from pipeline.contracts.records import InRecord
+from pipeline.contracts.readings import RejectReason
+from pipeline.contracts.records import InRecord, RefusedBatch
 
+install()
 TP = TopicPartition("t", 0)
+MAX_BATCH = 10**8
 NO_LIMITS = {"max_records": 10**6, "max_bytes": 10**9}
 
 
@@ -89,8 +94,8 @@ def by_aiokafka(log: bytes, isolation: int) -> tuple[list[InRecord], int]:
     return found, records.next_fetch_offset
 
 
-def by_us(log: bytes, isolation: int, **limits: int) -> tuple[list[list[InRecord]], list[int]]:
-    raw = RawRecords(fetched(log, isolation))
+def by_us(log: bytes, isolation: int, max_batch_bytes: int = MAX_BATCH, **limits: int) -> tuple[list[list[InRecord]], list[int]]:
+    raw = RawRecords(fetched(log, isolation), max_batch_bytes=max_batch_bytes)
     runs: list[list[InRecord]] = []
     positions: list[int] = []
     has_more = True
@@ -105,10 +110,14 @@ def flat(runs: Sequence[Sequence[InRecord]]) -> list[InRecord]:
     return [record for run in runs for record in run]
 
 
+@pytest.mark.parametrize("parsed_at_once", [1, 3, 65_536])
 @pytest.mark.parametrize("isolation", [READ_UNCOMMITTED, READ_COMMITTED])
 @pytest.mark.parametrize("limits", [{}, {"max_records": 2}, {"max_bytes": 25}, {"max_records": 1, "max_bytes": 1}])
 @pytest.mark.parametrize("name", sorted(LOGS))
-def test_the_same_records_and_the_same_end(name: str, limits: dict[str, int], isolation: int) -> None:
+def test_the_same_records_and_the_same_end(
+    name: str, limits: dict[str, int], isolation: int, parsed_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_module, "PARSED_AT_ONCE", parsed_at_once)
     records, end = by_aiokafka(LOGS[name], isolation)
 
     runs, positions = by_us(LOGS[name], isolation, **limits)
@@ -130,7 +139,9 @@ def test_a_record_without_a_timestamp_has_kafkas_number_for_none() -> None:
     old = OldBatch([record])
     log = SimpleNamespace(has_next=iter([True, False]).__next__, next_batch=lambda: old)
 
-    records, _ = RawRecords(PartitionRecords(TP, log, [], 5, None, None, True, READ_UNCOMMITTED)).take(**NO_LIMITS)
+    records, _ = RawRecords(PartitionRecords(TP, log, [], 5, None, None, True, READ_UNCOMMITTED), max_batch_bytes=MAX_BATCH).take(
+        **NO_LIMITS
+    )
 
     assert list(records) == [InRecord(5, -1, None, b"v")]
 
@@ -155,7 +166,7 @@ def test_keys_and_headers_count_where_compression_may_make_much_of_little() -> N
 def test_a_wrong_checksum_is_raised_and_leaves_a_position_at_which_everything_is_fetched_again(
     damage: Callable[[bytes], bytes],
 ) -> None:
-    raw: Any = RawRecords(fetched(damage(batch(7, 3)), READ_UNCOMMITTED))
+    raw: Any = RawRecords(fetched(damage(batch(7, 3)), READ_UNCOMMITTED), max_batch_bytes=MAX_BATCH)
 
     with pytest.raises(CorruptRecordException):
         raw.take(**NO_LIMITS)
@@ -168,9 +179,92 @@ def test_what_was_fetched_goes_when_it_was_taken_without_waiting_for_the_collect
     left = weakref.ref(fetched)
     gc.disable()
     try:
-        RawRecords(fetched).take(**NO_LIMITS)
+        RawRecords(fetched, max_batch_bytes=MAX_BATCH).take(**NO_LIMITS)
         del fetched
 
         assert left() is None
     finally:
         gc.enable()
+
+
+CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+@pytest.mark.parametrize("limits", [{}, {"max_records": 1}, {"max_bytes": 1}])
+def test_a_batch_that_would_be_too_large_is_one_record_for_all_of_its_offsets_between_its_neighbours(
+    codec: int, limits: dict[str, int]
+) -> None:
+    bomb = batch(8, 20, codec=codec, size=1_000)
+    log = batch(5, 3, codec=codec) + bomb + batch(28, 2, codec=codec)
+
+    runs, positions = by_us(log, READ_UNCOMMITTED, max_batch_bytes=10_000, **limits)
+
+    before, found, after = flat(runs)[:3], flat(runs)[3], flat(runs)[4:]
+    assert [record.offset for record in before + after] == [5, 6, 7, 28, 29]
+    assert all(record.refused is None for record in before + after)
+    assert (found.offset, found.timestamp_ms, found.value) == (8, 1_027, bomb[61:])
+    assert found.refused == RefusedBatch(
+        RejectReason.BATCH_TOO_LARGE,
+        f"a record batch must have at most 10000 bytes decompressed, has more (compressed {len(bomb) - 61}) (offsets 8 to 27)",
+        27,
+    )
+    assert positions[-1] == 30
+    assert flat(by_us(log, READ_UNCOMMITTED)[0]) == by_aiokafka(log, READ_UNCOMMITTED)[0]
+
+
+def test_an_uncompressed_batch_is_not_held_to_the_limit() -> None:
+    runs, _ = by_us(batch(5, 3, size=1_000), READ_UNCOMMITTED, max_batch_bytes=10)
+
+    assert [record.refused for record in flat(runs)] == [None] * 3
+
+
+def test_of_a_refused_batch_the_rest_is_told_from_where_the_partition_stands() -> None:
+    runs, positions = by_us(batch(2, 8, codec=4) + batch(10, 1), READ_UNCOMMITTED, max_batch_bytes=10)
+    below, _ = by_us(batch(2, 3, codec=4) + batch(10, 1), READ_UNCOMMITTED, max_batch_bytes=10)
+
+    assert [(record.offset, record.refused and record.refused.last_offset) for record in flat(runs)] == [(5, 9), (10, None)]
+    assert positions[-1] == 11
+    assert [record.offset for record in flat(below)] == [10]
+
+
+def broken(kind: str) -> bytes:
+    """Return a batch of the offsets 5 to 7 whose checksum is right, and whose content is not."""
+    if kind == "cut gzip stream":
+        data = bytearray(batch(5, 3, codec=1))
+        data[-8:] = bytes(8)
+    elif kind == "unknown codec":
+        data = bytearray(batch(5, 3))
+        data[22] |= 7
+    elif kind == "a header's name is no UTF-8":
+        data = bytearray(batch(5, 3).replace(b"\x02h\x02x", b"\x02\xff\x02x"))
+    else:
+        data = bytearray(batch(5, 3))
+        data[61] = 0x7E  # the first record's length goes beyond the batch
+    return with_checksum(data)
+
+
+@pytest.mark.parametrize("kind", ["cut gzip stream", "unknown codec", "a header's name is no UTF-8", "a record that does not end"])
+def test_a_batch_that_nobody_can_read_is_one_record_too_and_the_partition_goes_on(kind: str) -> None:
+    runs, positions = by_us(broken(kind) + batch(8, 2), READ_UNCOMMITTED)
+
+    found, *after = flat(runs)
+    assert found.refused is not None
+    assert (found.offset, found.refused.reason, found.refused.last_offset) == (5, RejectReason.UNREADABLE_BATCH, 7)
+    assert [record.offset for record in after] == [8, 9]
+    assert positions[-1] == 10
+
+
+def test_what_a_broken_batch_holds_before_its_defect_is_the_same_wherever_it_is_read_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs_module, "PARSED_AT_ONCE", 2)
+    data = bytearray(batch(5, 6).replace(b"\x02h\x02x", b"\x02\xff\x02x"))  # of the third record, at 7
+    log = with_checksum(data) + batch(11, 1)
+
+    def told(position: int) -> list[tuple[int, bool]]:
+        raw = RawRecords(PartitionRecords(TP, MemoryRecords(log), [], position, None, None, True, 0), max_batch_bytes=MAX_BATCH)
+        return [(record.offset, record.refused is not None) for record in raw.take(**NO_LIMITS)[0]]
+
+    assert told(5) == [(5, False), (6, False), (7, True), (11, False)]
+    assert told(6) == told(5)[1:]
+    assert told(7) == told(5)[2:]
+    assert told(11) == told(5)[3:]

@@ -116,3 +116,10 @@ def test_a_value_that_was_cut_is_not_sent() -> None:
 
     assert "12000000 bytes" in cut.refusal
     assert "telemetry.metrics/1/41" in cut.refusal
+
+
+def test_a_letter_of_a_record_batch_is_told_with_its_offsets_and_not_sent() -> None:
+    refused = letter(why(last_offset=60))
+
+    assert "stands for    all records up to offset 60" in describe(refused)
+    assert "its publisher has to send it again" in resend_of(refused, again=True).refusal

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,8 @@ from pipeline.ingest.source import Owner, SourceParams, SourceReader
 
 T0 = 1_700_000_100_000
 SMALL = IngestConfig(max_services=3, chunk_partials=6, max_operations=2, max_versions=2, chunk_records=1_000)
+EVICTING = replace(SMALL, services_over_limit="evict", names_over_limit="evict")
+CONFIGS = pytest.mark.parametrize("config", [SMALL, EVICTING], ids=["other", "evict"])
 Key = tuple[str, str, int]
 
 
@@ -105,6 +108,69 @@ def test_services_beyond_the_limit_of_a_chunk_count_as_other_of_their_environmen
     assert reading.limits[Limit.SERVICES] == 4
 
 
+def test_where_services_make_room_the_chunk_ends_behind_the_message_that_brought_too_many() -> None:
+    reading = Reading(EVICTING)
+    names = ["a", "b", "a", "c", "a", "x1", "x2", "b", "x1"]
+
+    reading.feed(records(*(request(name) for name in names), [request(name) for name in "defgh"], request("a")))
+
+    assert {chunk: {service for _, service, _ in held} for chunk, held in reading.partials.items()} == {
+        0: {"a", "b", "c", "x1"},
+        6: {"x2", "b", "x1", "d", "e", "f", "g", "h"},
+        10: {"a"},
+    }
+    assert sum(reading.readings().values()) == reading.n_readings == 15
+    assert not any(service == "other" for _, service in reading.readings())
+    assert reading.limits == {Limit.SERVICES: 2}
+
+
+def test_as_many_services_as_the_limit_end_no_chunk() -> None:
+    reading = Reading(EVICTING)
+
+    reading.feed(records(*(request("abc"[n % 3]) for n in range(20))))
+
+    assert list(reading.partials) == [0]
+    assert reading.limits == {}
+
+
+def test_the_operation_used_longest_ago_makes_room_and_what_it_counted_goes_to_other() -> None:
+    reading = Reading(EVICTING)
+
+    reading.feed(records(*(request("a", operation=name, version=f"v{name}") for name in "pqpprpss")))
+
+    [partial] = reading.partials[0].values()
+    assert {name: held.requests for name, held in partial.operations.items()} == {"p": 4, "s": 2, "other": 2}
+    assert partial.versions == {"vp": 4, "vs": 2, "other": 2}
+    assert reading.limits == {Limit.OPERATIONS: 1, Limit.VERSIONS: 1}
+
+
+many = st.lists(
+    st.lists(st.builds(lambda n, op: request(f"s{n}", operation=f"o{op}"), st.integers(0, 40), st.integers(0, 40)), max_size=5),
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sent=many, cut=st.integers(1, 60))
+def test_whatever_arrives_memory_is_bounded_and_every_service_has_its_readings(sent: list[list[object]], cut: int) -> None:
+    config = replace(EVICTING, chunk_partials=1_000)
+    reading, log, most = Reading(config), records(*sent), 0
+    for at in range(0, len(log), cut):
+        reading.feed(log[at : at + cut])
+        most = max(most, len(reading.reader._fold.partials))
+
+    assert most <= config.max_services + 5
+    assert all(
+        len(partial.operations) <= config.max_operations + 1 for held in reading.partials.values() for partial in held.values()
+    )
+    asked = Counter(("live", str(one["service"])) for message in sent for one in message)  # type: ignore[index]
+    assert reading.readings() == asked
+    told = sum(
+        operation.requests for held in reading.partials.values() for one in held.values() for operation in one.operations.values()
+    )
+    assert told == sum(asked.values())
+
+
 def test_a_limit_is_told_once_a_chunk_however_often_it_is_flushed() -> None:
     reading = Reading()
     for n in range(5):
@@ -160,6 +226,7 @@ messages = st.one_of(
 )
 
 
+@CONFIGS
 @settings(deadline=None, max_examples=40)
 @given(
     sent=st.lists(messages, min_size=1, max_size=12),
@@ -167,10 +234,10 @@ messages = st.one_of(
     second=st.lists(st.integers(1, 9), max_size=40),
 )
 def test_however_a_chunk_is_read_its_partials_and_its_end_are_the_same(
-    sent: list[object], first: list[int], second: list[int]
+    config: IngestConfig, sent: list[object], first: list[int], second: list[int]
 ) -> None:
     log = records(*sent)
-    once, again = Reading(), Reading()
+    once, again = Reading(config), Reading(config)
     for reading, cuts in ((once, first), (again, second)):
         at = 0
         for n in [*cuts, len(log)]:
@@ -181,15 +248,16 @@ def test_however_a_chunk_is_read_its_partials_and_its_end_are_the_same(
     assert sum(once.readings().values()) == once.n_readings == again.n_readings
 
 
+@CONFIGS
 @settings(deadline=None, max_examples=40)
 @given(sent=st.lists(messages, min_size=5, max_size=12), restart=st.integers(0, 10))
-def test_a_chunk_read_again_by_another_owner_is_the_same(sent: list[object], restart: int) -> None:
+def test_a_chunk_read_again_by_another_owner_is_the_same(config: IngestConfig, sent: list[object], restart: int) -> None:
     log = records(*sent)
-    whole = Reading()
+    whole = Reading(config)
     whole.feed(log)
     chunk = sorted(whole.partials)[restart % len(whole.partials)] if whole.partials else 0
 
-    resumed = Reading(position=chunk)
+    resumed = Reading(config, position=chunk)
     resumed.feed(log[chunk:])
 
     assert resumed.partials == {name: held for name, held in whole.partials.items() if name >= chunk}
