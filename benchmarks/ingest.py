@@ -165,10 +165,9 @@ async def to_verdicts(bench: Bench, number: int) -> float:
     last_end_ms, expected = verdicts_of(messages, SERVICES)
     workers = bench.workers(f"end-to-end-{number}", "fast")
     verdicts = await verdict_counter(bench.broker.bootstrap, workers.names["anomalies"])
-    workers.start("analyse", "act")
+    workers.start(*["analyse"] * bench.options.analyse, "act")
     try:
-        for role in ("analyse", "act"):
-            await workers.ready(role)
+        await workers.ready()
         workers.start("ingest")
         began = await workers.began()
         before = used_s(bench, workers)
@@ -221,9 +220,9 @@ async def window_close(bench: Bench) -> None:
     built = await record_batches(bench.broker.bootstrap, "fast", each, producer)
     await create_topic(bench.broker.bootstrap, "paced", PARTITIONS)
     workers = bench.workers("close", "paced")
-    workers.start("analyse", "act", "ingest")
+    workers.start(*["analyse"] * bench.options.analyse, "act", "ingest")
     try:
-        await workers.answering()
+        await workers.ready()
         await asyncio.sleep(bench.options.warm_up)
         bench.say(f"window close: {each * PARTITIONS:,} records at {sustained / 2:,.0f} a second")
         await send_paced(producer, built, sustained / 2 / PARTITIONS)
@@ -265,10 +264,9 @@ async def memory(bench: Bench) -> None:
     last_end_ms, expected = verdicts_of(readings, MANY_SERVICES)
     workers = bench.workers("memory", "many")
     verdicts = await verdict_counter(bench.broker.bootstrap, workers.names["anomalies"])
-    workers.start("analyse", "act")
+    workers.start(*["analyse"] * bench.options.analyse, "act")
     try:
-        for role in ("analyse", "act"):
-            await workers.ready(role)
+        await workers.ready()
         workers.start("ingest")
         await workers.began()
         seen = [sum(workers.memory_bytes().values())]
@@ -348,6 +346,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=500_000, help="for Bytewax; at most 300,000 for Quix, 40,000 for stock Faust")
     parser.add_argument("--readings", type=int, default=10_000_000, help="for the memory's growth")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--analyse", type=int, default=1, help="workers of role analyse, where all roles run")
     parser.add_argument("--warm-up", type=float, default=12.0, help="seconds until workers that nothing has come to yet are ready")
     parser.add_argument("--only", default="", help="words in the names of the contestants that run, separated by commas; all")
     parser.add_argument("--parts", default=",".join(PARTS), help="which of them, separated by commas")

@@ -63,12 +63,14 @@ class Workers:
         subprocess.run(self._command("topics", "create"), cwd=REPOSITORY, check=True, capture_output=True)
 
     def start(self, *roles: str) -> None:
-        """Start one worker of each role."""
+        """Start a worker of each role named; a second one of a role is called ``role-2`` here."""
         for role, port in zip(roles, free_ports(len(roles)), strict=True):
-            log = (self.folder / f"{role}.log").open("wb")
+            n = 1 + sum(name.partition("-")[0] == role for name in self.running)
+            name = role if n == 1 else f"{role}-{n}"
+            log = (self.folder / f"{name}.log").open("wb")
             command = self._command("worker", "--role", role, "--set", f"worker.web_port={port}")
-            self.running[role] = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
-            self.ports[role] = port
+            self.running[name] = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+            self.ports[name] = port
 
     def stop(self) -> None:
         """End all workers."""
@@ -91,18 +93,19 @@ class Workers:
         """Return the CPU seconds that each has used since it was started, by role."""
         return {role: cpu_s(process.pid) for role, process in self.running.items()}
 
-    async def ready(self, role: str) -> None:
-        """Wait until a worker is ready: it owns partitions, and has recovered their state."""
+    async def ready(self) -> None:
+        """Wait until all are ready: they own partitions, and have recovered their state."""
         until = time.monotonic() + READY_LIMIT_S
-        while not await asyncio.to_thread(self._is_ready, role):
-            self.check()
-            if time.monotonic() > until:
-                raise WorkerFailedError(f"the {role} worker was not ready within {READY_LIMIT_S:.0f} s: see {self.folder}")
-            await asyncio.sleep(POLL_S)
+        for name in self.running:
+            while not await asyncio.to_thread(self._is_ready, name):
+                self.check()
+                if time.monotonic() > until:
+                    raise WorkerFailedError(f"the {name} worker was not ready within {READY_LIMIT_S:.0f} s: see {self.folder}")
+                await asyncio.sleep(POLL_S)
 
-    def _is_ready(self, role: str) -> bool:
+    def _is_ready(self, name: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[role]}/ready", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/ready", timeout=10) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, TimeoutError):
             return False
@@ -122,15 +125,6 @@ class Workers:
         for role, process in self.running.items():
             if process.poll() is not None:
                 raise WorkerFailedError(f"the {role} worker ended with {process.returncode}: see {self.folder}/{role}.log")
-
-    async def answering(self) -> None:
-        """Wait until the ingest worker answers."""
-        until = time.monotonic() + READY_LIMIT_S
-        while await asyncio.to_thread(self.n_read) is None:
-            self.check()
-            if time.monotonic() > until:
-                raise WorkerFailedError(f"the ingest worker did not answer within {READY_LIMIT_S:.0f} s: see {self.folder}")
-            await asyncio.sleep(POLL_S)
 
     async def began(self) -> float:
         """Wait for the first record; return the last moment at which none was folded in."""
