@@ -2,6 +2,9 @@
 
 `make fuzz DECODER=otlp_metrics [N=1000000] [SEED=1]`; ``auto`` is fuzzed with the messages of all. Prints an input that breaks
 a rule in hexadecimal, and ends with 1. The last line is one JSON object.
+
+Memory of an input is measured twice: how far the process rises above what it had, of every input; and the height of what Python
+allocated (``traced``), of all that are given (of those of a megabyte in long runs) and of each eighth that is mutated.
 """
 
 import argparse
@@ -12,12 +15,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from benchmarks.fuzz_samples import HOSTILE, NOW_MS, samples
+from benchmarks.fuzz_memory import ResidentPeak, traced_peak
+from benchmarks.fuzz_samples import HOSTILE, HUGE, NOW_MS, samples
 from pipeline.contracts.codec import decode as decode_record
 from pipeline.contracts.codec import encode
 from pipeline.contracts.config import IngestConfig, TopicOrigin
 from pipeline.contracts.partials import Bundle, Partial
+from pipeline.contracts.readings import Decoded
 from pipeline.contracts.records import InRecord
 from pipeline.ingest.decoders import decode
 from pipeline.ingest.reduce import PartialKey, fold
@@ -25,6 +31,11 @@ from pipeline.settings import load_settings
 
 MAX_SECONDS = 1.0
 """Of one input on a busy machine; a message of a megabyte that is sound takes a tenth of it."""
+MAX_INPUT_MB = 100
+"""Of one input, above what the process had before it; the objects of a message of a megabyte take up to 60."""
+TRACE_EVERY = 8
+LONG_RUN = 20_000
+"""Inputs, from which on the largest are traced, too: it takes half a minute."""
 MAX_GROWTH_MB = 512
 """Of the process, over the whole run."""
 TOPIC = "telemetry.metrics"
@@ -45,6 +56,8 @@ class Found:
     n_readings: int = 0
     n_rejections: int = 0
     slowest_s: float = 0.0
+    most_traced: int = 0
+    most_risen: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -81,17 +94,23 @@ def fuzz(decoder: str, n: int, seed: int, tell: Callable[[str], None] = lambda _
     known = samples()
     own = [message for messages in known.values() for message in messages] if decoder == "auto" else known[decoder]
     inputs = [*own, *HOSTILE, *(b"[" + b",".join([message] * 50) + b"]" for message in own if message[:1] == b"{")]
+    given = [*inputs, *HUGE]
     partials: dict[PartialKey, Partial] = {}
-    memory_mb = _memory_mb()
+    memory_mb, resident = _memory_mb(), ResidentPeak()
+    n_traced = len(given if n >= LONG_RUN else inputs)
     for i in range(n):
-        value = inputs[i] if i < len(inputs) else mutated(rng, rng.choice(own if rng.random() < 0.98 else inputs), rng.choice(own))
-        _try(found, config, partials, InRecord(i, NOW_MS, None, value))
+        value = given[i] if i < len(given) else mutated(rng, rng.choice(own if rng.random() < 0.98 else inputs), rng.choice(own))
+        record = InRecord(i, NOW_MS, None, value)
+        rise = resident.rise(partial(_try, found, config, partials, record))
+        is_traced = not found.problems and (i < n_traced or (i >= len(given) and i % TRACE_EVERY == 0))
+        _weigh(found, value, rise, traced_peak(partial(_folded, config, {}, record)) if is_traced else 0)
         if (i + 1) % BLOCK == 0 or i + 1 == n:
             _round_trip(found, partials)
         if found.problems:
             break
         if (i + 1) % 100_000 == 0:
             tell(f"{i + 1} inputs, {found.n_readings} read, {found.n_rejections} rejected, slowest {found.slowest_s * 1e3:.0f} ms")
+    resident.close()
     if _memory_mb() - memory_mb > MAX_GROWTH_MB:
         found.problems.append(f"memory grew from {memory_mb:.0f} to {_memory_mb():.0f} MB")
     return found
@@ -100,9 +119,7 @@ def fuzz(decoder: str, n: int, seed: int, tell: Callable[[str], None] = lambda _
 def _try(found: Found, config: IngestConfig, partials: dict[PartialKey, Partial], record: InRecord) -> None:
     began = time.perf_counter()
     try:
-        decoded = decode(config, TOPIC, record)
-        for reading in decoded.readings:
-            fold(partials, reading, config)
+        decoded = _folded(config, partials, record)
     except Exception as problem:  # noqa: BLE001 - finding them is what this is for
         found.problems.append(f"{problem!r} from {_shown(record.value)}")
         return
@@ -115,6 +132,20 @@ def _try(found: Found, config: IngestConfig, partials: dict[PartialKey, Partial]
         found.problems.append(f"took {took:.2f} s: {_shown(record.value)}")
     if any(not rejection.detail for rejection in decoded.rejections):
         found.problems.append(f"a rejection without a word: {_shown(record.value)}")
+
+
+def _folded(config: IngestConfig, partials: dict[PartialKey, Partial], record: InRecord) -> Decoded:
+    decoded = decode(config, TOPIC, record)
+    for reading in decoded.readings:
+        fold(partials, reading, config)
+    return decoded
+
+
+def _weigh(found: Found, value: bytes, rise: int, traced: int) -> None:
+    found.most_risen, found.most_traced = max(found.most_risen, rise), max(found.most_traced, traced)
+    for n_bytes, how in ((rise, "the process rose by"), (traced, "Python allocated")):
+        if n_bytes > MAX_INPUT_MB * 1e6:
+            found.problems.append(f"{how} {n_bytes / 1e6:.0f} MB: {_shown(value)}")
 
 
 def _round_trip(found: Found, partials: dict[PartialKey, Partial]) -> None:
@@ -153,6 +184,7 @@ def main() -> int:
     told = {
         "fuzz": asked.decoder, "inputs": found.n, "readings": found.n_readings, "rejections": found.n_rejections,
         "slowest_ms": round(found.slowest_s * 1e3, 1), "memory_mb": round(_memory_mb()),
+        "input_traced_mb": round(found.most_traced / 1e6, 1), "input_risen_mb": round(found.most_risen / 1e6, 1),
         "seconds": round(time.perf_counter() - began, 1), "problems": len(found.problems),
     }  # fmt: skip
     print(json.dumps(told))

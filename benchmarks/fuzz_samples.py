@@ -38,6 +38,52 @@ HOSTILE: tuple[bytes, ...] = (
     b'{"DATE":"Jan  5 ' + b"00:" * 5_000 + b'"}',
 )
 
+LARGEST = 1_048_576
+"""Bytes of a message, by default (`ingest.max_message_bytes`)."""
+
+
+def _filled(unit: bytes, *, head: bytes = b"", tail: bytes = b"", between: bytes = b"") -> bytes:
+    n = (LARGEST - len(head) - len(tail) + len(between)) // (len(unit) + len(between))
+    return head + between.join([unit] * n) + tail
+
+
+def _within(tag: int, content: bytes) -> bytes:
+    """Return a field of protobuf with content in it."""
+    length, n = bytearray([tag]), len(content)
+    while n >= 0x80:
+        length.append(n & 0x7F | 0x80)
+        n >>= 7
+    return bytes(length) + bytes([n]) + content
+
+
+_ITEMS = _filled(b"\x12\x00", tail=b"\x12\x00" * 10)[:-20]
+HUGE: tuple[bytes, ...] = (
+    _filled(b"\x0a\x00"),
+    _filled(b"\x0a\x02\x12\x00"),
+    _filled(b"\x0a\x04\x12\x02\x12\x00"),
+    _within(0x0A, _ITEMS),
+    _within(0x0A, _within(0x12, _ITEMS)),
+    _within(0x0A, _within(0x0A, _filled(b"\x0a\x00")[:-20])),
+    _filled(b"{}", head=b"[", tail=b"]", between=b","),
+    _filled(b"0", head=b"[", tail=b"]", between=b","),
+    *(
+        _filled(b"{}", head=b'{"resource%s":[{"scope%s":[{"%s":[' % (kind, kind, items), tail=b"]}]}]}", between=b",")
+        for kind, items in ((b"Metrics", b"metrics"), (b"Logs", b"logRecords"), (b"Spans", b"spans"))
+    ),
+    _filled(b"{}", head=b'{"resourceSpans":[', tail=b"]}", between=b","),
+    _filled(b"0", head=b'{"resourceSpans":[{"scopeSpans":[{"spans":[', tail=b"]}]}]}", between=b","),
+    b'{"resourceSpans":[{"resource":{"attributes":[' + b",".join([b"{}"] * 99_990) + b"]}}]}",
+    b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + b",".join([b"{}"] * 9_999 + [b"0"]) + b"]}]}]}",
+    _filled(b'{"a":'),
+    b"{" + b",".join(b'"%d":0' % i for i in range(100_000)) + b"}",
+    _filled(b"a=1 "),
+    _filled(b"\n"),
+    _filled(b"x\n"),
+    _filled(b"\\u0000", head=b'{"log":"', tail=b'"}'),
+    _filled(b"PUTVAL a/b/c N:1\n"),
+)
+"""As large as a message may be, and full of as many parts as fit."""
+
 
 def samples() -> dict[str, list[bytes]]:
     """Return sound messages by decoder."""

@@ -81,11 +81,11 @@ class Workers:
                 process.kill()
         self.running.clear()
 
-    def memory_bytes(self) -> int:
-        """Return the resident memory of all of them."""
+    def memory_bytes(self) -> dict[str, int]:
+        """Return the resident memory of each, by role."""
         page = os.sysconf("SC_PAGE_SIZE")
-        statm = (Path(f"/proc/{process.pid}/statm").read_text() for process in self.running.values())
-        return sum(int(text.split()[1]) * page for text in statm)
+        statm = {role: Path(f"/proc/{process.pid}/statm").read_text() for role, process in self.running.items()}
+        return {role: int(text.split()[1]) * page for role, text in statm.items()}
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds that each has used since it was started, by role."""

@@ -50,8 +50,8 @@ LAST_WORDS = 5_000
 """Characters."""
 
 
-async def one_run(seed: int, broker: EmbeddedBroker | KafkaBroker) -> dict[str, Any]:
-    """Return what one seed shows."""
+async def one_run(seed: int, broker: EmbeddedBroker | KafkaBroker, n_at_once: int = AT_ONCE) -> dict[str, Any]:
+    """Return what one seed shows, with so many records there from the beginning."""
     folder = Path(tempfile.mkdtemp(prefix="tocsin-restore-"))
     draw = random.Random(seed)
     prefix = f"restore-{seed}-{draw.randrange(10**6)}-"
@@ -66,7 +66,8 @@ async def one_run(seed: int, broker: EmbeddedBroker | KafkaBroker) -> dict[str, 
     settings = load_settings(folder / "config", env={})
     await _create_topics(folder / "config")
     run = Run(settings, topics, Workers(folder / "config", folder), draw)
-    feeding = asyncio.create_task(_feed(settings, topics["signals"], Shop(seed, N_SERVICES, MAX_WINDOWS).records(), run.is_over))
+    records = Shop(seed, N_SERVICES, MAX_WINDOWS).records()
+    feeding = asyncio.create_task(_feed(settings, topics["signals"], records, n_at_once, run.is_over))
     try:
         await run()
         await feeding
@@ -204,7 +205,7 @@ async def _create_topics(config: Path) -> None:
         raise RuntimeError("tocsin topics create failed")
 
 
-async def _feed(settings: Settings, topic: str, records: Iterable[InRecord], is_over: asyncio.Event) -> None:
+async def _feed(settings: Settings, topic: str, records: Iterable[InRecord], n_at_once: int, is_over: asyncio.Event) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.connection.bootstrap, acks="all")
     await producer.start()
     try:
@@ -214,7 +215,7 @@ async def _feed(settings: Settings, topic: str, records: Iterable[InRecord], is_
             sent = await producer.send(
                 topic, record.value, key=key.encode(), partition=partition_for(key, PARTITIONS), timestamp_ms=record.timestamp_ms
             )
-            if i > AT_ONCE and i % (RECORDS_PER_S // 10) == 0:
+            if i > n_at_once and i % (RECORDS_PER_S // 10) == 0:
                 await sent
                 await asyncio.sleep(0.1)
         await producer.flush()

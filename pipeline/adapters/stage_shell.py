@@ -21,8 +21,10 @@ YIELD_EVERY = 32
 """Records between two moments in which another stage may go first, or the event loop do something else (some ms)."""
 OVERDUE = 3
 """Checkpoints wait for what goes first until they are this many times as old as they may be."""
-SLICE = 500
-"""Records of one step that are made and sent before the event loop may do something else (some 10 ms)."""
+SLICE = 32
+"""Records of one step that are made and sent before the event loop may do something else (some ms) ..."""
+TURNS = 4
+"""... so many times, because an answer of the broker, and the next request, take as many."""
 
 
 class Checkpoints(Protocol):
@@ -281,7 +283,8 @@ class StageShell:
                 self._observer.published(output)
             owned.n_sent += len(piece)
             if len(piece) == SLICE:
-                await asyncio.sleep(0)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
 
     def _stepped(self, stage: Stage, batch: Batch, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
         """Return what a stage says of a record; what does not belong on the topic becomes a dead letter."""

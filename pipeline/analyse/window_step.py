@@ -8,13 +8,13 @@ import msgspec
 from pipeline.analyse import notices, traces
 from pipeline.analyse.contributions import Contribution, LateKey, LateRow, WindowKey, WindowRow
 from pipeline.analyse.edges import edge_records, edge_tombstones, tells_edges
-from pipeline.analyse.empty_windows import TOPIC, EmptyWindows, Outputs, Publisher, ends_rollup
 from pipeline.analyse.overlay import Overlay
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupKey, RollupRow, rollup_key
 from pipeline.analyse.series import PointsPart, SeriesRow
 from pipeline.analyse.watermarks import advanced
+from pipeline.analyse.window_outputs import TOPIC, EmptyWindows, FilledWindow, Outputs, Publisher, ends_rollup
 from pipeline.analyse.window_state import Changes, WindowState
 from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
@@ -96,7 +96,7 @@ class _Step:
         self._reached: Counter[Bound] = Counter()
         self._changed_by_rollup: dict[RollupKey, list[WindowKey]] = {}
         self._n_grouped = 0
-        self._outputs: list[OutRecord | EmptyWindows] = []
+        self._outputs: list[OutRecord | FilledWindow | EmptyWindows] = []
 
     def run(self) -> tuple[Changes, Outputs]:
         """Fold the bundle in, then close, publish and drop what its watermark says."""
@@ -481,8 +481,17 @@ class _Step:
             self._reached[Limit.PUBLISHED_OPERATIONS] += 1
         if value is not None and len(value.templates) > self._params.max_templates and not rollup:
             self._reached[Limit.PUBLISHED_TEMPLATES] += 1
-        record = self._publisher(service).record(profile, key, revision=revision, rollup=rollup, value=value, n_sources=n_sources)
-        self._outputs.append(record)
+        self._outputs.append(
+            FilledWindow(
+                publisher=self._publisher(service),
+                profile=profile,
+                key=key,
+                revision=revision,
+                rollup=rollup,
+                value=value,
+                n_sources=n_sources,
+            )
+        )
         _, start_ms, size_ms = key
         if value is not None and value.calls and tells_edges(start_ms, size_ms):
             self._outputs += edge_records(profile, value, start_ms=start_ms, size_ms=size_ms, partition=self._partition)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pipeline.analyse.contributions import LateRow, WindowRow
-from pipeline.analyse.empty_windows import Outputs
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
 from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import SCHEMA, Head
+from pipeline.analyse.window_outputs import Outputs
 from pipeline.analyse.window_state import Changes, WindowState
 from pipeline.analyse.window_step import step
 from pipeline.contracts.codec import decode, encode

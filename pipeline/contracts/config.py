@@ -53,7 +53,8 @@ class IngestConfig:
     chunk_records, chunk_ms, chunk_partials
         A chunk ends at whichever comes first: records, record time (ms), or pairs of a service and a window.
     max_message_bytes, max_depth, max_records_per_message
-        Of one message; beyond, it is rejected whole.
+        Of one message; beyond, it is rejected whole. OTLP may have as many resources, scopes and metrics, and ten times as many
+        objects in JSON.
     max_batch_bytes
         Of one compressed record batch (what a publisher sends at once) when it is decompressed, bytes; beyond, it is not
         decompressed further, and rejected whole. At least ``max_message_bytes``. It holds for every topic that Tocsin reads.

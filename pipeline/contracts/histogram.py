@@ -264,18 +264,14 @@ def _bucket_error(scale: int) -> float:
 
 
 class _Middles(dict[int, float]):
-    """Of one scale, by index: the value with the same relative distance to both bounds of a bucket, their harmonic mean.
-
-    Bounds beyond what a float can hold are taken for the nearest that it can. At most ``MAX_MIDDLES`` are remembered.
-    """
+    """Middles of one scale's buckets, by index. At most ``MAX_MIDDLES`` are remembered."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()
         self._scale = scale
 
     def __missing__(self, index: int) -> float:
-        exponent = min(max(index * math.ldexp(1.0, -self._scale), -1074.0), 1022.0)
-        middle = math.pow(2.0, exponent) * (2 / (1 + 1 / _base(self._scale)))
+        middle = _harmonic_middle(index, self._scale)
         if len(self) < MAX_MIDDLES:
             self[index] = middle
         return middle
@@ -285,7 +281,17 @@ _MIDDLES = {scale: _Middles(scale) for scale in range(MIN_SCALE, MAX_SCALE + 1)}
 
 
 def _middle(index: int, scale: int) -> float:
-    return _MIDDLES[scale][index]
+    known = _MIDDLES.get(scale)
+    return _harmonic_middle(index, scale) if known is None else known[index]  # a sender's scale may be finer than ours are
+
+
+def _harmonic_middle(index: int, scale: int) -> float:
+    """Return the value with the same relative distance to both bounds of a bucket, their harmonic mean.
+
+    Bounds beyond what a float can hold are taken for the nearest that it can.
+    """
+    exponent = min(max(index * math.ldexp(1.0, -scale), -1074.0), 1022.0)
+    return math.pow(2.0, exponent) * (2 / (1 + 1 / _base(scale)))
 
 
 @lru_cache(maxsize=4_096)

@@ -15,7 +15,7 @@ from pipeline.adapters.brokers import EmbeddedBroker, LocalBroker
 from pipeline.adapters.faust_apps import FaustAppSettings, TocsinApp, make_app
 from pipeline.adapters.transport import Batch, bulk_topic
 
-LIMIT_S = 15.0
+LIMIT_S = 45.0
 
 
 def unique(prefix: str) -> str:

@@ -16,6 +16,7 @@ from pipeline.contracts.histogram import (
     bucket_index,
     from_explicit,
     from_exponential,
+    from_exponential_in,
     merged,
 )
 
@@ -194,6 +195,17 @@ def test_an_exponential_histogram_of_others_keeps_its_own_error_or_gets_ours(val
     assert taken.count == len(values)
     assert worst_error(taken, values) <= taken.relative_error + 1e-9
     assert taken.relative_error == pytest.approx(math.tanh(math.log(2) * 2.0 ** -min(scale, 5) / 2))
+
+
+@given(st.floats(MS_LOW, MS_HIGH), st.integers(-2, 20))
+def test_seconds_of_any_scale_that_a_sender_may_have_are_off_by_no_more_than_is_stated(value_ms: float, scale: int) -> None:
+    """Senders begin with a scale of 20, far finer than ours."""
+    index = math.floor(math.log2(value_ms / 1000) * 2.0**scale)
+
+    taken = from_exponential_in(1000.0, scale=scale, offset=index, counts=[1], zero_count=0, total_sum=value_ms / 1000)
+
+    assert taken.count == 1
+    assert worst_error(taken, [value_ms]) <= taken.relative_error + 1e-9
 
 
 @given(st.lists(st.floats(1.0, 4999.0), min_size=1, max_size=100))

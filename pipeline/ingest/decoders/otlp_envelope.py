@@ -8,10 +8,11 @@ from google.protobuf.message import Message
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from pipeline.contracts.config import IngestConfig
-from pipeline.contracts.readings import Decoded, Reading, Rejection, RejectReason, SampledSpan
+from pipeline.contracts.readings import Decoded, Reading, Rejection, SampledSpan
 from pipeline.contracts.records import InRecord
 from pipeline.errors import FieldRefused
-from pipeline.ingest.decoders.harvest import Harvest, refused_message
+from pipeline.ingest.decoders.harvest import Harvest
+from pipeline.ingest.decoders.otlp_limits import too_many_parts
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
 from pipeline.ingest.semantics import Sender, semantics_of
 
@@ -66,16 +67,15 @@ def opened(
 ) -> Envelope[T] | Decoded:
     """Return the senders of a message of a kind, in protobuf or JSON, with the records that ``parts`` finds in its scopes.
 
-    A message that is refused whole, because it cannot be read or holds too many records (``called`` so), is decoded already.
+    A message that is refused whole, because it cannot be read or holds too much (records are ``called`` so), is decoded already.
     """
     found = message_of(config, kind, record.value or b"")
     if isinstance(found, Decoded):
         return found
     message, rejections = found
-    n = sum(len(items) for _, scopes in parts(message) for items in scopes)
-    if n > config.max_records_per_message:
-        detail = f"a message must hold at most {config.max_records_per_message} {called}, holds {n}"
-        return refused_message(RejectReason.TOO_MANY_RECORDS, detail)
+    too_many = too_many_parts(config, ((len(items) for items in scopes) for _, scopes in parts(message)), called)
+    if too_many is not None:
+        return too_many
     semantics = semantics_of(config)
     senders: list[tuple[Sender | FieldRefused, list[T]]] = []
     for resource, scopes in parts(message):

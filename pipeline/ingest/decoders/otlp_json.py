@@ -6,6 +6,7 @@ are ignored.
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -15,6 +16,7 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, Rejection, RejectReason
 from pipeline.ingest.decoders.harvest import refused_message
 from pipeline.ingest.decoders.json_message import json_records
+from pipeline.ingest.decoders.otlp_limits import too_many_objects
 from pipeline.ingest.validation import shown
 
 M = TypeVar("M", bound=Message)
@@ -45,19 +47,22 @@ def from_json(config: IngestConfig, value: bytes, kind: type[M]) -> tuple[M, lis
     content = records[0]
     if len(records) != 1 or type(content) is not dict:
         return refused_message(RejectReason.WRONG_TYPE, f"a message must be one OTLP object, got {shown(records)}")
+    too_many = too_many_objects(config, value, content)
+    if too_many is not None:
+        return too_many
     plain = {key: _plain(child) for key, child in content.items()}
     message = kind()
     try:
         ParseDict(plain, message, ignore_unknown_fields=True)
     except _UNREADABLE as problem:
-        return _in_parts(plain, kind, problem)
+        return _in_parts(plain, kind, problem, config.max_records_per_message)
     return message, []
 
 
-def _in_parts(plain: dict[str, object], kind: type[M], problem: Exception) -> tuple[M, list[Rejection]] | Decoded:
+def _in_parts(plain: dict[str, object], kind: type[M], problem: Exception, most: int) -> tuple[M, list[Rejection]] | Decoded:
     """Take out what cannot be read, item by item; the message is refused whole when it still cannot be read."""
     rejections: list[Rejection] = []
-    _Sieve(rejections, kind).go(plain)
+    _Sieve(rejections, kind, most).go(plain)
     message = kind()
     try:
         ParseDict(plain, message, ignore_unknown_fields=True)
@@ -67,25 +72,32 @@ def _in_parts(plain: dict[str, object], kind: type[M], problem: Exception) -> tu
 
 
 class _Sieve:
-    """Takes items out of their arrays that cannot be read alone; indexes count all items of the message."""
+    """Takes items out of their arrays that cannot be read alone; indexes count all items of the message.
 
-    def __init__(self, rejections: list[Rejection], kind: type[Message]) -> None:
-        self._rejections, self._kind, self._index = rejections, kind, -1
+    An array that goes beyond the ``most`` items that a message may hold stays as it is: the message is refused whole then.
+    """
+
+    def __init__(self, rejections: list[Rejection], kind: type[Message], most: int) -> None:
+        self._rejections, self._kind, self._most, self._index = rejections, kind, most, -1
 
     def go(self, node: object) -> None:
         """Sieve a container and all within."""
         if isinstance(node, dict):
             for key, child in node.items():
                 if key in _KINDS and isinstance(child, dict) and isinstance(child.get("dataPoints"), list):
-                    inside = child["dataPoints"]
-                    child["dataPoints"] = [point for point in inside if self._reads(_in_metric(key, point))]
+                    child["dataPoints"] = self._readable(child["dataPoints"], partial(_in_metric, key))
                 elif key in _ITEMS and isinstance(child, list):
-                    node[key] = [item for item in child if self._reads(_ITEMS[key](item))]
+                    node[key] = self._readable(child, _ITEMS[key])
                 else:
                     self.go(child)
         elif isinstance(node, list):
             for child in node:
                 self.go(child)
+
+    def _readable(self, items: list[object], alone: Callable[[object], dict[str, object]]) -> list[object]:
+        if self._index + 1 + len(items) > self._most:
+            return items
+        return [item for item in items if self._reads(alone(item))]
 
     def _reads(self, content: dict[str, object]) -> bool:
         self._index += 1

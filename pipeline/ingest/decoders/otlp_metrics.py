@@ -15,6 +15,7 @@ from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.harvest import Harvest, refused_message
 from pipeline.ingest.decoders.otlp_amounts import read_amount, read_named_level
 from pipeline.ingest.decoders.otlp_levels import read_delta, read_level
+from pipeline.ingest.decoders.otlp_limits import too_many_parts
 from pipeline.ingest.decoders.otlp_parts import attributes_of, message_of
 from pipeline.ingest.decoders.otlp_points import Measured, R, read_counter, read_exponential, read_histogram, read_summary
 from pipeline.ingest.decoders.otlp_quick import Shared, Waiting, put_aside, read_points
@@ -49,6 +50,11 @@ def decode_slowly(config: IngestConfig, topic: str, record: InRecord) -> Decoded
     if isinstance(found, Decoded):
         return found
     message, rejections = found
+    too_many = too_many_parts(
+        config, ((len(part.metrics) for part in sender.scope_metrics) for sender in message.resource_metrics), "metrics"
+    )
+    if too_many is not None:
+        return too_many
     n_points = sum(
         _n_points(metric) for sender in message.resource_metrics for part in sender.scope_metrics for metric in part.metrics
     )
@@ -65,7 +71,7 @@ def decode_slowly(config: IngestConfig, topic: str, record: InRecord) -> Decoded
 def _read_quickly(config: IngestConfig, topic: str, published_ms: int, value: bytes) -> Decoded | None:
     """Return what a message in protobuf holds, its histograms many at once; ``None``: only the slow way can say it."""
     try:
-        parts = split(value)
+        parts = split(value, config.max_records_per_message)
     except DecodeError:
         return None
     if parts is None or sum(metric.n_points for sender in parts for metric in sender.metrics) > config.max_records_per_message:

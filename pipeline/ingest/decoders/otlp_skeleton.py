@@ -82,8 +82,8 @@ class SenderPart(NamedTuple):
     metrics: list[MetricPart]
 
 
-def split(value: bytes) -> list[SenderPart] | None:
-    """Return the parts of a message; ``None``: it is not of the usual form.
+def split(value: bytes, most: int) -> list[SenderPart] | None:
+    """Return the parts of a message; ``None``: it is not of the usual form, or has more than ``most`` senders, scopes or metrics.
 
     Raises
     ------
@@ -93,9 +93,14 @@ def split(value: bytes) -> list[SenderPart] | None:
     """
     request = Request()
     request.ParseFromString(value)
-    parts = []
+    if len(request.resource_metrics) > most:
+        return None
+    parts: list[SenderPart] = []
+    n_scopes = n_metrics = 0
     for sender in request.resource_metrics:
-        if len(sender.resource) != 1:
+        n_scopes += len(sender.scope_metrics)
+        n_metrics += sum(len(scope.metrics) for scope in sender.scope_metrics)
+        if len(sender.resource) != 1 or max(n_scopes, n_metrics) > most:
             return None
         metrics = []
         for scope in sender.scope_metrics:

@@ -46,9 +46,18 @@ QUEUE: dict[str, str | int] = {
     "messaging.destination.name": "orders",
 }
 QUERY: dict[str, str | int] = {"db.system.name": "postgresql", "db.operation.name": "SELECT", "db.collection.name": "orders"}
+ROUTE: dict[str, str | int] = {"http.request.method": "GET", "http.route": "/cart"}
+OLD_ROUTE: dict[str, str | int] = {"http.method": "GET", "http.route": "/cart", "http.scheme": "https"}
+ROUTE_LABELS: dict[str, str | int] = {"http_request_method": "GET", "http_route": "/cart"}
+OLD_ROUTE_LABELS: dict[str, str | int] = {"http_method": "GET", "http_route": "/cart"}
+NOT_FOUND = (("http.response.status_code", 404),)
 CODE_0 = (("rpc.grpc.status_code", 0),)
 
 OTLP = [
+    Rule("http.server.request.duration", "s", ROUTE, {"http.response.status_code": 503}, "GET /cart", success=NOT_FOUND),
+    Rule("http.server.request.duration", "", ROUTE, {"error.type": "timeout"}, "GET /cart", success=NOT_FOUND, own_unit="s"),
+    Rule("http.server.duration", "ms", OLD_ROUTE, {"http.status_code": 500}, "GET /cart", success=(("http.status_code", 499),)),
+    Rule("http.server.duration", "", OLD_ROUTE, {"http.status_code": 500}, "GET /cart", own_unit="ms"),
     Rule("rpc.server.duration", "ms", GRPC, {"rpc.grpc.status_code": 13}, "shop.Cart Add", success=CODE_0),
     Rule("rpc.server.duration", "s", GRPC, {"rpc.grpc.status_code": 14}, "shop.Cart Add", success=CODE_0),
     Rule("rpc.server.duration", "", GRPC, {"rpc.grpc.status_code": 2}, "shop.Cart Add", success=CODE_0, own_unit="ms"),
@@ -83,6 +92,13 @@ OTLP = [
     ),
 ]
 PROMETHEUS = [
+    Rule("http_server_request_duration_seconds", "s", ROUTE_LABELS, {"http_response_status_code": 500}, "GET /cart"),
+    Rule("http_server_request_duration", "s", ROUTE_LABELS, {"error_type": "timeout"}, "GET /cart"),
+    Rule("http_server_duration_milliseconds", "ms", OLD_ROUTE_LABELS, {"http_status_code": 502}, "GET /cart"),
+    Rule("http_server_duration", "ms", OLD_ROUTE_LABELS, {"http_status_code": 502}, "GET /cart"),
+    Rule("http_request_duration_seconds", "s", {"method": "GET", "handler": "/cart"}, {"code": 500}, "GET /cart"),
+    Rule("http_server_requests_seconds", "s", {"method": "GET", "uri": "/cart"}, {"status": 500}, "GET /cart"),
+    Rule("http_requests_duration_seconds", "s", {"method": "GET", "path": "/cart"}, {"status_code": 500}, "GET /cart"),
     Rule("rpc_server_duration_milliseconds", "ms", RPC_LABELS, {"rpc_grpc_status_code": "13"}, "shop.Cart Add"),
     Rule("rpc_server_call_duration_seconds", "s", RPC_LABELS, {"error_type": "UNAVAILABLE"}, "shop.Cart Add"),
     Rule(
@@ -189,12 +205,21 @@ def test_a_prometheus_duration_becomes_requests_errors_and_latency(rule: Rule) -
 
 @pytest.mark.parametrize(
     ("old", "stable"),
-    [("rpc.server.duration", "rpc.server.call.duration"), ("db.client.operation.time", "db.client.operation.duration")],
+    [
+        ("http.server.duration", "http.server.request.duration"),
+        ("rpc.server.duration", "rpc.server.call.duration"),
+        ("db.client.operation.time", "db.client.operation.duration"),
+    ],
 )
 def test_of_the_old_and_the_stable_name_in_one_message_the_stable_one_counts(old: str, stable: str) -> None:
     message = ExportMetricsServiceRequest()
-    asked = GRPC | {"db.system": "postgresql", "db.operation.name": "SELECT", "db.operation": "SELECT"}
-    operation, service = ("SELECT", "postgresql") if old.startswith("db") else ("shop.Cart Add", "shop")
+    asked = (ROUTE | OLD_ROUTE if old.startswith("http") else GRPC) | {
+        "db.system": "postgresql",
+        "db.operation.name": "SELECT",
+        "db.operation": "SELECT",
+    }
+    operation = {"http": "GET /cart", "rpc": "shop.Cart Add", "db": "SELECT"}[old.partition(".")[0]]
+    service = "postgresql" if old.startswith("db") else "shop"
     rule = Rule(stable, "s", asked, {"error.type": "x"}, operation, service)
     _add(message, Rule(old, "ms", asked, {"error.type": "x"}, operation, service))
     _add(message, rule)

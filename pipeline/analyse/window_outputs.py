@@ -1,4 +1,4 @@
-"""Windows that hold nothing, kept as one entry a service however many they are, and written out as they are sent."""
+"""What a step publishes, made as it is sent: records of windows, and of stretches of windows that hold nothing."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +67,24 @@ class Publisher:
         return OutRecord(topic=TOPIC, key=service, partition=self.partition, value=encode(signals))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledWindow:
+    """A window, or a rollup, that holds something; nothing of it changes any more. See :meth:`Publisher.record`."""
+
+    publisher: Publisher
+    profile: Profile
+    key: WindowKey
+    revision: int
+    rollup: bool
+    value: Partial | None
+    n_sources: int
+
+    def __iter__(self) -> Iterator[OutRecord]:
+        yield self.publisher.record(
+            self.profile, self.key, revision=self.revision, rollup=self.rollup, value=self.value, n_sources=self.n_sources
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class EmptyWindows:
     """A stretch of one service's windows that are due: those that hold nothing are published from here.
@@ -106,10 +124,11 @@ class EmptyWindows:
 class Outputs(Iterable[OutRecord]):
     """What one step publishes, in order; each walk over it says the same.
 
-    It does not look at the state, so that the state may go on while this is being sent.
+    It does not look at the state, so that the state may go on while this is being sent. Signals are made as they are asked
+    for: they are most of the work where a thousand windows close at once, and the first ones need not wait for the last.
     """
 
-    parts: Sequence[OutRecord | EmptyWindows]
+    parts: Sequence[OutRecord | FilledWindow | EmptyWindows]
 
     def __iter__(self) -> Iterator[OutRecord]:
         for part in self.parts:
