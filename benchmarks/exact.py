@@ -31,6 +31,8 @@ PARTITIONS = 4
 MESSAGES_PER_S = 150
 SMALL = {"ingest": {"chunk_records": 500, "chunk_ms": 5000}, "source": {"idle_ms": 2000}, "windows": {"grace_ms": 20000}}
 """Short chunks and little grace: many chunk ends, and late data, in a minute."""
+TIGHT = {"max_services": 10, "services_over_limit": "evict", "max_operations": 1, "names_over_limit": "evict"}
+"""Fewer services than are sent (16), which make room."""
 SESSION_S = 2.0
 """The session timeout of the test profile."""
 WIDE_S = 25
@@ -276,7 +278,7 @@ def own_broker(kind: str, folder: Path) -> Iterator[EmbeddedBroker | KafkaBroker
         broker.stop()
 
 
-def run_on(broker: EmbeddedBroker | KafkaBroker, seed: int, folder: Path, *, sends_otlp: bool) -> Run:
+def run_on(broker: EmbeddedBroker | KafkaBroker, seed: int, folder: Path, *, sends_otlp: bool, evicts: bool) -> Run:
     """Return a run with topics and configuration of its own."""
     prefix = f"r{seed}-"
     otlp = {"telemetry.metrics": "otlp_metrics", "telemetry.logs": "native"}
@@ -287,7 +289,11 @@ def run_on(broker: EmbeddedBroker | KafkaBroker, seed: int, folder: Path, *, sen
         prefix=prefix,
         bootstrap=broker.bootstrap,
         partitions=PARTITIONS,
-        changed={**SMALL, "ingest": {**SMALL["ingest"], **decoders}, "worker": {"embedded_broker": not broker.is_persistent}},
+        changed={
+            **SMALL,
+            "ingest": {**SMALL["ingest"], **decoders, **(TIGHT if evicts else {})},
+            "worker": {"embedded_broker": not broker.is_persistent},
+        },
     )
     run = Run(seed, broker, Workers(folder / "config", folder), topics, random.Random(seed))
     if sends_otlp:
@@ -309,7 +315,7 @@ async def main(options: argparse.Namespace) -> int:
         folder = kept / f"run-{seed}"
         folder.mkdir()
         with own_broker(options.broker, folder / "broker") as broker:
-            run = run_on(broker, seed, folder, sends_otlp=options.input == "otlp")
+            run = run_on(broker, seed, folder, sends_otlp=options.input == "otlp", evicts=options.evict)
             wrong = await one(run, clocked(began))
         missing, extra = lost_and_doubled(run.truth, run.published)
         exact, lost, doubled = exact + (not wrong), lost + missing, doubled + extra
@@ -344,5 +350,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--input", choices=["native", "otlp"], default="native", help="Tocsin's JSON, or OTLP cumulative histograms"
     )
+    parser.add_argument("--evict", action="store_true", help="fewer services and operations fit than are sent: they make room")
     parser.add_argument("--keep", action="store_true", help="keep the workers' logs")
     sys.exit(asyncio.run(main(parser.parse_args())))

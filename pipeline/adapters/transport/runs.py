@@ -113,10 +113,10 @@ class RawRecords:
 
     def _parse(self) -> list[Any]:
         """Return the next records of the batch at hand, which is done with when these are its last."""
-        if self._parsing is None:
-            with bounded(self._max_batch_bytes):
+        with bounded(self._max_batch_bytes):
+            if self._parsing is None:
                 self._parsing = islice(self._batch, None)  # aiokafka's own iterator is begun only once
-        records = list(islice(self._parsing, PARSED_AT_ONCE))
+            records = list(islice(self._parsing, PARSED_AT_ONCE))  # old formats decompress only here
         if len(records) < PARSED_AT_ONCE:
             self._batch = self._parsing = None
         return records

@@ -10,6 +10,7 @@ import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
@@ -268,3 +269,23 @@ def test_what_a_broken_batch_holds_before_its_defect_is_the_same_wherever_it_is_
     assert told(6) == told(5)[1:]
     assert told(7) == told(5)[2:]
     assert told(11) == told(5)[3:]
+
+
+def old_batch(base: int, n: int, codec: int, size: int, magic: int) -> bytes:
+    """Return records of message format 0 or 1, compressed into one that has the offset of the last."""
+    builder = LegacyRecordBatchBuilder(magic, codec, 10**7)
+    for i in range(n):
+        builder.append(base + i if magic == 0 else i, 1_000 + i, None, b"v" * size)
+    return at_offset(bytes(builder.build()), base + n - 1)
+
+
+@pytest.mark.parametrize(("magic", "codec"), [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3)])
+def test_batches_of_old_formats_are_held_to_the_limit_too(magic: int, codec: int) -> None:
+    log = old_batch(5, 3, codec, 10, magic) + old_batch(8, 20, codec, 5_000, magic) + old_batch(28, 2, codec, 10, magic)
+
+    runs, positions = by_us(log, READ_UNCOMMITTED, max_batch_bytes=20_000)
+
+    told = [(record.offset, record.refused and record.refused.last_offset) for record in flat(runs)]
+    assert told == [(5, None), (6, None), (7, None), (8, 27), (28, None), (29, None)]
+    assert positions[-1] == 30
+    assert flat(by_us(log, READ_UNCOMMITTED)[0]) == by_aiokafka(log, READ_UNCOMMITTED)[0]
