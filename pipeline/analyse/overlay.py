@@ -1,6 +1,6 @@
 """Rows of one kind, seen through the changes that a step has made to them so far."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -14,11 +14,15 @@ R = TypeVar("R", WindowRow, RollupRow, SeriesRow, LateRow)
 
 
 class Overlay(Generic[K, R]):
-    """The stored rows stay as they are; ``changed`` holds what is new, ``None`` for a row that goes."""
+    """The stored rows stay as they are; ``changed`` holds what is new, ``None`` for a row that goes.
 
-    def __init__(self, stored: Mapping[K, R], offset: int) -> None:
+    ``own`` are the rows that this very bundle has changed before, and which are stored by now.
+    """
+
+    def __init__(self, stored: Mapping[K, R], offset: int, own: Container[K] = ()) -> None:
         self._stored: Mapping[K, R] = stored
         self._offset = offset
+        self._own = own
         self.changed: dict[K, R | None] = {}
         self._last: dict[K, R] = {}
 
@@ -39,7 +43,7 @@ class Overlay(Generic[K, R]):
     def is_ahead(self, key: K) -> bool:
         """Return whether a row was written, before a crash, with this bundle in it: then it stays as it is."""
         row = self._stored.get(key)
-        return row is not None and key not in self.changed and row.applied >= self._offset
+        return row is not None and key not in self.changed and row.applied >= self._offset and key not in self._own
 
     def stamped(self) -> dict[K, R | None]:
         """Return the changes, each row with the offset that is now applied in it."""

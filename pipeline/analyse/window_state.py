@@ -14,6 +14,7 @@ from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import Head
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound
+from pipeline.contracts.partials import Partial, merge_partials
 
 K = TypeVar("K")
 
@@ -63,6 +64,17 @@ class Changes(msgspec.Struct):
     profiles: dict[str, Profile]
     last: dict[str, Mapping[Any, WindowRow | RollupRow | SeriesRow | LateRow]]
     reached: dict[Bound, int] = {}
+
+
+def value_of(key: WindowKey, row: WindowRow, series: SeriesRow | None) -> Partial:
+    """Return all that a window holds, with what its service's series add to it."""
+    grown = None if series is None else series.value(key[1:])
+    return row.value if grown is None else merge_partials([row.value, grown])
+
+
+def mark_of(key: WindowKey, series: SeriesRow | None) -> int:
+    """Return a number that tells whether what its service's series add to a window has changed."""
+    return 0 if series is None else series.mark(key[1:])
 
 
 class WindowState:

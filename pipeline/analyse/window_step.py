@@ -14,14 +14,15 @@ from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupKey, RollupRow, rollup_key
 from pipeline.analyse.series import PointsPart, SeriesRow
 from pipeline.analyse.watermarks import advanced
+from pipeline.analyse.window_drops import Leftover
 from pipeline.analyse.window_outputs import TOPIC, EmptyWindows, FilledWindow, Outputs, Publisher, ends_rollup
-from pipeline.analyse.window_state import Changes, WindowState
+from pipeline.analyse.window_state import Changes, WindowState, mark_of, value_of
 from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.ids import content_id
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound, Evicted, Limit
-from pipeline.contracts.partials import Bundle, Partial, merge_partials
+from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import LateCount, SignalsRecord
 from pipeline.contracts.trace_samples import KEY as TRACES
@@ -40,11 +41,14 @@ def step(
     bundle: Bundle,
     offset: int,
     record_ms: int,
-) -> tuple[Changes, Outputs]:
-    """Return what a bundle changes, and what is to be published before the state may forget it. ``state`` stays as it is."""
+) -> tuple[Changes, Outputs, Leftover | None]:
+    """Return what a bundle changes, what is to be published before the state may forget it, and what may go then.
+
+    ``state`` stays as it is.
+    """
     if state.head.refuses(bundle):
         head = msgspec.structs.replace(state.head, applied=offset)
-        return Changes(head, {}, {}, {}, {}, {}, {}), Outputs(())
+        return Changes(head, {}, {}, {}, {}, {}, {}), Outputs(()), None
     return _Step(
         params=params,
         directory=directory,
@@ -98,8 +102,8 @@ class _Step:
         self._n_grouped = 0
         self._outputs: list[OutRecord | FilledWindow | EmptyWindows] = []
 
-    def run(self) -> tuple[Changes, Outputs]:
-        """Fold the bundle in, then close, publish and drop what its watermark says."""
+    def run(self) -> tuple[Changes, Outputs, Leftover]:
+        """Fold the bundle in, then close and publish what its watermark says."""
         for key, notice in notices.source_notices(self._before, self._after, self._bundle.source, self._params.max_hold_ms):
             self._say(key, notice)
         for partial in sorted(self._bundle.partials, key=lambda p: (p.size_ms, p.start_ms, p.environment, p.service)):
@@ -109,11 +113,8 @@ class _Step:
         self._publish_empty_windows()
         self._publish_rollups()
         self._finish_lates()
-        self._drop_windows()
-        self._drop_rollups()
-        self._drop_series()
         self._forget_services()
-        return self._changes(), Outputs(self._outputs)
+        return self._changes(), Outputs(self._outputs), self._leftover()
 
     # What the bundle holds
 
@@ -352,53 +353,18 @@ class _Step:
                 readings = self._state.lates[key].readings
                 self._profiles[service] = msgspec.structs.replace(profile, late=profile.late + readings)
 
-    def _drop_windows(self) -> None:
-        """Drop windows past grace all of whose contributions are final; the rollup keeps their sum."""
-        candidates = {*self._state.old_windows.until(self._after.low_ms), *self._windows.changed}
-        source = self._bundle.source
+    def _leftover(self) -> Leftover:
+        """Return what is to be looked at when the changes are in the state; they move some of it elsewhere."""
+        state, low_ms, source = self._state, self._after.low_ms, self._bundle.source
+        windows = {*state.old_windows.until(low_ms), *self._windows.changed}
         if self._before.chunks.get(source) != self._after.chunks[source]:
-            candidates |= self._state.waiting_by_source.get(source, set())
-        for key in sorted(candidates):
-            row = self._windows.get(key)
-            if row is not None and self._is_gone(key, row):
-                self._drop_window(key, row)
-
-    def _drop_window(self, key: WindowKey, row: WindowRow) -> None:
-        service, start_ms, size_ms = key
-        rollup_at = rollup_key(*key)
-        rollup = None if rollup_at is None else self._rollups.get(rollup_at)
-        if rollup_at is not None and rollup is not None:
-            self._touched_rollups.add(rollup_at)
-            if not self._rollups.is_ahead(rollup_at):
-                self._rollups[rollup_at] = rollup.folded(row, self._value(key, row), self._mark(key))
-        self._windows.drop(key)
-        series = self._series.get(service)
-        if series is not None and series.holds((start_ms, size_ms)) and not self._series.is_ahead(service):
-            self._series[service] = series.without((start_ms, size_ms))
-
-    def _is_gone(self, key: WindowKey, row: WindowRow) -> bool:
-        service, start_ms, size_ms = key
-        gone_ms = start_ms + size_ms + self._delay_ms(service, start_ms) + self._params.grace_ms
-        series = self._series.get(service)
-        if series is not None and not series.is_first((start_ms, size_ms)):
-            return False
-        return self._after.has_passed(gone_ms) and all(self._after.is_finished(c.source, c.chunk_pair) for c in row.newest)
-
-    def _drop_rollups(self) -> None:
-        for key in {*self._state.old_rollups.until(self._after.low_ms), *self._touched_rollups}:
-            row = self._rollups.get(key)
-            if row is None or not self._after.has_passed(row.end_ms + self._params.grace_ms):
-                continue
-            gone_ms = row.end_ms + self._delay_ms(key[0], row.end_ms - 1) + self._params.grace_ms
-            if self._after.has_passed(gone_ms) and not self._windows_of(key):
-                self._rollups.drop(key)
-
-    def _drop_series(self) -> None:
-        """Drop the series of services whose last points are too old to tell what a further one adds."""
-        for service in self._state.old_series.until(self._after.low_ms):
-            row = self._series.get(service)
-            if row is not None and not row.parts and self._after.has_passed(row.gone_ms) and not self._series.is_ahead(service):
-                self._series.drop(service)
+            windows |= state.waiting_by_source.get(source, set())
+        return Leftover(
+            offset=self._offset,
+            windows=windows,
+            rollups={*state.old_rollups.until(low_ms), *self._touched_rollups},
+            series=set(state.old_series.until(low_ms)),
+        )
 
     def _forget_services(self) -> None:
         """Forget, past the bound, the services not heard of for longest that have no open rows."""
@@ -433,14 +399,10 @@ class _Step:
         return None if profile is None or profile.is_forgotten else profile
 
     def _value(self, key: WindowKey, row: WindowRow) -> Partial:
-        """Return all that a window holds, with what its series' points add."""
-        series = self._series.get(key[0])
-        grown = None if series is None else series.value(key[1:])
-        return row.value if grown is None else merge_partials([row.value, grown])
+        return value_of(key, row, self._series.get(key[0]))
 
     def _mark(self, key: WindowKey) -> int:
-        series = self._series.get(key[0])
-        return 0 if series is None else series.mark(key[1:])
+        return mark_of(key, self._series.get(key[0]))
 
     def _series_windows(self, service: str) -> list[tuple[int, int]]:
         series = self._series.get(service)

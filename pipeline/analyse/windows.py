@@ -10,6 +10,7 @@ from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
 from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import SCHEMA, Head
+from pipeline.analyse.window_drops import Leftover, let_go
 from pipeline.analyse.window_outputs import Outputs
 from pipeline.analyse.window_state import Changes, WindowState
 from pipeline.analyse.window_step import step
@@ -52,6 +53,7 @@ class WindowStage:
         self._written_ms: dict[tuple[str, Any], int | None] = {}  # by (kind, key), the one written longest ago first
         self._forgotten: set[str] = set()
         self._reached: Counter[Bound] = Counter()
+        self._leftover: tuple[Leftover, Changes] | None = None
 
     @property
     def applied(self) -> int:
@@ -95,7 +97,8 @@ class WindowStage:
         """
         if record.value is None:
             raise RecordInvalid(f"a bundle has a value, got a tombstone at offset {record.offset}")
-        changes, outputs = step(
+        self._let_go()
+        changes, outputs, leftover = step(
             params=self._params,
             directory=self._directory,
             partition=self._partition,
@@ -108,6 +111,7 @@ class WindowStage:
         self._state.apply(changes)
         self._note(changes)
         self._reached.update(changes.reached)
+        self._leftover = None if leftover is None else (leftover, changes)
         return outputs
 
     def take_changes(self) -> dict[str, bytes | None]:
@@ -115,6 +119,7 @@ class WindowStage:
 
         What is gone is deleted one call later, when the head that vouches for its going is written.
         """
+        self._let_go()
         self._let_profiles_go()
         rows: dict[str, bytes | None] = dict.fromkeys(self._gone)
         self._gone.clear()
@@ -157,6 +162,14 @@ class WindowStage:
                     self._gone[name] = None
         self._state.let_wait()
         self._written_ms = {(kind, key): None for kind in ROW_TYPES for key in self._state.rows(kind)}
+
+    def _let_go(self) -> None:
+        """Let go what the last step has left: it is not seen from outside whether that is done yet."""
+        if self._leftover is not None:
+            changes = let_go(self._state, *self._leftover)
+            self._leftover = None
+            self._state.apply(changes)
+            self._note(changes)
 
     def _let_profiles_go(self) -> None:
         """Drop forgotten profiles whose mark is written, with a head that knows of it."""
