@@ -8,8 +8,9 @@ How Tocsin is timed: a worker process of role ingest as a user starts it, everyt
 the peers time themselves from first record to last. Afterwards the bundles on the broker must account for every record.
 End to end: a worker process of each role; until the verdict of every service on every window that the records close
 has been acknowledged. Window close: records come at half that pace; from the broker's timestamp of the bundle that took
-the watermark past a window's end and delay, to the broker's timestamp of each service's signals of it. Memory: resident,
-of all roles, at 10,000 services with ten operations each, until the last verdict, less that before the first record.
+the watermark past a window's end and delay, to the broker's timestamp of each service's signals of it, from the third end
+on: before, every service is new. Memory: resident, of all roles, at 10,000 services with ten operations each, until the
+last verdict, less that before the first record.
 """
 
 import argparse

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pipeline.contracts.window_times import BASE_SIZE_MS
 
 BATCH_BYTES = 65_536
+COLD_ENDS = 2
 
 
 class _Partial(msgspec.Struct):
@@ -82,16 +83,20 @@ def n_accounted(partials: Iterable[Stored]) -> int:
 
 
 def close_delays_ms(partials: Sequence[Stored], signals: Sequence[Stored], delay_ms: int) -> list[int]:
-    """Return, for each first publication of a window, ms from the bundle that took the watermark past its end and delay."""
-    delays: list[int] = []
+    """Return, for each first publication of a window, ms from the bundle that took the watermark past its end and delay.
+
+    The first ``COLD_ENDS`` ends are left out: there every service is new to a worker that has done nothing yet.
+    """
+    delays: dict[int, list[int]] = {}
     for partition in {record.partition for record in signals}:
         crossed = _crossings([record for record in partials if record.partition == partition], delay_ms)
         for record in signals:
             if record.partition == partition:
                 said = _signals(record.value)
-                if said.kind == "signals" and said.revision == 1 and not said.rollup and said.window_end_ms in crossed:
-                    delays.append(max(0, record.at_ms - crossed[said.window_end_ms]))
-    return sorted(delays)
+                end_ms = said.window_end_ms
+                if said.kind == "signals" and said.revision == 1 and not said.rollup and end_ms in crossed:
+                    delays.setdefault(end_ms, []).append(max(0, record.at_ms - crossed[end_ms]))
+    return sorted(delay for end_ms in sorted(delays)[COLD_ENDS:] for delay in delays[end_ms])
 
 
 def _crossings(partials: Sequence[Stored], delay_ms: int) -> dict[int, int]:
