@@ -19,18 +19,28 @@ BOMB_BYTES = 80_000_000
 PAGE = b'{"kind":"request","service":"bomb"}'
 
 
-async def send_batch(broker: LocalBroker, topic: str, value: bytes, *, codec: str | None = None, is_broken: bool = False) -> None:
-    """Send one record as a batch of its own to partition 0; ``is_broken``: its header's name is no text, its checksum is right."""
+NAMELESS = (b"\x04hh\x02x", b"\x04\xff\xff\x02x")
+"""A header, and one whose name is no text."""
+ASTRAY = (b"\x00\x00\x00\x01", b"\x00\x00\x78\x01")
+"""How a record without a key goes on behind its length, and the same at an offset 60 further on: past the end of its partition."""
+
+
+async def send_batch(
+    broker: LocalBroker, topic: str, value: bytes, *, codec: str | None = None, defect: tuple[bytes, bytes] | None = None
+) -> None:
+    """Send one record as a batch of its own to partition 0; ``defect``: what becomes what in it, under a checksum that is right."""
     producer = AIOKafkaProducer(
         bootstrap_servers=broker.bootstrap, compression_type=codec, max_batch_size=2 * BOMB_BYTES, max_request_size=2 * BOMB_BYTES
     )
     await producer.start()
     try:
         batch: BatchBuilder = producer.create_batch()
-        assert batch.append(key=None, value=value, timestamp=now_ms(), headers=[("hh", b"x")] if is_broken else []) is not None
-        if is_broken:
+        assert batch.append(key=None, value=value, timestamp=now_ms(), headers=[("hh", b"x")] if defect else []) is not None
+        if defect:
             batch.close()
-            data = bytearray(bytes(batch._build()).replace(b"\x04hh\x02x", b"\x04\xff\xff\x02x"))
+            built = bytes(batch._build())
+            assert defect[0] in built[61:]
+            data = bytearray(built[:61] + built[61:].replace(*defect, 1))
             data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
             batch._buffer = data
         await (await producer.send_batch(batch, topic, partition=0))
@@ -57,7 +67,8 @@ async def test_batches_that_explode_or_make_no_sense_are_dead_letters_and_nothin
         for codec in ("gzip", "snappy", "lz4", "zstd"):
             await send_batch(broker, metrics, bomb, codec=codec)
         await send_batch(broker, partials, bomb, codec="zstd")
-        await send_batch(broker, metrics, request(begin_ms, begin_ms)[2] or b"", is_broken=True)
+        for defect in (NAMELESS, ASTRAY):
+            await send_batch(broker, metrics, request(begin_ms, begin_ms)[2] or b"", defect=defect)
         await tocsin.send([request(begin_ms + i, now_ms()) for i in range(50)])
 
         seen = await worker.until(
@@ -75,18 +86,22 @@ async def test_batches_that_explode_or_make_no_sense_are_dead_letters_and_nothin
         def all_came(_: object) -> bool:
             nonlocal n_letters
             n_letters += 1
-            return n_letters == 6
+            return n_letters == 7
 
-        read = await tocsin.until("dead-letters", all_came, "six dead letters")
+        read = await tocsin.until("dead-letters", all_came, "seven dead letters")
 
     letters = [decode_dead_letter(dict(one.record.headers)) for one in read]
     told = sorted((letter.topic, letter.rejections[0].reason.value, letter.last_offset) for letter in letters)
     assert [(topic, reason) for topic, reason, _ in told] == sorted(
-        [(metrics, "batch_too_large")] * 4 + [(metrics, "unreadable_batch"), (partials, "batch_too_large")]
+        [(metrics, "batch_too_large")] * 4 + [(metrics, "unreadable_batch")] * 2 + [(partials, "batch_too_large")]
     )
     assert all(letter.last_offset == letter.offset for letter in letters)
     assert is_live
-    assert of(seen, "tocsin_rejected_total", topic=metrics, reason="unreadable_batch") == 1
+    for letter, one in zip(
+        letters, read, strict=True
+    ):  # the payload of one that did not decompress, nothing of one that made no sense
+        assert bool(one.record.value) == (letter.rejections[0].reason.value == "batch_too_large")
+    assert of(seen, "tocsin_rejected_total", topic=metrics, reason="unreadable_batch") == 2
     log = (tmp_path / "all.log").read_text()
     said = [line for line in log.splitlines() if "a limit is reached" in line]
     assert len(said) == 2  # once a topic

@@ -17,6 +17,8 @@ from pipeline.contracts.records import InRecords, RefusedBatch
 
 _offset, _timestamp, _key, _value, _headers = map(attrgetter, ("offset", "timestamp", "key", "value", "headers"))
 _UNCOMPRESSED = 0
+_MAGIC_THAT_TELLS = 2
+"""The message format from which on a batch says which offsets it has; before, it has only that of its last record, at times."""
 _NOWHERE = -2
 """No position of a partition: aiokafka then drops what was fetched, and fetches it again."""
 _NO_TIMESTAMP = -1
@@ -51,6 +53,7 @@ class RawRecords:
         self._max_batch_bytes = max_batch_bytes
         self._batch: Any = None
         self._parsing: Iterator[Any] | None = None
+        self._parsed_until = 0
 
     def take(self, *, max_records: int, max_bytes: int) -> tuple[InRecords, bool]:
         """Return the next records within limits (see ``take_run``), and whether there may be more.
@@ -81,18 +84,19 @@ class RawRecords:
         """Parse the next records from ``position`` on, at most those of one batch."""
         while self._batch is not None or self._begin_batch():
             try:
-                records = self._parse()
+                records, offsets = self._parse()
             except (BatchUnread, *_UNREADABLE) as problem:
                 refusal = self._refusal(position, problem)
                 if self._left_until > position:
                     return refusal
                 continue
             if records:
-                self._left_until = max(self._left_until, records[-1].offset + 1)  # old formats do not tell, at times
+                self._left_until = max(self._left_until, self._parsed_until)  # old formats do not tell, at times
                 if records[0].offset < position:  # a compressed batch is fetched whole, wherever the position is
-                    records = [record for record in records if record.offset >= position]
+                    begin = int(np.searchsorted(offsets, position))
+                    records, offsets = records[begin:], offsets[begin:]
             if records:
-                return _columns(records)
+                return _columns(records, offsets)
         return None
 
     def _begin_batch(self) -> bool:
@@ -107,19 +111,34 @@ class RawRecords:
             if self._is_aborted(batch) or batch.is_control_batch:
                 continue
             self._is_compressed = getattr(batch, "compression_type", None) != _UNCOMPRESSED  # old formats do not tell
-            self._batch, self._parsing = batch, None
+            self._batch, self._parsing, self._parsed_until = batch, None, getattr(batch, "base_offset", 0)
             return True
         return False
 
-    def _parse(self) -> list[Any]:
-        """Return the next records of the batch at hand, which is done with when these are its last."""
+    def _parse(self) -> tuple[list[Any], NDArray[np.int64]]:
+        """Return the next records of the batch at hand, and their offsets; it is done with when these are its last.
+
+        Raises
+        ------
+        ValueError
+            If offsets do not ascend, or are not the batch's. A broker looks at what the batch says of them, not at each record.
+
+        """
         with bounded(self._max_batch_bytes):
             if self._parsing is None:
                 self._parsing = islice(self._batch, None)  # aiokafka's own iterator is begun only once
             records = list(islice(self._parsing, PARSED_AT_ONCE))  # old formats decompress only here
+        offsets = np.fromiter(map(_offset, records), np.int64, len(records))
+        if records:
+            end = self._batch.next_offset if getattr(self._batch, "magic", 0) >= _MAGIC_THAT_TELLS else None
+            first, last = records[0].offset, records[-1].offset
+            is_within = self._parsed_until <= first and (end is None or last < end)
+            if not is_within or np.count_nonzero(offsets[1:] <= offsets[:-1]):
+                raise ValueError("the offsets of records must ascend within their batch")
+            self._parsed_until = last + 1
         if len(records) < PARSED_AT_ONCE:
             self._batch = self._parsing = None
-        return records
+        return records, offsets
 
     def _refusal(self, position: int, problem: Exception) -> InRecords:
         """Return the record that stands for the rest of the batch at hand."""
@@ -165,14 +184,13 @@ class RawRecords:
         return len(values), size
 
 
-def _columns(records: Sequence[Any]) -> InRecords:
-    n = len(records)
+def _columns(records: Sequence[Any], offsets: NDArray[np.int64]) -> InRecords:
     timestamps = list(map(_timestamp, records))
     if None in timestamps:
         timestamps = [_NO_TIMESTAMP if timestamp is None else timestamp for timestamp in timestamps]
     headers = list(map(_headers, records))
     return InRecords(
-        np.fromiter(map(_offset, records), np.int64, n),
+        offsets,
         np.array(timestamps, np.int64),
         list(map(_key, records)),
         list(map(_value, records)),

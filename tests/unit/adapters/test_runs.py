@@ -239,13 +239,35 @@ def broken(kind: str) -> bytes:
         data[22] |= 7
     elif kind == "a header's name is no UTF-8":
         data = bytearray(batch(5, 3).replace(b"\x02h\x02x", b"\x02\xff\x02x"))
+    elif kind in OFFSET_DELTAS:
+        data = bytearray(batch(5, 3))
+        for at, delta in zip(offset_deltas_at(data), OFFSET_DELTAS[kind], strict=True):
+            data[at] = delta
     else:
         data = bytearray(batch(5, 3))
         data[61] = 0x7E  # the first record's length goes beyond the batch
     return with_checksum(data)
 
 
-@pytest.mark.parametrize("kind", ["cut gzip stream", "unknown codec", "a header's name is no UTF-8", "a record that does not end"])
+OFFSET_DELTAS = {  # zigzag: n is 2 n, and -n is 2 n - 1
+    "an offset behind the batch": (0, 2, 120),
+    "an offset before the batch": (1, 2, 4),
+    "the same offset twice": (0, 2, 2),
+    "offsets that descend": (0, 4, 2),
+}
+BROKEN = ["cut gzip stream", "unknown codec", "a header's name is no UTF-8", "a record that does not end", *OFFSET_DELTAS]
+
+
+def offset_deltas_at(data: bytes) -> list[int]:
+    """Return where the offset deltas of a small uncompressed batch stand: behind length, attributes and timestamp of a record."""
+    found, at = [], 61
+    while at < len(data):
+        found.append(at + 3)
+        at += 1 + data[at] // 2
+    return found
+
+
+@pytest.mark.parametrize("kind", BROKEN)
 def test_a_batch_that_nobody_can_read_is_one_record_too_and_the_partition_goes_on(kind: str) -> None:
     runs, positions = by_us(broken(kind) + batch(8, 2), READ_UNCOMMITTED)
 
@@ -253,6 +275,17 @@ def test_a_batch_that_nobody_can_read_is_one_record_too_and_the_partition_goes_o
     assert found.refused is not None
     assert (found.offset, found.refused.reason, found.refused.last_offset) == (5, RejectReason.UNREADABLE_BATCH, 7)
     assert [record.offset for record in after] == [8, 9]
+    assert positions[-1] == 10
+
+
+def test_offsets_ascend_from_one_parse_of_a_batch_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs_module, "PARSED_AT_ONCE", 2)
+    data = bytearray(batch(5, 4))
+    data[offset_deltas_at(data)[2]] = 2  # the third record has the offset of the second
+
+    runs, positions = by_us(with_checksum(data) + batch(9, 1), READ_UNCOMMITTED)
+
+    assert [(record.offset, record.refused is not None) for record in flat(runs)] == [(5, False), (6, False), (7, True), (9, False)]
     assert positions[-1] == 10
 
 
