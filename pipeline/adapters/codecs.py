@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 import struct
 import threading
 import zlib
@@ -16,6 +17,10 @@ MAX_BATCH_BYTES = 67_108_864
 """Where nobody has said another limit: what Faust and aiokafka read their own way, changelogs for example."""
 _SCRATCH_BYTES = 4_194_304
 """Kept per thread, because fresh memory costs more than decompression; larger batches get memory of their own."""
+_FIRST_PIECE_BYTES, _LARGEST_PIECE_BYTES = 512, 1_048_576
+"""Of a gzip member, that zlib is given at once; the next piece is twice as long. Members may be twenty bytes long, and many."""
+_PADDING = re.compile(rb"\0*")
+"""What may stand behind a gzip member."""
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES = 16
 _TOO_SMALL = "failed to write whole buffer"
@@ -74,6 +79,8 @@ def install() -> None:
 
 
 def _whole(decompress: Callable[[bytes, int], bytes]) -> Callable[[Any], bytes]:
+    """Return a codec as aiokafka calls it: within the limit of its thread, and with no exception but ``BatchUnread``."""
+
     def decode(payload: Any) -> bytes:
         data, limit = bytes(payload), getattr(_local, "limit", MAX_BATCH_BYTES)
         try:
@@ -87,20 +94,23 @@ def _whole(decompress: Callable[[bytes, int], bytes]) -> Callable[[Any], bytes]:
 
 
 def _gunzipped(data: bytes, limit: int) -> bytes:
-    """Return the members of a gzip stream."""
-    parts: list[bytes] = []
-    left, room = data, limit
-    while left:
-        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        part = member.decompress(left, room + 1)
-        room -= len(part)
-        if room < 0:
-            raise BatchTooLarge(data, limit)
-        if not member.eof:
-            raise ValueError("incomplete gzip stream")
-        parts.append(part)
-        left = member.unused_data.lstrip(b"\0")  # a stream may be padded
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    """Return the members of a gzip stream, in pieces: what is behind a member in its last piece is copied."""
+    view, parts = memoryview(data), list[bytes]()
+    at, room = 0, limit
+    while at < len(data):
+        member, size = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS), _FIRST_PIECE_BYTES
+        while not member.eof:
+            piece = view[at : at + size]
+            if not piece:
+                raise ValueError("incomplete gzip stream")
+            parts.append(member.decompress(piece, room + 1))
+            room -= len(parts[-1])
+            if room < 0:
+                raise BatchTooLarge(data, limit)
+            at += len(piece) - len(member.unused_data)
+            size = min(2 * size, _LARGEST_PIECE_BYTES)
+        at = _PADDING.match(data, at).end()  # type: ignore[union-attr] # matches nothing, too
+    return b"".join(parts)
 
 
 def _unsnapped(data: bytes, limit: int) -> bytes:
@@ -127,6 +137,8 @@ def _unsnapped_block(block: bytes, data: bytes, room: int, limit: int) -> bytes:
 
 
 def _into(decompress_into: Callable[[bytes, Any], int]) -> Callable[[bytes, int], bytes]:
+    """Return a decompressor out of one that writes into memory: what it is given is as large as the limit at most."""
+
     def decompress(data: bytes, limit: int) -> bytes:
         if not data:
             raise ValueError("no bytes")

@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 
 import cramjam
@@ -11,6 +12,7 @@ from aiokafka import codec as upstream
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.adapters import codecs
 from pipeline.adapters.codecs import DECODE_BY_NAME, BatchBroken, BatchTooLarge, bounded
 
 ENCODE: dict[str, Callable[[bytes], bytes]] = {
@@ -21,6 +23,7 @@ ENCODE: dict[str, Callable[[bytes], bytes]] = {
     "zstd": upstream.zstd_encode,
 }
 NAMES = sorted(ENCODE)
+MEMBER = zlib.decompressobj
 BOMB = """
 import resource, sys, cramjam, zlib
 from pipeline.adapters.codecs import DECODE_BY_NAME, BatchTooLarge, bounded
@@ -110,6 +113,60 @@ def test_the_limit_holds_for_all_blocks_and_members_together() -> None:
     with bounded(1_199), pytest.raises(BatchTooLarge):
         decoded("gzip", members)
     assert decoded("gzip", members + bytes(5)) == b"x" * 600 + b"y" * 600
+
+
+@st.composite
+def gzip_streams(draw: st.DrawFn) -> bytes:
+    """Draw members of all sizes, with zeros between some, and some streams that are cut or have a wrong byte."""
+    content, times, zeros = st.binary(max_size=1_500), st.sampled_from([0, 1, 3, 700]), st.sampled_from([0, 0, 0, 3, 5_000])
+    member = st.builds(lambda data, n, n_zeros: gzip.compress(data * n) + bytes(n_zeros), content, times, zeros)
+    stream = bytearray(b"".join(draw(st.lists(member, max_size=5))))
+    if stream and draw(st.booleans()):
+        stream[draw(st.integers(0, len(stream) - 1))] = draw(st.integers(0, 255))
+    return bytes(stream[: draw(st.sampled_from([len(stream), draw(st.integers(0, len(stream)))]))])
+
+
+@given(stream=gzip_streams())
+def test_of_many_members_it_makes_what_pythons_gzip_makes(stream: bytes) -> None:
+    try:
+        expected = gzip.decompress(stream)
+    except (EOFError, OSError, zlib.error):
+        with pytest.raises(BatchBroken):
+            decoded("gzip", stream)
+    else:
+        assert decoded("gzip", stream) == expected
+
+
+class Weighed:
+    """A gzip member's decompressor that knows how many bytes it was given, and how many of them it gave back."""
+
+    n_bytes = 0
+
+    def __init__(self, wbits: int) -> None:
+        self._member = MEMBER(wbits=wbits)
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        part = self._member.decompress(data, most)
+        Weighed.n_bytes += len(data) + len(self.unused_data)
+        return part
+
+    @property
+    def eof(self) -> bool:
+        return self._member.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
+
+
+def test_no_member_moves_all_that_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = gzip.compress(b"") * 5_000 + gzip.compress(bytes(range(256)) * 10_000)
+    n_members = 5_001
+    monkeypatch.setattr(codecs.zlib, "decompressobj", Weighed)
+
+    assert decoded("gzip", stream) == bytes(range(256)) * 10_000
+
+    assert Weighed.n_bytes < 2 * len(stream) + 2 * 512 * n_members
 
 
 def test_the_codec_says_it_with_the_words_that_it_is_recognized_by() -> None:
