@@ -57,6 +57,7 @@ def _within(tag: int, content: bytes) -> bytes:
 
 
 _ITEMS = _filled(b"\x12\x00", tail=b"\x12\x00" * 10)[:-20]
+_POINT = b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"timeUnixNano":"%d",' % NOW_NS
 HUGE: tuple[bytes, ...] = (
     _filled(b"\x0a\x00"),
     _filled(b"\x0a\x02\x12\x00"),
@@ -70,7 +71,13 @@ HUGE: tuple[bytes, ...] = (
         _filled(b"{}", head=b'{"resource%s":[{"scope%s":[{"%s":[' % (kind, kind, items), tail=b"]}]}]}", between=b",")
         for kind, items in ((b"Metrics", b"metrics"), (b"Logs", b"logRecords"), (b"Spans", b"spans"))
     ),
-    _filled(b"{}", head=b'{"resourceSpans":[', tail=b"]}", between=b","),
+    *(_filled(unit, head=b'{"resourceSpans":[', tail=b"]}", between=b",") for unit in (b"{}", b"[]", b'""')),
+    *(
+        _filled(unit, head=_POINT + b'"exemplars":[', tail=b"]}]}}]}]}]}", between=b",")
+        for unit in (b"{}", b"[]", b'""', b'"1"', b'{"attributes":[""]}')
+    ),
+    _filled(b'"1"', head=_POINT.replace(b"gauge", b"histogram") + b'"bucketCounts":[', tail=b"]}]}}]}]}]}", between=b","),
+    _filled(b"a", head=_POINT + b'"exemplars":["', tail=b'"]}]}}]}]}]}'),
     _filled(b"0", head=b'{"resourceSpans":[{"scopeSpans":[{"spans":[', tail=b"]}]}]}", between=b","),
     b'{"resourceSpans":[{"resource":{"attributes":[' + b",".join([b"{}"] * 99_990) + b"]}}]}",
     b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + b",".join([b"{}"] * 9_999 + [b"0"]) + b"]}]}]}",

@@ -10,7 +10,10 @@ from pipeline.contracts.readings import Decoded, RejectReason
 from pipeline.ingest.decoders.harvest import refused_message
 
 OBJECTS_PER_RECORD = 10
-"""JSON objects in a message, for each record that it may hold. Twice what a megabyte of the shortest attributes has."""
+"""JSON objects and arrays in a message, for each record that it may hold. Twice what a megabyte of the shortest attributes has."""
+
+_NUMBERS = frozenset({"bucketCounts", "bucket_counts", "explicitBounds", "explicit_bounds"})
+"""Arrays of numbers, by both names that they may have; the first element that is none ends their reading."""
 
 
 def too_many_parts(config: IngestConfig, senders: Iterable[Iterable[int]], called: str) -> Decoded | None:
@@ -30,23 +33,27 @@ def too_many_parts(config: IngestConfig, senders: Iterable[Iterable[int]], calle
 
 
 def too_many_objects(config: IngestConfig, value: bytes, content: object) -> Decoded | None:
-    """Return that a message in JSON is refused, because protobuf's reader of JSON would take seconds for all its objects."""
+    """Return that a message in JSON is refused, because protobuf's reader of JSON would take seconds for all its objects.
+
+    That reader takes an array or a text for an empty object, too.
+    """
     limit = OBJECTS_PER_RECORD * config.max_records_per_message
-    if value.count(b"{") <= limit:  # some of them may stand in texts
+    if value.count(b"{") + value.count(b"[") + value.count(b'"') // 2 <= limit:  # some of them may stand in texts
         return None
     n = _n_objects(content)
-    return _refused(limit, "objects", n) if n > limit else None
+    return _refused(limit, "objects and arrays", n) if n > limit else None
 
 
 def _n_objects(content: object) -> int:
+    """Return how many objects, arrays and texts within arrays there are; numbers may be texts where arrays of them stand."""
     n, left = 0, [content]
     while left:
         node = left.pop()
+        n += 1
         if isinstance(node, dict):
-            n += 1
-            left.extend(node.values())
+            left.extend(child for key, child in node.items() if isinstance(child, dict | list) and key not in _NUMBERS)
         elif isinstance(node, list):
-            left.extend(node)
+            left.extend(child for child in node if isinstance(child, dict | list | str))
     return n
 
 

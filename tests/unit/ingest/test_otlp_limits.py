@@ -9,11 +9,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from benchmarks.fuzz_memory import traced_peak
-from benchmarks.fuzz_samples import HUGE, LARGEST
+from benchmarks.fuzz_samples import HUGE, LARGEST, samples
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import Decoded, RejectReason
 from pipeline.contracts.records import InRecord
 from pipeline.ingest.decoders import decode
+from pipeline.ingest.decoders.otlp_limits import too_many_objects
 from tests.formats_world import SETTINGS, T0
 
 MOST = 5
@@ -73,7 +74,35 @@ def test_json_of_more_objects_than_a_message_may_hold_is_refused_whole(decoder: 
     found = decoded(decoder, value)
 
     assert [rejection.reason for rejection in found.rejections] == [RejectReason.TOO_MANY_RECORDS]
-    assert found.rejections[0].detail == f"a message must hold at most {10 * MOST} objects, holds {10 * MOST + 3}"
+    assert found.rejections[0].detail == f"a message must hold at most {10 * MOST} objects and arrays, holds {10 * MOST + 5}"
+
+
+@pytest.mark.parametrize("unit", [{}, [], "", "x", "1", {"attributes": [""]}], ids=repr)
+@pytest.mark.parametrize("decoder", KINDS)
+def test_what_protobufs_reader_takes_for_an_object_counts_as_one(decoder: str, unit: object) -> None:
+    name, items = JSON_NAMES[decoder]
+    value = json.dumps({f"resource{name}": [{f"scope{name}": [{items: [{"exemplars": [unit] * (10 * MOST)}]}]}]}).encode()
+
+    assert [rejection.reason for rejection in decoded(decoder, value).rejections] == [RejectReason.TOO_MANY_RECORDS]
+
+
+@pytest.mark.parametrize("decoder", KINDS)
+def test_a_megabyte_of_what_senders_send_is_far_below_the_limit(decoder: str) -> None:
+    [sample] = [message for message in samples()[decoder] if message.startswith(b"{")]
+    [[envelope, senders]] = json.loads(sample).items()
+    content = {envelope: senders * (LARGEST // len(sample))}
+
+    assert too_many_objects(config_for(decoder, most=6_000), json.dumps(content).encode(), content) is None  # of 10_000
+
+
+@pytest.mark.parametrize("name", ["bucketCounts", "bucket_counts"])
+def test_numbers_that_are_texts_in_json_are_no_objects(name: str) -> None:
+    point = {"timeUnixNano": str(T0 * 10**6), "count": 100, "sum": 1.0, name: ["1"] * 100, "explicitBounds": list(range(99))}
+    metric = {"name": "m", "histogram": {"aggregationTemporality": 1, "dataPoints": [point]}}
+    sender = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    value = json.dumps({"resourceMetrics": [{"resource": sender, "scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+
+    assert RejectReason.TOO_MANY_RECORDS not in {rejection.reason for rejection in decoded("otlp_metrics", value).rejections}
 
 
 def test_braces_in_a_text_are_no_objects() -> None:
