@@ -3,7 +3,7 @@
 from pipeline.contracts.codec import decode
 from pipeline.contracts.dead_letters import HEADER, MAX_KEPT_BYTES, DeadLetter, dead_letter
 from pipeline.contracts.readings import Rejection, RejectReason
-from pipeline.contracts.records import InRecord, OutRecord
+from pipeline.contracts.records import InRecord, OutRecord, RefusedBatch
 
 TOPIC_BYTES = 10_485_760
 """config/topics.yaml's max_message_bytes of dead letters."""
@@ -20,6 +20,14 @@ def size(out: OutRecord) -> int:
 
 def why(out: OutRecord) -> DeadLetter:
     return decode(dict(out.headers)[HEADER] or b"", DeadLetter)
+
+
+def test_the_letter_of_a_batch_that_was_not_read_counts_all_its_offsets() -> None:
+    refused = RefusedBatch(RejectReason.UNREADABLE_BATCH, "", last_offset=11)
+
+    told = why(letter(InRecord(7, 0, None, b"", refused=refused)))
+
+    assert (told.offset, told.last_offset, told.n_records, told.n_rejected) == (7, 11, 5, 5)
 
 
 def test_a_value_that_fits_is_kept_untouched() -> None:
