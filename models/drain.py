@@ -172,7 +172,10 @@ class Drain:
         """
         with reading(state, "drain", 1):
             for number, path, line in state["groups"]:
-                self._put(int(number), tuple(str(word) for word in path), str(line).split(" "))
+                words = str(line).split(" ")
+                if not str(path[0]).startswith(str(len(words))):
+                    raise ValueError(f"a line of {len(words)} words stands under {path[0]!r}")
+                self._put(int(number), tuple(str(word) for word in path), words)
             self._n_ever, self.n_evicted = int(state["n_ever"]), int(state["n_evicted"])
         return self
 

@@ -32,7 +32,7 @@ def reading(state: Mapping[str, Any], kind: str, version: int, *older: int) -> I
         yield found[1]
     except ModelStateError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error) as problem:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, struct.error) as problem:
         raise ModelStateError(f"state of {kind} v{version} cannot be read: {problem!r}") from problem
 
 

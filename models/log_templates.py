@@ -21,6 +21,10 @@ _LEAST_OTHERS = 5.0
 """Harmless lines a window, below which they say nothing about how busy the service is."""
 
 
+_N_NEW = 4
+"""Counts of new kinds: see ``LogTemplates``."""
+
+
 class Lines(NamedTuple):
     """Lines of a window that say the same: how many, and the rank of the worst severity, which tells kinds apart, too."""
 
@@ -140,7 +144,7 @@ class LogTemplates:
         self._n_learned = 0
         self._harmless = Level()
         """Lines of less than warnings."""
-        self._n_new = [0.0] * 4
+        self._n_new = [0.0] * _N_NEW
         """New kinds, faded, from when it is ready on: less than warnings, warnings or worse; the same of those with many lines."""
         self._per_day = [0.0] * 4
         """Of these how many a day, before the window at hand."""
@@ -378,6 +382,9 @@ class LogTemplates:
             self._open = dict.fromkeys(int(i) for i in state["open"])
             self._harmless = Level.of(state["harmless"])
             self._n_new = [number(n) for n in state["n_new"]]
+            is_whole = len(self._n_new) == _N_NEW and self._open.keys() <= self._kinds.keys()
+            if not is_whole or any(i not in self._drain for i in self._kinds):
+                raise ValueError("its parts are not of one state")
         return self
 
 

@@ -13,6 +13,7 @@ import pipeline.analyse.agents as analyse_agents
 import pipeline.ingest.agents as ingest_agents
 from pipeline.adapters import clock, configs, kafka, topics
 from pipeline.adapters.changelogs import ensure_changelogs
+from pipeline.adapters.codecs import MAX_BATCH_BYTES
 from pipeline.adapters.collector import settle_collector
 from pipeline.adapters.faust_apps import FETCH_BYTES, FaustAppSettings, TocsinApp, make_app, settings_for
 from pipeline.adapters.faust_run import run_apps
@@ -61,6 +62,7 @@ class House:
     def app(self, role: Role, inputs: list[str]) -> tuple[TocsinApp, Ledger]:
         """Return a role's Faust app that reads ``inputs`` (topic names) in bulk."""
         ledger = Ledger()
+        max_batch_bytes = self.settings.ingest.max_batch_bytes
         app = make_app(
             _faust_settings(self.settings, role),
             app_id=f"{self.settings.app_id}-{role}",
@@ -69,7 +71,7 @@ class House:
             on_jump=lambda topic, partition, expected, got: self.telemetry.offset_jump(
                 topic, partition, expected=expected, delivered=got
             ),
-            max_batch_bytes=self.settings.ingest.max_batch_bytes,
+            max_batch_bytes=max_batch_bytes if role == "ingest" else max(max_batch_bytes, MAX_BATCH_BYTES),
         )
         return app, ledger
 

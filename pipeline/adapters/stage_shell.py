@@ -84,12 +84,8 @@ class _Owned:
     n_sent: int = 0
     event: Any = None
     writing: "asyncio.Task[None] | None" = None
+    """The checkpoint that was begun and is not written; one that fails stays, so that none is written behind it."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def is_writing(self) -> bool:
-        """Whether the last checkpoint that was begun is still being written."""
-        return self.writing is not None and not self.writing.done()
 
 
 class StageShell:
@@ -168,9 +164,14 @@ class StageShell:
                 await self._seek(self.topic, batch.partition)
                 return
             owned.event = event
-            with self._turns.at_work:
-                await self._fold(owned, batch)
-            if self._is_due(owned):
+            try:
+                with self._turns.at_work:
+                    await self._fold(owned, batch)
+            except BaseException:  # the stage has folded in what it has not said: nothing of it may be written
+                if self._is_mine(batch.partition, owned):
+                    del self._owned[batch.partition]
+                raise
+            if self._is_mine(batch.partition, owned) and self._is_due(owned):
                 self._begin_checkpoint(batch.partition, owned)
 
     async def tick(self) -> None:
@@ -254,7 +255,7 @@ class StageShell:
 
     def _is_due(self, owned: _Owned) -> bool:
         age_ms = self._monotonic_ms() - owned.checkpointed_ms
-        if owned.is_writing or age_ms < self._checkpoint_ms:
+        if owned.writing is not None or age_ms < self._checkpoint_ms:
             return False
         return age_ms >= OVERDUE * self._checkpoint_ms or not self._turns.is_pressing()
 
@@ -262,10 +263,14 @@ class StageShell:
         stage, now_ms = owned.stage, self._now_ms()
         before = dict(stage.bounds_reached)
         for i, record in enumerate(batch.records):
+            if not self._is_mine(batch.partition, owned):
+                return
             if record.offset > stage.applied:
-                await self._publish(owned, self._stepped(stage, batch, record, now_ms))
+                await self._publish(batch.partition, owned, self._stepped(stage, batch, record, now_ms))
             if i % YIELD_EVERY == YIELD_EVERY - 1:
                 await self._turns.give_way()
+        if not self._is_mine(batch.partition, owned):
+            return
         owned.position = batch.next_offset
         if self._refused.get(batch.partition, owned.position) < owned.position:
             del self._refused[batch.partition]  # what was refused has been read since, so that it may be refused again
@@ -274,10 +279,13 @@ class StageShell:
             self._observer.bounds_reached(self.topic, reached)
         self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
 
-    async def _publish(self, owned: _Owned, outputs: Iterable[OutRecord]) -> None:
-        """Send what a step says, piece by piece: after an outage that is every window since, of every service."""
+    async def _publish(self, partition: int, owned: _Owned, outputs: Iterable[OutRecord]) -> None:
+        """Send what a step says, piece by piece: after an outage that is every window since, of every service.
+
+        Whoever takes the partition over says the rest of it.
+        """
         left = iter(outputs)
-        while piece := list(islice(left, SLICE)):
+        while self._is_mine(partition, owned) and (piece := list(islice(left, SLICE))):
             await owned.outbox.send(piece)
             for output in piece:
                 self._observer.published(output)
@@ -317,7 +325,7 @@ class StageShell:
         if not self._is_mine(partition, owned):
             return
         self._ledger.finish((self.topic, partition), position)
-        owned.finished, owned.checkpointed_ms = position, self._monotonic_ms()
+        owned.finished, owned.checkpointed_ms, owned.writing = position, self._monotonic_ms(), None
         self._observer.checkpointed(self.topic, partition, len(changes), (owned.checkpointed_ms - began_ms) / 1000)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

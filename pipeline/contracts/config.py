@@ -57,7 +57,8 @@ class IngestConfig:
         objects in JSON.
     max_batch_bytes
         Of one compressed record batch (what a publisher sends at once) when it is decompressed, bytes; beyond, it is not
-        decompressed further, and rejected whole. At least ``max_message_bytes``. It holds for every topic that Tocsin reads.
+        decompressed further, and rejected whole. At least ``max_message_bytes``. Behind ingest it is 64 MiB at least; the
+        command line and backtests always read up to 64 MiB.
     max_text_length
         Of a service, environment, operation ... name, characters.
     max_future_ms

@@ -122,7 +122,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.counted_quantiles(shares)[1]
 
     def counted_quantiles(self, shares: Sequence[float]) -> tuple[int, list[float | None]]:
-        """Return how many values it holds, and :meth:`quantiles`, in one pass."""
+        """Return how many values it holds, and :meth:`quantiles` of ascending shares, in one pass."""
         counts = self.counts
         indexes = sorted(counts)
         up_to = list(accumulate([counts[index] for index in indexes], initial=self.zero_count))
@@ -272,8 +272,9 @@ class _Middles(dict[int, float]):
 
     def __missing__(self, index: int) -> float:
         middle = _harmonic_middle(index, self._scale)
-        if len(self) < MAX_MIDDLES:
-            self[index] = middle
+        if len(self) >= MAX_MIDDLES:  # one sender's odd buckets must not keep the others' out for ever
+            self.clear()
+        self[index] = middle
         return middle
 
 

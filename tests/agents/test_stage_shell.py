@@ -414,3 +414,78 @@ async def test_a_record_batch_that_was_refused_is_a_dead_letter_that_the_stage_n
 
     assert house.broker.sent == [b"a", b"2"]
     assert house.observer.bounds[0] == ("in", {Limit.BATCH_BYTES: 1})
+
+
+class Wordy(Adding):
+    """A stage that says a hundred things of each record; the fiftieth of the second one cannot be made."""
+
+    def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
+        super().step(record, now_ms)
+        return (self.made(record.offset, n) for n in range(100))
+
+    def made(self, offset: int, n: int) -> OutRecord:
+        if (offset, n) == (1, 50):
+            raise RuntimeError("it cannot be made")
+        return OutRecord(topic="sums", key="k", value=f"{offset}/{n}".encode(), partition=0)
+
+
+async def test_of_a_record_whose_outputs_were_sent_in_part_nothing_is_checkpointed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.agents.test_stage_shell.Adding", Wordy)
+    await house.shell.on_batch("event", batch(0, b"a"))
+    with pytest.raises(RuntimeError, match="cannot be made"):
+        await house.shell.on_batch("event", batch(1, b"b"))
+    house.clock_ms = 10_000
+
+    await house.shell.tick()
+    await house.shell.hand_over()
+
+    assert house.broker.rows == {}
+    assert house.ledger.standing(("in", 0)) == Standing(0, "")
+
+
+async def test_a_partition_that_is_given_up_is_not_spoken_for_any_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.agents.test_stage_shell.Adding", Wordy)
+    real = house.broker.send_run
+
+    async def revoking(topic: str, partition: int, records: Sequence[RunRecord]) -> list[Sent]:
+        house.shell.revoked({("in", 0)})
+        return await real(topic, partition, records)
+
+    house.broker.send_run = revoking  # type: ignore[method-assign]
+    await house.shell.on_batch("event", batch(0, b"a", b"b"))
+
+    assert len(house.broker.sent) == SLICE
+    assert house.broker.rows == {}
+
+
+async def test_no_checkpoint_is_begun_behind_one_that_failed_while_a_batch_was_in_work(house: House) -> None:
+    refused, may_send = asyncio.Event(), asyncio.Event()
+    real_write, real_send = house.broker.write, house.broker.send
+
+    async def write(event: Any, partition: int, changes: Mapping[str, bytes | None]) -> None:
+        if not refused.is_set():
+            refused.set()
+            raise BrokerError("no room")
+        await real_write(event, partition, changes)
+
+    async def slow(*given: Any) -> Any:
+        await may_send.wait()
+        return await real_send(*given)
+
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.broker.write = write  # type: ignore[method-assign]
+    house.broker.send = slow  # type: ignore[method-assign]
+    house.clock_ms = 1000
+    ticking = asyncio.create_task(house.shell.tick())
+    working = asyncio.create_task(house.shell.on_batch("event", batch(1, b"b")))
+    await refused.wait()
+    house.clock_ms = 10_000
+    may_send.set()
+    await asyncio.gather(ticking, working, return_exceptions=True)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert house.broker.rows == {}
+    assert house.ledger.standing(("in", 0)) == Standing(0, "")

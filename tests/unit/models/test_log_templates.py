@@ -1,7 +1,12 @@
 """What is remembered of a kind of log lines, and what is told of it."""
 
+import json
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from models.errors import ModelStateError
 from models.log_kinds import Kind
 from models.log_templates import Lines, LogTemplates, TemplateTuning
 
@@ -56,3 +61,23 @@ def test_what_is_told_says_from_which_score_on_it_is() -> None:
 
     assert jump.threshold == TUNING.jump_sd < jump.score
     assert (new.threshold, new.score) == (5.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state["open"].append(99),
+        lambda state: state["n_new"].pop(),
+        lambda state: state["kinds"].update({"99": next(iter(state["kinds"].values()))}),
+        lambda state: state["drain"]["groups"][0][1].__setitem__(0, "77"),
+        lambda state: state.update(windows=[float("inf"), 1]),
+    ],
+    ids=["an open kind that is none", "a count too few", "a kind without lines", "a line under another length", "no number"],
+)
+def test_a_snapshot_whose_parts_are_not_of_one_state_is_refused_at_once(damage: Callable[[dict[str, Any]], object]) -> None:
+    state = json.loads(json.dumps(ready().to_state()))
+    LogTemplates(TUNING).from_state(state)
+    damage(state)
+
+    with pytest.raises(ModelStateError):
+        LogTemplates(TUNING).from_state(state)
