@@ -54,7 +54,7 @@ class IngestConfig:
         A chunk ends at whichever comes first: records, record time (ms), or pairs of a service and a window.
     max_message_bytes, max_depth, max_records_per_message
         Of one message; beyond, it is rejected whole. OTLP may have as many resources, scopes and metrics, and ten times as many
-        objects in JSON.
+        objects and arrays in JSON.
     max_batch_bytes
         Of one compressed record batch (what a publisher sends at once) when it is decompressed, bytes; beyond, it is not
         decompressed further, and rejected whole. At least ``max_message_bytes``. Behind ingest it is 64 MiB at least; the
