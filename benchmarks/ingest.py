@@ -144,6 +144,7 @@ async def ingest_once(bench: Bench, number: int) -> float:
     finally:
         workers.stop()
     told = n_accounted(await stored(bench.broker.bootstrap, workers.names["partials"], PARTITIONS))
+    await workers.forget()
     if told != messages:
         raise WorkerFailedError(f"bundles account for {told:,} of {messages:,} records")
     return float(messages / took_s)
@@ -178,6 +179,7 @@ async def to_verdicts(bench: Bench, number: int) -> float:
     finally:
         workers.stop()
         await verdicts.consumer.stop()
+    await workers.forget()
     told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in used.items())
     bench.notes.append(f"end to end, {expected:,} verdicts in {took_s:.1f} s; CPU seconds in them: {told}")
     return messages / took_s

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.own_config import REPOSITORY, write_config
 from pipeline.adapters.brokers.ports import free_ports
@@ -37,13 +38,13 @@ class Workers:
     names: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    prefix: str = field(default_factory=lambda: f"run-{uuid.uuid4().hex[:8]}-")
 
     def prepare(self) -> None:
         """Write the configuration (as shipped, but for names, profile ``local`` and ports) and create the topics."""
-        prefix = f"run-{uuid.uuid4().hex[:8]}-"
         self.names = write_config(
             self.folder,
-            prefix=prefix,
+            prefix=self.prefix,
             bootstrap=self.bootstrap,
             partitions=self.partitions,
             changed={"worker": {"profile": "local", "checkpoint_ms": 1000}},
@@ -82,6 +83,16 @@ class Workers:
             except subprocess.TimeoutExpired:
                 process.kill()
         self.running.clear()
+
+    async def forget(self) -> None:
+        """Delete the topics that they wrote: compacting hundreds of them would cost whoever runs next."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            own = [name for name in await admin.list_topics() if name.startswith(self.prefix)]
+            await admin.delete_topics(own)
+        finally:
+            await admin.close()
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the resident memory of each, by role."""
