@@ -52,14 +52,11 @@ class Counts(Protocol):
         ...
 
 
-class _SignalsHead(msgspec.Struct):
-    """The few fields of a signals record that are measured; the rest is skipped."""
+class _LateHead(msgspec.Struct):
+    """What is measured of a late count; of other records on its topic only the kind is looked at."""
 
     kind: str = ""
     id: str = ""
-    window_end_ms: int = 0
-    revision: int = 0
-    rollup: bool = False
     readings: int = 0
 
 
@@ -78,7 +75,7 @@ class _RequestHead(msgspec.Struct):
 
 
 log = structlog.get_logger(__name__)
-_signals = msgspec.json.Decoder(_SignalsHead)
+_late = msgspec.json.Decoder(_LateHead)
 _alert = msgspec.json.Decoder(_AlertHead)
 _request = msgspec.json.Decoder(_RequestHead)
 
@@ -137,6 +134,9 @@ class MetricsObserver:
 
     def published(self, record: OutRecord) -> None:
         """A record was queued."""
+        if record.closes_ms is not None:
+            self._telemetry.window_published(record.closes_ms, self._now_ms())
+            return
         if record.topic == "dead-letters":
             self._telemetry.dead_letter(record.key.rsplit("/", 2)[0])
             return
@@ -145,7 +145,7 @@ class MetricsObserver:
         if record.topic == "partials":
             self._telemetry.bundle_sent(record.key.rsplit("/", 1)[0], len(record.value))
         elif record.topic == "signals":
-            self._signals(record.partition or 0, _signals.decode(record.value))
+            self._late_count(record.partition or 0, _late.decode(record.value))
         elif record.topic == "alert-events":
             alert = _alert.decode(record.value)
             self._telemetry.alert_event(alert.transition, alert.severity)
@@ -153,12 +153,10 @@ class MetricsObserver:
             request = _request.decode(record.value).data
             self._telemetry.remediation_requested(request.action, dry_run=request.dry_run)
 
-    def _signals(self, partition: int, head: _SignalsHead) -> None:
+    def _late_count(self, partition: int, head: _LateHead) -> None:
         if head.kind == "late":
             before = self._late.pop(head.id, 0)
             self._late[head.id] = head.readings
             if len(self._late) > MAX_LATE_IDS:
                 self._late.popitem(last=False)
             self._telemetry.late_readings(partition, max(head.readings - before, 0))
-        elif head.kind == "signals" and head.revision == 1 and not head.rollup:
-            self._telemetry.window_published(head.window_end_ms, self._now_ms())

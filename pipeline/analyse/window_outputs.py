@@ -64,7 +64,8 @@ class Publisher:
             last_version=profile.version,
             max_templates=self.params.max_templates,
         )
-        return OutRecord(topic=TOPIC, key=service, partition=self.partition, value=encode(signals))
+        closes_ms = start_ms + size_ms if revision == 1 and not rollup else None
+        return OutRecord(topic=TOPIC, key=service, partition=self.partition, value=encode(signals), closes_ms=closes_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

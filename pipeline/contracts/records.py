@@ -1,6 +1,6 @@
 """What a stage reads and what it says: Kafka records without Kafka."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self, overload
 
@@ -86,6 +86,15 @@ class InRecords(Sequence[InRecord]):
     def __len__(self) -> int:
         return len(self.values)
 
+    def __iter__(self) -> Iterator[InRecord]:
+        columns = zip(self.offsets.tolist(), self.timestamps_ms.tolist(), self.keys, self.values, strict=True)
+        if not (self.headers or self.refused):
+            for column in columns:
+                yield InRecord(*column)
+            return
+        for at, column in enumerate(columns):
+            yield InRecord(*column, self.headers.get(at, ()), self.refused.get(at))
+
     @overload
     def __getitem__(self, at: int) -> InRecord: ...
     @overload
@@ -115,7 +124,8 @@ class InRecords(Sequence[InRecord]):
 class OutRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record to publish. ``topic`` is a logical name of config/topics.yaml, such as ``signals``.
 
-    ``partition``: ``None`` lets the key decide. ``timestamp_ms``: ``None`` is now.
+    ``partition``: ``None`` lets the key decide. ``timestamp_ms``: ``None`` is now. ``closes_ms`` does not travel: the end of
+    the window that the record is the first to publish, epoch ms; ``None``: of none.
     """
 
     topic: str
@@ -124,3 +134,4 @@ class OutRecord(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, bytes | None], ...] = ()
     partition: int | None = None
     timestamp_ms: int | None = None
+    closes_ms: int | None = None

@@ -30,6 +30,18 @@ def test_late_counts_are_cumulative_by_id_and_counted_once() -> None:
     assert sink.counters["tocsin_late_readings_total", "3"] == 8
 
 
+def test_the_delay_of_a_window_is_measured_when_it_is_published_for_the_first_time() -> None:
+    sink = RecordingSink()
+    observer = MetricsObserver(Telemetry(sink), lambda: 13_500)
+    value = msgspec.json.encode({"kind": "signals", "revision": 2, "window_end_ms": 10_000})
+
+    observer.published(OutRecord(topic="signals", key="prod/cart", value=value, partition=3, closes_ms=10_000))
+    observer.published(OutRecord(topic="signals", key="prod/cart", value=value, partition=3))
+
+    assert sink.histograms == {("tocsin_window_close_delay_seconds",): [3.5]}
+    assert sink.counters == {}
+
+
 def test_a_dead_letter_is_counted_for_the_topic_it_was_read_from() -> None:
     sink = RecordingSink()
 

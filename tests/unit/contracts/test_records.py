@@ -15,6 +15,8 @@ def test_columns_give_back_what_they_were_made_of() -> None:
     columns = InRecords.of(RECORDS)
 
     assert list(columns) == RECORDS
+    assert list(InRecords.of(RECORDS[:1])) == RECORDS[:1]
+    assert {type(record.offset) for record in columns} == {int}
     assert columns[-1] == RECORDS[-1]
     assert type(columns[0].offset) is int
     assert InRecords.of(columns) is columns

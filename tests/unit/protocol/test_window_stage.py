@@ -59,9 +59,11 @@ class Desk:
         told: dict[str, Any] = {"chunk": 0, "through": self.offset, "generation": 1, "partitions": TOPICS} | header
         watermark_ms = None if watermark is None else T0 + int(watermark * 1000)
         bundle = Bundle(source=source, watermark_ms=watermark_ms, partials=list(partials), **told)
-        outputs = self.stage.step(InRecord(self.offset, at_ms, None, encode(bundle)), 0)
+        outputs = list(self.stage.step(InRecord(self.offset, at_ms, None, encode(bundle)), 0))
         said: list[SignalsRecord] = [msgspec.json.decode(o.value or b"", type=SignalsRecord) for o in outputs]
         self.said += said
+        closed = [s for s in said if isinstance(s, Signals) and s.revision == 1 and not s.rollup]
+        assert [o.closes_ms for o in outputs if o.closes_ms is not None] == [signals.window_end_ms for signals in closed]
         return said
 
     def both(self, watermark: float, *partials: Partial, **header: Any) -> list[SignalsRecord]:
