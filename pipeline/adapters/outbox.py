@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
@@ -15,6 +16,7 @@ from pipeline.errors import BrokerError
 
 MAX_PENDING = 2_000
 """Sends in flight before the next one waits for the oldest: bounds memory when the broker is slow."""
+_PLACE = attrgetter("topic", "partition")
 
 
 class Producer(Protocol):
@@ -67,7 +69,7 @@ class Outbox:
         """
         while self._pending and self._pending[0][1].acknowledged.done():
             await self._oldest()
-        for (name, partition), same in groupby(records, key=lambda record: (record.topic, record.partition)):
+        for (name, partition), same in groupby(records, key=_PLACE):
             topic, run = self._names[name], list(same)
             try:
                 sent = await self._send_run(topic, partition, run)

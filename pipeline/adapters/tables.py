@@ -1,7 +1,7 @@
 """A stage's rows in a Faust table: what recovery keeps, which rows a partition has, and when a write is safe."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, cast
 
@@ -173,7 +173,7 @@ def changelog_name(table: RowTable) -> str:
 
 def rows_of(table: RowTable, partition: int) -> dict[str, bytes]:
     """Return the rows of one partition, by name."""
-    prefix = "" if isinstance(table, SnapshotTable) else f"{partition}|"
+    prefix = _prefix(table, partition)
     return {key.decode().removeprefix(prefix): row for key, row in table.rows.of_partition(partition).items()}
 
 
@@ -203,15 +203,18 @@ async def write_rows(table: RowTable, event: EventT[Any] | None, partition: int,
     """
     if event is not None:
         table._verify_source_topic_partitions(event.message.topic)  # noqa: SLF001 - what partition_for_key does
+    prefix, rows = _prefix(table, partition), table.rows
+    runs: tuple[list[RunRecord], list[RunRecord]] = ([], [])
     for name, row in changes.items():
-        key = _key(table, partition, name)
+        key = (prefix + name).encode()
         if row is None:
-            table.rows.drop(key)
+            rows.drop(key)
         else:
-            table.rows.put(key, partition, row)
+            rows.put(key, partition, row)
+        runs[name == HEAD].append(RunRecord(key, row))
     try:
-        await _send(table, partition, {name: row for name, row in changes.items() if name != HEAD})
-        await _send(table, partition, {name: row for name, row in changes.items() if name == HEAD})
+        for run in runs:
+            await _send(table, partition, run)
     except (KafkaError, ProducerSendError) as problem:
         raise BrokerError(f"{changelog_name(table)}/{partition} does not take a checkpoint: {problem!r}") from problem
 
@@ -256,16 +259,16 @@ class SnapshottedRows(TableRows):
                 await super().write(event, partition, dict(group))
 
 
-async def _send(table: RowTable, partition: int, changes: Mapping[str, bytes | None]) -> None:
-    if changes:
+async def _send(table: RowTable, partition: int, run: Sequence[RunRecord]) -> None:
+    if run:
         producer = cast(BulkProducer, table.app.producer)
-        run = [RunRecord(_key(table, partition, name), row) for name, row in changes.items()]
         sent = await producer.send_run(changelog_name(table), partition, run)
         await asyncio.gather(*(batch.acknowledged for batch in sent))
 
 
-def _key(table: RowTable, partition: int, name: str) -> bytes:
-    return name.encode() if isinstance(table, SnapshotTable) else f"{partition}|{name}".encode()
+def _prefix(table: RowTable, partition: int) -> str:
+    """Return what the keys of a partition's rows begin with, before their names."""
+    return "" if isinstance(table, SnapshotTable) else f"{partition}|"
 
 
 def _rank(row: bytes) -> float:

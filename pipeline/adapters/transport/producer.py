@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
+import msgspec
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.structs import TopicPartition
@@ -14,13 +16,19 @@ OVERHEAD_BYTES = 64
 """More than a record needs beside its key, value and headers."""
 
 
-class RunRecord(NamedTuple):
+class RunRecord(msgspec.Struct, frozen=True):
     """One record of a run; ``timestamp_ms`` ``None``: the time at which it is sent."""
 
     key: bytes
     value: bytes | None
     timestamp_ms: int | None = None
     headers: Sequence[tuple[str, bytes | None]] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of its key, value and headers."""
+        size = len(self.key) + (0 if self.value is None else len(self.value))
+        return size + sum(len(name) + len(value or b"") for name, value in self.headers) if self.headers else size
 
 
 class Sent(NamedTuple):
@@ -47,9 +55,7 @@ class BulkProducer(stock.Producer):
         tp = TopicPartition(topic, partition)
         try:
             await producer.client._wait_on_metadata(topic)  # noqa: SLF001 - as its send() does
-            largest = producer._max_request_size  # noqa: SLF001
-            for record in records:
-                _refuse_too_large(record, largest)
+            _refuse_too_large(records, producer._max_request_size)  # noqa: SLF001
             if accumulator._closed or accumulator._exception is not None:  # noqa: SLF001
                 raise ProducerSendError(f"the producer is closed: {accumulator._exception!r}")  # noqa: SLF001
         except KafkaError as problem:
@@ -57,25 +63,33 @@ class BulkProducer(stock.Producer):
         waiting = accumulator._batches.get(tp)  # noqa: SLF001
         batch: MessageBatch | None = waiting[-1] if waiting else None
         sent: list[Sent] = []
-        n = 0
-        for record in records:
-            while batch is None or not _is_taken(batch, record):
-                if batch is not None and n:
-                    sent.append(Sent(n, asyncio.shield(batch.future)))
-                batch, n = accumulator._append_batch(accumulator.create_builder(), tp), 0  # noqa: SLF001
-            n += 1
-        if batch is not None and n:
-            sent.append(Sent(n, asyncio.shield(batch.future)))
+        n_taken = 0
+        while n_taken < len(records):
+            if batch is not None and (n := _taken(batch, records, n_taken)):
+                sent.append(Sent(n, asyncio.shield(batch.future)))
+                n_taken += n
+            else:
+                batch = accumulator._append_batch(accumulator.create_builder(), tp)  # noqa: SLF001
         return sent
 
 
-def _is_taken(batch: MessageBatch, record: RunRecord) -> bool:
-    builder = batch._builder  # noqa: SLF001 - append() would make a future a record
-    taken = builder.append(timestamp=record.timestamp_ms, key=record.key, value=record.value, headers=list(record.headers))
-    return taken is not None
+def _taken(batch: MessageBatch, records: Sequence[RunRecord], begin: int) -> int:
+    """Put records into a batch, from ``begin`` on, and return how many found room; a batch takes at least its first one."""
+    builder = batch._builder  # noqa: SLF001 - append() of the batch would make a future a record
+    if builder.closed():
+        return 0
+    append, first = builder._builder.append, builder.record_count()  # noqa: SLF001 - append() of BatchBuilder, without a call a record
+    n = 0
+    for record in islice(records, begin, None):
+        if append(first + n, record.timestamp_ms, record.key, record.value, list(record.headers)) is None:
+            builder.close()
+            break
+        n += 1
+    builder._relative_offset = first + n  # noqa: SLF001
+    return n
 
 
-def _refuse_too_large(record: RunRecord, largest: int) -> None:
-    size = len(record.key) + len(record.value or b"") + sum(len(name) + len(value or b"") for name, value in record.headers)
+def _refuse_too_large(records: Sequence[RunRecord], largest: int) -> None:
+    size = max((record.size for record in records), default=0)
     if size + OVERHEAD_BYTES > largest:
         raise MessageSizeTooLargeError(f"a record of {size} bytes is larger than a request may be ({largest})")
