@@ -22,9 +22,11 @@ YIELD_EVERY = 32
 OVERDUE = 3
 """Checkpoints wait for what goes first until they are this many times as old as they may be."""
 SLICE = 32
-"""Records of one step that are made and sent before the event loop may do something else (some ms) ..."""
+"""Records that are made and sent before the event loop may do something else (some ms) ..."""
 TURNS = 4
 """... so many times, because an answer of the broker, and the next request, take as many."""
+GATHER_MS = 5
+"""Fewer records than a slice wait so long for what the next steps say: less than the producer waits for more of them."""
 
 
 class Checkpoints(Protocol):
@@ -82,6 +84,9 @@ class _Owned:
     finished: int
     checkpointed_ms: int
     n_sent: int = 0
+    unsent: list[OutRecord] = field(default_factory=list)
+    """What steps of the batch in work have said, less than a slice, and since when it waits."""
+    unsent_ms: int = 0
     event: Any = None
     writing: "asyncio.Task[None] | None" = None
     """The checkpoint that was begun and is not written; one that fails stays, so that none is written behind it."""
@@ -263,12 +268,14 @@ class StageShell:
         stage, now_ms = owned.stage, self._now_ms()
         before = dict(stage.bounds_reached)
         for i, record in enumerate(batch.records):
+            if record.offset > stage.applied:
+                await self._say(batch.partition, owned, self._stepped(stage, batch, record, now_ms))
+            if i % YIELD_EVERY == YIELD_EVERY - 1:
+                await self._send(batch.partition, owned)
+                await self._turns.give_way()
             if not self._is_mine(batch.partition, owned):
                 return
-            if record.offset > stage.applied:
-                await self._publish(batch.partition, owned, self._stepped(stage, batch, record, now_ms))
-            if i % YIELD_EVERY == YIELD_EVERY - 1:
-                await self._turns.give_way()
+        await self._send(batch.partition, owned)
         if not self._is_mine(batch.partition, owned):
             return
         owned.position = batch.next_offset
@@ -279,20 +286,35 @@ class StageShell:
             self._observer.bounds_reached(self.topic, reached)
         self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
 
-    async def _publish(self, partition: int, owned: _Owned, outputs: Iterable[OutRecord]) -> None:
+    async def _say(self, partition: int, owned: _Owned, outputs: Iterable[OutRecord]) -> None:
         """Send what a step says, piece by piece: after an outage that is every window since, of every service.
 
-        Whoever takes the partition over says the rest of it.
+        Less than a piece waits for what the next steps say, not for long. Whoever takes the partition over says the rest.
         """
-        left = iter(outputs)
-        while self._is_mine(partition, owned) and (piece := list(islice(left, SLICE))):
-            await owned.outbox.send(piece)
-            for output in piece:
+        left, unsent = iter(outputs), owned.unsent
+        while piece := list(islice(left, SLICE - len(unsent))):
+            if not unsent:
+                owned.unsent_ms = self._monotonic_ms()
+            unsent += piece
+            if len(unsent) < SLICE:
+                break
+            await self._send(partition, owned)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            if not self._is_mine(partition, owned):
+                return
+        if unsent and self._monotonic_ms() - owned.unsent_ms >= GATHER_MS:
+            await self._send(partition, owned)
+
+    async def _send(self, partition: int, owned: _Owned) -> None:
+        """Send what was said and is not sent."""
+        unsent = owned.unsent
+        if unsent and self._is_mine(partition, owned):
+            await owned.outbox.send(unsent)
+            for output in unsent:
                 self._observer.published(output)
-            owned.n_sent += len(piece)
-            if len(piece) == SLICE:
-                for _ in range(TURNS):
-                    await asyncio.sleep(0)
+            owned.n_sent += len(unsent)
+            unsent.clear()
 
     def _stepped(self, stage: Stage, batch: Batch, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
         """Return what a stage says of a record; what does not belong on the topic becomes a dead letter."""

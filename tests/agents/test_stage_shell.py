@@ -10,7 +10,7 @@ import pytest
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import MAX_PENDING, Outbox
 from pipeline.adapters.precedence import EQUAL, Turns
-from pipeline.adapters.stage_shell import OVERDUE, SLICE, StageShell
+from pipeline.adapters.stage_shell import GATHER_MS, OVERDUE, SLICE, StageShell
 from pipeline.adapters.transport import Batch, RunRecord, Sent
 from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.readings import RejectReason
@@ -427,6 +427,38 @@ class Wordy(Adding):
         if (offset, n) == (1, 50):
             raise RuntimeError("it cannot be made")
         return OutRecord(topic="sums", key="k", value=f"{offset}/{n}".encode(), partition=0)
+
+
+class Placed(Adding):
+    """A stage whose every step takes a while, and says one thing for a partition that it names."""
+
+    step_ms = 0
+    house: House
+
+    def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
+        Placed.house.clock_ms += Placed.step_ms
+        return [msgspec.structs.replace(output, partition=0) for output in super().step(record, now_ms)]
+
+
+@pytest.mark.parametrize(("step_ms", "sizes"), [(0, [SLICE, 18]), (GATHER_MS, [2] * 25), (GATHER_MS - 1, [3] * 10 + [2] + [3] * 6)])
+async def test_what_steps_say_is_sent_together_but_does_not_wait_for_long(
+    house: House, monkeypatch: pytest.MonkeyPatch, step_ms: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr("tests.agents.test_stage_shell.Adding", Placed)
+    Placed.house, Placed.step_ms = house, step_ms
+    runs: list[int] = []
+    real = house.broker.send_run
+
+    async def counted(topic: str, partition: int, records: Sequence[RunRecord]) -> list[Sent]:
+        runs.append(len(records))
+        return await real(topic, partition, records)
+
+    house.broker.send_run = counted  # type: ignore[method-assign]
+    await house.shell.on_batch("event", batch(0, *[b"a"] * 50))
+
+    assert runs == sizes
+    assert house.broker.sent == [b"%d" % (n + 1) for n in range(50)]
+    assert house.shell.work()[("in", 0)] == 50
 
 
 async def test_of_a_record_whose_outputs_were_sent_in_part_nothing_is_checkpointed(
