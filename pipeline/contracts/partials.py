@@ -50,6 +50,11 @@ class Quantile(msgspec.Struct, kw_only=True):
     weight: float = 0.0
     weighted_ms: float = 0.0
 
+    def absorb(self, other: "Quantile") -> None:
+        """Add another's requests."""
+        self.weight += other.weight
+        self.weighted_ms += other.weighted_ms
+
 
 class OperationPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Requests of one operation. ``latency_mixed`` holds those whose outcome is not known one by one (summaries)."""
@@ -60,6 +65,16 @@ class OperationPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     latency_failed: Histogram | None = None
     latency_mixed: Histogram | None = None
     quantiles: dict[str, Quantile] = {}
+
+    def absorb(self, other: "OperationPartial") -> None:
+        """Add another's requests, in place; the other stays as it is, and nothing of it is shared."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.latency_ok = _both(self.latency_ok, other.latency_ok)
+        self.latency_failed = _both(self.latency_failed, other.latency_failed)
+        self.latency_mixed = _both(self.latency_mixed, other.latency_mixed)
+        for name, quantile in other.quantiles.items():
+            self.quantiles.setdefault(name, Quantile()).absorb(quantile)
 
 
 class GaugePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -259,9 +274,7 @@ def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
         requests += part.requests
         errors += part.errors
         for name, quantile in part.quantiles.items():
-            total = quantiles.setdefault(name, Quantile())
-            total.weight += quantile.weight
-            total.weighted_ms += quantile.weighted_ms
+            quantiles.setdefault(name, Quantile()).absorb(quantile)
     ok = [histogram for part in parts if (histogram := part.latency_ok) is not None]
     failed = [histogram for part in parts if (histogram := part.latency_failed) is not None]
     mixed = [histogram for part in parts if (histogram := part.latency_mixed) is not None]
@@ -277,59 +290,96 @@ def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
 
 def merge_partials(parts: list[Partial]) -> Partial:
     """Return the sum of partials of one service, with the first one's service and window; inputs stay as they are."""
-    first = parts[0]
+    total = _nothing_of(parts[0])
     by_operation: dict[str, list[OperationPartial]] = {}
-    gauges: dict[str, GaugePartial] = {}
-    logs: dict[str, int] = {}
-    versions: dict[str, int] = {}
-    changes: list[ChangeNote] = []
-    feedback: list[FeedbackNote] = []
-    exemplars: list[Exemplar] = []
-    calls: dict[str, CallPartial] = {}
-    amounts: dict[str, float] = {}
-    levels: dict[str, LevelPartial] = {}
     for part in parts:
         for name, operation in part.operations.items():
             by_operation.setdefault(name, []).append(operation)
-        for name, gauge in part.gauges.items():
-            gauges.setdefault(name, GaugePartial()).absorb(gauge)
-        for severity, n in part.logs.items():
-            logs[severity] = logs.get(severity, 0) + n
-        for version, n in part.versions.items():
-            versions[version] = versions.get(version, 0) + n
-        changes.extend(part.changes)
-        feedback.extend(part.feedback)
-        exemplars.extend(part.exemplars)
-        for name, amount in part.amounts.items():
-            amounts[name] = amounts.get(name, 0.0) + amount
-        for name, level in part.levels.items():
-            levels.setdefault(name, LevelPartial()).absorb(level.n, level.sum, level.min, level.max)
-        for callee, own in part.calls.items():
-            total = calls.setdefault(callee, CallPartial())
-            total.calls += own.calls
-            total.errors += own.errors
-    samples = [part.traces for part in parts if part.traces is not None]
+        _add_counts(total, part)
+    total.operations = {name: merge_operations(same) for name, same in by_operation.items()}
+    _add_rest(total, parts)
+    return total
+
+
+def add_partial(total: Partial, part: Partial) -> None:
+    """Add a partial of the same service to a sum, in place; ``part`` stays as it is, and nothing of it is shared."""
+    operations = total.operations
+    for name, operation in part.operations.items():
+        known = operations.get(name)
+        if known is None:
+            known = operations[name] = OperationPartial()
+        known.absorb(operation)
+    _add_counts(total, part)
+    _add_rest(total, [total, part])
+
+
+def copied(partial: Partial) -> Partial:
+    """Return one that holds the same, and to which others may be added."""
+    total = _nothing_of(partial)
+    add_partial(total, partial)
+    return total
+
+
+def _nothing_of(partial: Partial) -> Partial:
     return Partial(
-        environment=first.environment,
-        service=first.service,
-        start_ms=first.start_ms,
-        size_ms=first.size_ms,
-        readings=sum(part.readings for part in parts),
-        operations={name: merge_operations(same) for name, same in by_operation.items()},
-        gauges=gauges,
-        logs=logs,
-        versions=versions,
-        changes=sorted(changes, key=lambda change: (change.time_ms, change.type, change.version, change.by, change.note)),
-        points=merge_series([part.points for part in parts if part.points]),
-        over_limit=sum(part.over_limit for part in parts),
-        feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
-        exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
-        calls=calls,
-        amounts=amounts,
-        levels=levels,
-        templates=merge_templates([part.templates for part in parts if part.templates]),
-        traces=merged_samples(samples) if samples else None,
+        environment=partial.environment, service=partial.service, start_ms=partial.start_ms, size_ms=partial.size_ms
     )
+
+
+def _both(total: Histogram | None, part: Histogram | None) -> Histogram | None:
+    """Return the sum of two, made in the first one where there is one."""
+    if part is None:
+        return total
+    if total is None:
+        return part.copied()
+    total.absorb(part)
+    return total
+
+
+def _add_counts(total: Partial, part: Partial) -> None:
+    total.readings += part.readings
+    total.over_limit += part.over_limit
+    for name, gauge in part.gauges.items():
+        total.gauges.setdefault(name, GaugePartial()).absorb(gauge)
+    for severity, n in part.logs.items():
+        total.logs[severity] = total.logs.get(severity, 0) + n
+    for version, n in part.versions.items():
+        total.versions[version] = total.versions.get(version, 0) + n
+    for name, amount in part.amounts.items():
+        total.amounts[name] = total.amounts.get(name, 0.0) + amount
+    for name, level in part.levels.items():
+        total.levels.setdefault(name, LevelPartial()).absorb(level.n, level.sum, level.min, level.max)
+    for callee, own in part.calls.items():
+        counted = total.calls.setdefault(callee, CallPartial())
+        counted.calls += own.calls
+        counted.errors += own.errors
+    if part.changes:
+        total.changes = sorted([*total.changes, *part.changes], key=_change_order)
+    if part.feedback:
+        total.feedback = sorted([*total.feedback, *part.feedback], key=_feedback_order)
+    if part.exemplars:
+        total.exemplars = kept([*total.exemplars, *part.exemplars], MAX_KEPT)
+
+
+def _add_rest(total: Partial, parts: list[Partial]) -> None:
+    """Set points, log lines and traces to the sum of the parts."""
+    points = [part.points for part in parts if part.points]
+    if points:
+        total.points = merge_series(points)
+    templates = [part.templates for part in parts if part.templates]
+    if templates:
+        total.templates = merge_templates(templates)
+    samples = [part.traces for part in parts if part.traces is not None]
+    if samples:
+        total.traces = merged_samples(samples)
+
+
+def _change_order(change: ChangeNote) -> tuple[int, str, str, str, str]:
+    return change.time_ms, change.type, change.version, change.by, change.note
+
+
+def _feedback_order(said: FeedbackNote) -> tuple[int, str, str, str, str]:
+    return said.time_ms, said.condition, said.verdict, said.by, said.note
 
 
 def merge_templates(parts: list[dict[str, TemplatePartial]]) -> dict[str, TemplatePartial]:
