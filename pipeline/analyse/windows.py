@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from pipeline.analyse.contributions import LateRow, WindowRow
@@ -38,6 +39,14 @@ ROW_TYPES: Mapping[str, type[Row]] = {
 
 A kind looks only at kinds written after it, so no row ever sees another one that is ahead of its own time.
 """
+_NAMES: Mapping[str, str] = {
+    "rollup": "rollup|%s|%s",
+    "window": "window|%s|%s|%s",
+    "series": "series|%s",
+    "late": "late|%s|%s|%s|%s|%s|%s",
+    "profile": "profile|%s",
+}
+"""How a row is named, of its key's parts."""
 
 
 class WindowStage:
@@ -48,9 +57,9 @@ class WindowStage:
         self._changed: dict[str, dict[Any, Row | None]] = {kind: {} for kind in ROW_TYPES}
         self._written_applied = state.head.applied
         self._gone: dict[str, None] = {}
-        self._last: dict[str, Row] = {}
+        self._last: dict[str, dict[Any, Row]] = {kind: {} for kind in ROW_TYPES}
         self._now_ms = 0
-        self._written_ms: dict[tuple[str, Any], int | None] = {}  # by (kind, key), the one written longest ago first
+        self._written_ms: dict[str, dict[Any, int | None]] = {kind: {} for kind in ROW_TYPES}  # the one written longest ago first
         self._forgotten: set[str] = set()
         self._reached: Counter[Bound] = Counter()
         self._leftover: tuple[Leftover, Changes] | None = None
@@ -125,20 +134,21 @@ class WindowStage:
         self._gone.clear()
         self._refresh()
         for kind, changed in self._changed.items():
+            named, last, written_ms = _NAMES[kind], self._last[kind], self._written_ms[kind]
             for key, row in changed.items():
-                name = _name(kind, key)
+                name = named % key
                 rows.pop(name, None)
-                self._written_ms.pop((kind, key), None)
+                written_ms.pop(key, None)
                 if row is None:
                     self._gone[name] = None
-                    last = self._last[name]
-                    if last.applied > self._written_applied:  # as any row that has changed; a second run must find it
-                        rows[name] = pack(last.applied, encode(last))
+                    written = last[key]
+                    if written.applied > self._written_applied:  # as any row that has changed; a second run must find it
+                        rows[name] = pack(written.applied, encode(written))
                 else:
-                    self._written_ms[kind, key] = self._now_ms
+                    written_ms[key] = self._now_ms
                     rows[name] = pack(row.applied, encode(row))
             changed.clear()
-        self._last.clear()
+            last.clear()
         head = self._state.head
         if rows or head.applied > self._written_applied:
             rows[HEAD] = pack(head.applied, encode(head))
@@ -161,7 +171,7 @@ class WindowStage:
                 if not self._state.take(row):
                     self._gone[name] = None
         self._state.let_wait()
-        self._written_ms = {(kind, key): None for kind in ROW_TYPES for key in self._state.rows(kind)}
+        self._written_ms = {kind: dict.fromkeys(self._state.rows(kind)) for kind in ROW_TYPES}
 
     def _let_go(self) -> None:
         """Let go what the last step has left: it is not seen from outside whether that is done yet."""
@@ -180,20 +190,19 @@ class WindowStage:
             elif profile.applied <= self._written_applied:
                 self._state.put_profile(service, None)
                 self._forgotten.discard(service)
-                self._gone[_name("profile", service)] = None
+                self._gone[_NAMES["profile"] % service] = None
 
     def _refresh(self) -> None:
         """Write again what this owner never wrote, or not for long: then it stands behind whatever a zombie wrote."""
-        due: list[tuple[str, Any]] = []
-        for place, written_ms in self._written_ms.items():
-            if written_ms is not None and written_ms > self._now_ms - self._params.refresh_ms:
-                break
-            due.append(place)
-        for kind, key in due:
-            del self._written_ms[kind, key]
-            row = self._state.rows(kind).get(key)
-            if row is not None:
-                self._changed[kind].setdefault(key, row)
+        recent_ms = self._now_ms - self._params.refresh_ms
+        for kind, written in self._written_ms.items():
+            rows, changed = self._state.rows(kind), self._changed[kind]
+            due = [key for key, _ in takewhile(lambda one: one[1] is None or one[1] <= recent_ms, written.items())]
+            for key in due:
+                del written[key]
+                row = rows.get(key)
+                if row is not None:
+                    changed.setdefault(key, row)
 
     def _note(self, changes: Changes) -> None:
         self._changed["rollup"].update(changes.rollups)
@@ -202,8 +211,7 @@ class WindowStage:
         self._changed["late"].update(changes.lates)
         self._changed["profile"].update(changes.profiles)
         for kind, rows in changes.last.items():
-            for key, row in rows.items():
-                self._last[_name(kind, key)] = row
+            self._last[kind].update(rows)
         self._forgotten.update(service for service, profile in changes.profiles.items() if profile.is_forgotten)
 
 
@@ -237,10 +245,6 @@ def restore(params: WindowParams, directory: Directory, partition: int, rows: Ma
             found[kind][name] = _read(name, row, ROW_TYPES[kind])
     stage.put_rows(found)
     return stage
-
-
-def _name(kind: str, key: str | tuple[str | int, ...]) -> str:
-    return "|".join((kind, key) if isinstance(key, str) else (kind, *map(str, key)))
 
 
 def _read(name: str, row: bytes, row_type: type[T]) -> T:
