@@ -443,17 +443,7 @@ class _Step:
             self._reached[Limit.PUBLISHED_OPERATIONS] += 1
         if value is not None and len(value.templates) > self._params.max_templates and not rollup:
             self._reached[Limit.PUBLISHED_TEMPLATES] += 1
-        self._outputs.append(
-            FilledWindow(
-                publisher=self._publisher(service),
-                profile=profile,
-                key=key,
-                revision=revision,
-                rollup=rollup,
-                value=value,
-                n_sources=n_sources,
-            )
-        )
+        self._outputs.append(FilledWindow(self._publisher(service), profile, key, revision, rollup, value, n_sources))
         _, start_ms, size_ms = key
         if value is not None and value.calls and tells_edges(start_ms, size_ms):
             self._outputs += edge_records(profile, value, start_ms=start_ms, size_ms=size_ms, partition=self._partition)
@@ -462,7 +452,7 @@ class _Step:
         known = self._state.threshold_ms
         if service not in known:
             known[service] = self._directory.entry(service).latency_threshold_ms
-        return Publisher(params=self._params, partition=self._partition, threshold_ms=known[service])
+        return Publisher(self._params, self._partition, known[service])
 
     def _say(self, key: str, record: SignalsRecord) -> None:
         self._outputs.append(OutRecord(topic=TOPIC, key=key, partition=self._partition, value=encode(record)))

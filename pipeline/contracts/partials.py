@@ -321,9 +321,7 @@ def copied(partial: Partial) -> Partial:
 
 
 def _nothing_of(partial: Partial) -> Partial:
-    return Partial(
-        environment=partial.environment, service=partial.service, start_ms=partial.start_ms, size_ms=partial.size_ms
-    )
+    return Partial(environment=partial.environment, service=partial.service, start_ms=partial.start_ms, size_ms=partial.size_ms)
 
 
 def _both(total: Histogram | None, part: Histogram | None) -> Histogram | None:
