@@ -5,15 +5,8 @@ from collections.abc import Mapping
 from pipeline.analyse.log_lines import told_lines
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.ids import content_id
-from pipeline.contracts.partials import (
-    OTHER,
-    GaugePartial,
-    LevelPartial,
-    OperationPartial,
-    Partial,
-    Quantile,
-    merge_operations,
-)
+from pipeline.contracts.partial_sums import merge_operations
+from pipeline.contracts.partials import OTHER, GaugePartial, LevelPartial, OperationPartial, Partial, Quantile
 from pipeline.contracts.signals import Completeness, Errors, Latency, Level, OperationSignals, Saturation, Signals, Traffic
 
 SHARES = (0.5, 0.9, 0.95, 0.99)

@@ -6,7 +6,8 @@ from typing import Self
 import msgspec
 
 from pipeline.analyse.contributions import WindowRow
-from pipeline.contracts.partials import Partial, add_partial, copied, merge_partials
+from pipeline.contracts.partial_sums import add_partial, copied, merge_partials
+from pipeline.contracts.partials import Partial
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS, window_start
 
 RollupKey = tuple[str, int]
