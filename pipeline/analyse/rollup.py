@@ -6,7 +6,8 @@ from typing import Self
 import msgspec
 
 from pipeline.analyse.contributions import WindowRow
-from pipeline.contracts.partials import Partial, add_partial, copied, merge_partials
+from pipeline.contracts.partial_sums import add_partial, copied, merge_partials
+from pipeline.contracts.partials import Partial
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS, window_start
 
 RollupKey = tuple[str, int]
@@ -21,7 +22,8 @@ def rollup_key(service: str, start_ms: int, size_ms: int) -> RollupKey | None:
 class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The sum of the windows that are gone (``base``); those still open are added when it is published.
 
-    ``base`` is the row's own: nothing else holds a part of it. Marks (of series' points) add up over its windows, whether open or gone.
+    ``base`` is the row's own: nothing else holds a part of it.
+    Marks (of series' points) add up over its windows, whether open or gone.
     """
 
     environment: str

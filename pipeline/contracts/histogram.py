@@ -70,8 +70,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def relative_error(self) -> float:
         """Bound of a quantile's relative error, dimensionless: the buckets' own, or what came in coarser."""
-        own = _BUCKET_ERRORS[self.scale]
-        return own if own >= self.input_error else self.input_error
+        return max(_BUCKET_ERRORS[self.scale], self.input_error)
 
     @property
     def mean(self) -> float | None:
@@ -110,8 +109,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.scale, self.counts = _fitted(self.scale, counts)
         self.zero_count += other.zero_count
         self.sum += other.sum
-        if other.input_error > self.input_error:
-            self.input_error = other.input_error
+        self.input_error = max(self.input_error, other.input_error)
 
     def copied(self) -> "Histogram":
         """Return one that holds the same, and shares nothing."""

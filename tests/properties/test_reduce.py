@@ -12,6 +12,7 @@ from pipeline.analyse.rollup import RollupRow
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.limits import Limit
+from pipeline.contracts.partial_sums import add_partial, copied, merge_partials
 from pipeline.contracts.partials import (
     OTHER,
     OTHER_TEMPLATE,
@@ -22,9 +23,6 @@ from pipeline.contracts.partials import (
     OperationPartial,
     Partial,
     TemplatePartial,
-    add_partial,
-    copied,
-    merge_partials,
 )
 from pipeline.contracts.readings import (
     CallReading,
