@@ -6,11 +6,11 @@ service, 8 partitions), every contestant of that folder in the same run; medians
 How Tocsin is timed: a worker process of role ingest as a user starts it, everything on. From the last look at its
 /metrics at which no record was folded in, to the first at which all were (every 0.1 s, so the time is never too short);
 the peers time themselves from first record to last. Afterwards the bundles on the broker must account for every record.
-End to end: a worker process of each role; until the verdict of every service on every window that the records close
-has been acknowledged. Window close: records come at half that pace; from the broker's timestamp of the bundle that took
-the watermark past a window's end and delay, to the broker's timestamp of each service's signals of it, from the third end
-on: before, every service is new. Memory: resident, of all roles, at 10,000 services with ten operations each, until the
-last verdict, less that before the first record.
+End to end: worker processes of all roles, two of role analyse (the ratio), and beside it one of each; until the verdict
+of every service on every window that the records close has been acknowledged. Window close: records come at half that
+pace; from the broker's timestamp of the bundle that took the watermark past a window's end and delay, to the broker's
+timestamp of each service's signals of it, from the third end on: before, every service is new. Memory: resident, of one
+worker of each role, at 10,000 services with ten operations each, until the last verdict, less that before the first record.
 """
 
 import argparse
@@ -48,6 +48,7 @@ KNOWN = 0.999
 HEAP_MB = 1_024
 OURS, LIMIT = "Tocsin, one ingest worker", "raw aiokafka + orjson.loads"
 ALL_ROLES = "Tocsin, all roles, to verdicts"
+ONE_EACH = "Tocsin, one of each role, to verdicts"
 PACED_S = 20
 """How long records come at half the sustained pace."""
 CLOSING_MS = 45_000
@@ -126,10 +127,10 @@ async def race(bench: Bench) -> None:
                 bench.say(bench.notes[-1])
                 continue
             bench.rates.setdefault(peer.name, []).append(rate)
-            bench.say(f"round {number + 1}: {peer.name:<30} {rate:>10,.0f} messages/s")
+            bench.say(f"round {number + 1}: {peer.name:<37} {rate:>10,.0f} messages/s")
         rate = await ingest_once(bench, number)
         bench.rates.setdefault(OURS, []).append(rate)
-        bench.say(f"round {number + 1}: {OURS:<30} {rate:>10,.0f} messages/s")
+        bench.say(f"round {number + 1}: {OURS:<37} {rate:>10,.0f} messages/s")
 
 
 async def ingest_once(bench: Bench, number: int) -> float:
@@ -151,23 +152,24 @@ async def ingest_once(bench: Bench, number: int) -> float:
 
 
 async def end_to_end(bench: Bench) -> None:
-    """Let one worker of each role go through all records, to verdicts, round after round."""
+    """Let workers of all roles go through all records, to verdicts, round after round."""
     bench.filled("fast", bench.options.messages)
     for number in range(bench.options.rounds):
-        rate = await to_verdicts(bench, number)
-        bench.rates.setdefault(ALL_ROLES, []).append(rate)
-        bench.say(f"round {number + 1}: {ALL_ROLES:<30} {rate:>10,.0f} messages/s")
+        for name, n_analyse in {ONE_EACH: 1, ALL_ROLES: bench.options.analyse}.items():
+            rate = await to_verdicts(bench, number, n_analyse)
+            bench.rates.setdefault(name, []).append(rate)
+            bench.say(f"round {number + 1}: {name:<37} {rate:>10,.0f} messages/s")
     ours, whole = bench.median(OURS), bench.median(ALL_ROLES)
     bench.found["end_to_end_ratio"] = whole / ours if ours and whole else None
 
 
-async def to_verdicts(bench: Bench, number: int) -> float:
-    """Let one worker of each role go through all records; return messages a second, to the last verdict."""
+async def to_verdicts(bench: Bench, number: int, n_analyse: int) -> float:
+    """Let one worker of each role, but so many of role analyse, go through all records; return messages a second."""
     messages = bench.options.messages
     last_end_ms, expected = verdicts_of(messages, SERVICES)
-    workers = bench.workers(f"end-to-end-{number}", "fast")
+    workers = bench.workers(f"end-to-end-{number}-{n_analyse}", "fast")
     verdicts = await verdict_counter(bench.broker.bootstrap, workers.names["anomalies"])
-    workers.start(*["analyse"] * bench.options.analyse, "act")
+    workers.start(*["analyse"] * n_analyse, "act")
     try:
         await workers.ready()
         workers.start("ingest")
@@ -267,7 +269,7 @@ async def memory(bench: Bench) -> None:
     last_end_ms, expected = verdicts_of(readings, MANY_SERVICES)
     workers = bench.workers("memory", "many")
     verdicts = await verdict_counter(bench.broker.bootstrap, workers.names["anomalies"])
-    workers.start(*["analyse"] * bench.options.analyse, "act")
+    workers.start("analyse", "act")
     try:
         await workers.ready()
         workers.start("ingest")
@@ -292,11 +294,11 @@ async def memory(bench: Bench) -> None:
 def results(bench: Bench) -> dict[str, object]:
     """Print the table, and return the last line."""
     ours = bench.median(OURS)
-    print(f"\n{'median of ' + str(bench.options.rounds) + ' rounds':<34} {'messages/s':>12} {'Tocsin is':>10}")
+    print(f"\n{'median of ' + str(bench.options.rounds) + ' rounds':<38} {'messages/s':>12} {'Tocsin is':>10}")
     for name in bench.rates:
         median = bench.median(name) or 0.0
         over = "" if name.startswith("Tocsin") or not (ours and median) else f"{ours / median:.2f} x"
-        print(f"{name:<34} {median:>12,.0f} {over:>10}")
+        print(f"{name:<38} {median:>12,.0f} {over:>10}")
     for note in bench.notes:
         print(note)
     ratios: dict[str, float | None] = {}
@@ -349,7 +351,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=500_000, help="for Bytewax; at most 300,000 for Quix, 40,000 for stock Faust")
     parser.add_argument("--readings", type=int, default=10_000_000, help="for the memory's growth")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--analyse", type=int, default=1, help="workers of role analyse, where all roles run")
+    parser.add_argument("--analyse", type=int, default=2, help="workers of role analyse, where all roles run")
     parser.add_argument("--warm-up", type=float, default=12.0, help="seconds until workers that nothing has come to yet are ready")
     parser.add_argument("--only", default="", help="words in the names of the contestants that run, separated by commas; all")
     parser.add_argument("--parts", default=",".join(PARTS), help="which of them, separated by commas")

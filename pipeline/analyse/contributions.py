@@ -5,7 +5,8 @@ from typing import Self
 import msgspec
 
 from pipeline.analyse.log_lines import MAX_KEPT, kept_lines
-from pipeline.contracts.partials import Partial, merge_partials
+from pipeline.contracts.partial_sums import merge_partials
+from pipeline.contracts.partials import Partial
 
 WindowKey = tuple[str, int, int]
 """(service key, window start in ms, window size in ms)."""

@@ -5,15 +5,8 @@ from collections.abc import Mapping
 from pipeline.analyse.log_lines import told_lines
 from pipeline.contracts.histogram import Histogram, merged
 from pipeline.contracts.ids import content_id
-from pipeline.contracts.partials import (
-    OTHER,
-    GaugePartial,
-    LevelPartial,
-    OperationPartial,
-    Partial,
-    Quantile,
-    merge_operations,
-)
+from pipeline.contracts.partial_sums import merge_operations
+from pipeline.contracts.partials import OTHER, GaugePartial, LevelPartial, OperationPartial, Partial, Quantile
 from pipeline.contracts.signals import Completeness, Errors, Latency, Level, OperationSignals, Saturation, Signals, Traffic
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
@@ -100,9 +93,13 @@ def _operations(
     max_operations: int,
 ) -> dict[str, OperationSignals]:
     """Return the signals of named operations; what names none is in the service's own."""
-    named = sorted((name for name in operations if name not in ("", OTHER)), key=lambda name: (-operations[name].requests, name))
-    shown = {name: operations[name] for name in named[:max_operations]}
-    rest = [operations[name] for name in (*named[max_operations:], OTHER) if name in operations]
+    shown = {name: operation for name, operation in operations.items() if name not in ("", OTHER)}
+    rest = []
+    if len(shown) > max_operations:
+        ranked = sorted(shown, key=lambda name: (-operations[name].requests, name))
+        rest = [shown.pop(name) for name in ranked[max_operations:]]
+    if OTHER in operations:
+        rest.append(operations[OTHER])
     if rest:
         shown[OTHER] = merge_operations(rest)
     return {name: _operation(shown[name], size_ms, threshold_ms) for name in sorted(shown)}

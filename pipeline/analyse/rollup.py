@@ -6,7 +6,8 @@ from typing import Self
 import msgspec
 
 from pipeline.analyse.contributions import WindowRow
-from pipeline.contracts.partials import Partial, merge_partials
+from pipeline.contracts.partial_sums import add_partial, copied, merge_partials
+from pipeline.contracts.partials import Partial
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS, window_start
 
 RollupKey = tuple[str, int]
@@ -21,6 +22,7 @@ def rollup_key(service: str, start_ms: int, size_ms: int) -> RollupKey | None:
 class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The sum of the windows that are gone (``base``); those still open are added when it is published.
 
+    ``base`` is the row's own: nothing else holds a part of it.
     Marks (of series' points) add up over its windows, whether open or gone.
     """
 
@@ -43,13 +45,19 @@ class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     def folded(self, window: WindowRow, value: Partial, mark: int) -> Self:
         """Return the rollup with a window in it that goes: its value, and the mark of its series' points.
 
-        What log lines say is told by windows alone.
+        What log lines say is told by windows alone. The sum is made in place, which is most of what a window costs once it
+        is published: from now on the returned row is the one to use, and ``self`` is no longer.
         """
         if value.templates:
             value = msgspec.structs.replace(value, templates={})
+        if self.base is None:
+            base = copied(value)
+        else:
+            base = self.base
+            add_partial(base, value)
         return msgspec.structs.replace(
             self,
-            base=value if self.base is None else merge_partials([self.base, value]),
+            base=base,
             base_sources=tuple(sorted({*self.base_sources, *window.sources})),
             base_mark=self.base_mark + mark,
         )
@@ -59,11 +67,13 @@ class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         return (0 if self.base is None else self.base.readings) + sum(window.readings for window in windows)
 
     def value(self, values: Sequence[Partial]) -> Partial | None:
-        """Return the sum of what is gone and of what the open windows hold; ``None`` when nothing was counted."""
-        parts = list(values)
-        if self.base is not None:
-            parts.insert(0, self.base)
-        return merge_partials(parts) if parts else None
+        """Return the sum of what is gone and of what the open windows hold; ``None`` when nothing was counted.
+
+        It shares nothing with ``base``, which goes on.
+        """
+        if self.base is None:
+            return merge_partials(list(values)) if values else None
+        return merge_partials([copied(self.base), *values])
 
     def sources(self, windows: Sequence[WindowRow]) -> int:
         """Return how many sources contributed."""

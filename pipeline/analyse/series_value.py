@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.analyse.increase import aligned
 from pipeline.contracts.histogram import Histogram, from_explicit, from_exponential_in
-from pipeline.contracts.partials import GaugePartial, OperationPartial, Partial, Quantile, merge_operations
+from pipeline.contracts.partial_sums import merge_operations
+from pipeline.contracts.partials import GaugePartial, OperationPartial, Partial, Quantile
 from pipeline.contracts.points import Point, SeriesMeaning
 
 Growth = tuple[SeriesMeaning, list[Point]]

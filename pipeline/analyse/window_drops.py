@@ -24,7 +24,7 @@ class Leftover:
 
 
 def let_go(state: WindowState, leftover: Leftover, changed: Changes) -> Changes:
-    """Return what goes. ``state`` has the step's own changes in it, ``changed``, and stays as it is."""
+    """Return what goes. ``state`` has the step's own changes in it, ``changed``; it stays as it is, but for the sums of rollups."""
     return _Drops(state, leftover, changed).run()
 
 

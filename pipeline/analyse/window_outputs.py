@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pipeline.analyse.contributions import WindowKey
 from pipeline.analyse.golden_signals import golden_signals
 from pipeline.analyse.params import WindowParams
@@ -17,8 +19,7 @@ from pipeline.contracts.window_times import ROLLUP_SIZE_MS
 TOPIC = "signals"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publisher:
+class Publisher(msgspec.Struct, frozen=True):
     """Makes the records of one partition's windows.
 
     Attributes
@@ -67,8 +68,7 @@ class Publisher:
         return OutRecord(topic=TOPIC, key=service, partition=self.partition, value=encode(signals))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilledWindow:
+class FilledWindow(msgspec.Struct, frozen=True):
     """A window, or a rollup, that holds something; nothing of it changes any more. See :meth:`Publisher.record`."""
 
     publisher: Publisher

@@ -14,7 +14,8 @@ from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import Head
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.limits import Bound
-from pipeline.contracts.partials import Partial, merge_partials
+from pipeline.contracts.partial_sums import merge_partials
+from pipeline.contracts.partials import Partial
 
 K = TypeVar("K")
 

@@ -70,7 +70,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def relative_error(self) -> float:
         """Bound of a quantile's relative error, dimensionless: the buckets' own, or what came in coarser."""
-        return max(_bucket_error(self.scale), self.input_error)
+        return max(_BUCKET_ERRORS[self.scale], self.input_error)
 
     @property
     def mean(self) -> float | None:
@@ -95,14 +95,27 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def absorb(self, other: "Histogram") -> None:
         """Put in all values of another histogram, which stays as it is: :func:`merged`, in place."""
-        scale = min(self.scale, other.scale)
-        counts = _rescaled(self.counts, self.scale - scale)
-        for index, n in _rescaled(other.counts, other.scale - scale).items():
-            counts[index] = counts.get(index, 0) + n
-        self.scale, self.counts = _fitted(scale, counts)
+        own, scale = other.counts, self.scale
+        if other.scale > scale:
+            own = _rescaled(own, other.scale - scale)
+        elif other.scale < scale:
+            self.counts = _rescaled(self.counts, scale - other.scale)
+            self.scale = other.scale
+        counts = self.counts
+        seen = counts.get
+        for index, n in own.items():
+            counts[index] = seen(index, 0) + n
+        if len(counts) > MAX_BUCKETS:
+            self.scale, self.counts = _fitted(self.scale, counts)
         self.zero_count += other.zero_count
         self.sum += other.sum
         self.input_error = max(self.input_error, other.input_error)
+
+    def copied(self) -> "Histogram":
+        """Return one that holds the same, and shares nothing."""
+        return Histogram(
+            scale=self.scale, zero_count=self.zero_count, sum=self.sum, counts=self.counts.copy(), input_error=self.input_error
+        )
 
     def quantiles(self, shares: Sequence[float]) -> list[float | None]:
         """Return the values (ms) below which the given shares of the values lie; ``None`` when empty.
@@ -125,7 +138,7 @@ class Histogram(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Return how many values it holds, and :meth:`quantiles` of ascending shares, in one pass."""
         counts = self.counts
         indexes = sorted(counts)
-        up_to = list(accumulate([counts[index] for index in indexes], initial=self.zero_count))
+        up_to = list(accumulate(map(counts.__getitem__, indexes), initial=self.zero_count))
         total = up_to[-1]
         if not total:
             return 0, [None] * len(shares)
@@ -261,6 +274,9 @@ def _bucket_error(scale: int) -> float:
     """Return (base - 1) / (base + 1), also for a base that no float can hold."""
     shrink = 1 / _base(scale)
     return (1 - shrink) / (1 + shrink)
+
+
+_BUCKET_ERRORS = {scale: _bucket_error(scale) for scale in range(MIN_SCALE, MAX_SCALE + 1)}
 
 
 class _Middles(dict[int, float]):

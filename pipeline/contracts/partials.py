@@ -10,10 +10,10 @@ from typing import Annotated
 
 import msgspec
 
-from pipeline.contracts.exemplars import MAX_KEPT, Exemplar, kept
-from pipeline.contracts.histogram import Histogram, merged
-from pipeline.contracts.points import Series, merge_series
-from pipeline.contracts.trace_samples import TraceSample, merged_samples
+from pipeline.contracts.exemplars import Exemplar
+from pipeline.contracts.histogram import Histogram
+from pipeline.contracts.points import Series
+from pipeline.contracts.trace_samples import TraceSample
 
 SCHEMA = 1
 """Version of these records. Given by a factory, so that it is written even where defaults are left out."""
@@ -50,6 +50,11 @@ class Quantile(msgspec.Struct, kw_only=True):
     weight: float = 0.0
     weighted_ms: float = 0.0
 
+    def absorb(self, other: "Quantile") -> None:
+        """Add another's requests."""
+        self.weight += other.weight
+        self.weighted_ms += other.weighted_ms
+
 
 class OperationPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Requests of one operation. ``latency_mixed`` holds those whose outcome is not known one by one (summaries)."""
@@ -60,6 +65,16 @@ class OperationPartial(msgspec.Struct, kw_only=True, omit_defaults=True):
     latency_failed: Histogram | None = None
     latency_mixed: Histogram | None = None
     quantiles: dict[str, Quantile] = {}
+
+    def absorb(self, other: "OperationPartial") -> None:
+        """Add another's requests, in place; the other stays as it is, and nothing of it is shared."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.latency_ok = _both(self.latency_ok, other.latency_ok)
+        self.latency_failed = _both(self.latency_failed, other.latency_failed)
+        self.latency_mixed = _both(self.latency_mixed, other.latency_mixed)
+        for name, quantile in other.quantiles.items():
+            self.quantiles.setdefault(name, Quantile()).absorb(quantile)
 
 
 class GaugePartial(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -249,95 +264,11 @@ class Bundle(msgspec.Struct, kw_only=True, omit_defaults=True):
     partials: list[Partial] = []
 
 
-def merge_operations(parts: list[OperationPartial]) -> OperationPartial:
-    """Return the sum of the same operation's partials; a single one is returned itself."""
-    if len(parts) == 1:
-        return parts[0]
-    requests, errors = 0, 0
-    quantiles: dict[str, Quantile] = {}
-    for part in parts:
-        requests += part.requests
-        errors += part.errors
-        for name, quantile in part.quantiles.items():
-            total = quantiles.setdefault(name, Quantile())
-            total.weight += quantile.weight
-            total.weighted_ms += quantile.weighted_ms
-    ok = [histogram for part in parts if (histogram := part.latency_ok) is not None]
-    failed = [histogram for part in parts if (histogram := part.latency_failed) is not None]
-    mixed = [histogram for part in parts if (histogram := part.latency_mixed) is not None]
-    return OperationPartial(
-        requests=requests,
-        errors=errors,
-        latency_ok=merged(ok) if ok else None,
-        latency_failed=merged(failed) if failed else None,
-        latency_mixed=merged(mixed) if mixed else None,
-        quantiles=quantiles,
-    )
-
-
-def merge_partials(parts: list[Partial]) -> Partial:
-    """Return the sum of partials of one service, with the first one's service and window; inputs stay as they are."""
-    first = parts[0]
-    by_operation: dict[str, list[OperationPartial]] = {}
-    gauges: dict[str, GaugePartial] = {}
-    logs: dict[str, int] = {}
-    versions: dict[str, int] = {}
-    changes: list[ChangeNote] = []
-    feedback: list[FeedbackNote] = []
-    exemplars: list[Exemplar] = []
-    calls: dict[str, CallPartial] = {}
-    amounts: dict[str, float] = {}
-    levels: dict[str, LevelPartial] = {}
-    for part in parts:
-        for name, operation in part.operations.items():
-            by_operation.setdefault(name, []).append(operation)
-        for name, gauge in part.gauges.items():
-            gauges.setdefault(name, GaugePartial()).absorb(gauge)
-        for severity, n in part.logs.items():
-            logs[severity] = logs.get(severity, 0) + n
-        for version, n in part.versions.items():
-            versions[version] = versions.get(version, 0) + n
-        changes.extend(part.changes)
-        feedback.extend(part.feedback)
-        exemplars.extend(part.exemplars)
-        for name, amount in part.amounts.items():
-            amounts[name] = amounts.get(name, 0.0) + amount
-        for name, level in part.levels.items():
-            levels.setdefault(name, LevelPartial()).absorb(level.n, level.sum, level.min, level.max)
-        for callee, own in part.calls.items():
-            total = calls.setdefault(callee, CallPartial())
-            total.calls += own.calls
-            total.errors += own.errors
-    samples = [part.traces for part in parts if part.traces is not None]
-    return Partial(
-        environment=first.environment,
-        service=first.service,
-        start_ms=first.start_ms,
-        size_ms=first.size_ms,
-        readings=sum(part.readings for part in parts),
-        operations={name: merge_operations(same) for name, same in by_operation.items()},
-        gauges=gauges,
-        logs=logs,
-        versions=versions,
-        changes=sorted(changes, key=lambda change: (change.time_ms, change.type, change.version, change.by, change.note)),
-        points=merge_series([part.points for part in parts if part.points]),
-        over_limit=sum(part.over_limit for part in parts),
-        feedback=sorted(feedback, key=lambda said: (said.time_ms, said.condition, said.verdict, said.by, said.note)),
-        exemplars=kept(exemplars, MAX_KEPT) if exemplars else exemplars,
-        calls=calls,
-        amounts=amounts,
-        levels=levels,
-        templates=merge_templates([part.templates for part in parts if part.templates]),
-        traces=merged_samples(samples) if samples else None,
-    )
-
-
-def merge_templates(parts: list[dict[str, TemplatePartial]]) -> dict[str, TemplatePartial]:
-    """Return the sum of masked log lines; a single one is returned itself."""
-    if len(parts) < 2:
-        return parts[0] if parts else {}
-    merged_lines: dict[str, TemplatePartial] = {}
-    for part in parts:
-        for line, counted in part.items():
-            merged_lines.setdefault(line, TemplatePartial()).absorb(counted.n, counted.severity, counted.example, counted.time_ms)
-    return merged_lines
+def _both(total: Histogram | None, part: Histogram | None) -> Histogram | None:
+    """Return the sum of two, made in the first one where there is one."""
+    if part is None:
+        return total
+    if total is None:
+        return part.copied()
+    total.absorb(part)
+    return total

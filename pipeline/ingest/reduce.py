@@ -9,6 +9,7 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.exemplars import Exemplar, with_one
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.keys import service_key
+from pipeline.contracts.partial_sums import merge_operations
 from pipeline.contracts.partials import (
     OTHER,
     OTHER_TEMPLATE,
@@ -21,7 +22,6 @@ from pipeline.contracts.partials import (
     Partial,
     Quantile,
     TemplatePartial,
-    merge_operations,
     rank,
 )
 from pipeline.contracts.points import Series, summed

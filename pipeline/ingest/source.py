@@ -156,6 +156,7 @@ class SourceReader:
         self._epoch = epoch
         self._watermark_ms = watermark_ms
         self._sent_watermark_ms = watermark_ms
+        self._idle_in: int | None = None
         self._flushed_ms: int | None = None
         self._is_over = False
         self._series = SeriesIndex(config.max_text_length)
@@ -213,7 +214,8 @@ class SourceReader:
         idle = owner.is_caught_up and (was_never_heard or idle_for_ms > self._params.idle_ms)
         if idle and watermark_ms is not None:
             watermark_ms = self._capped(watermark_ms + idle_for_ms, owner.now_ms)
-        if not self._is_flush_due(owner.now_ms, watermark_ms):
+        is_news = idle and self._idle_in != owner.generation  # others wait for it until they hear of it
+        if not is_news and not self._is_flush_due(owner.now_ms, watermark_ms):
             return []
         return self._flush(owner, watermark_ms=watermark_ms, idle=idle, whole=idle)
 
@@ -342,6 +344,7 @@ class SourceReader:
         for key in due:
             del dirty[key]
         self._sent_watermark_ms = watermark_ms
+        self._idle_in = owner.generation if idle else None
         self._flushed_ms = owner.now_ms
         return records
 

@@ -1,6 +1,7 @@
 """One contract for Faust's own driver and for ours, reading single messages or batches, on both brokers."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -386,6 +387,32 @@ async def test_what_was_taken_and_is_not_delivered_yet_is_not_called_read(
         await until(lambda: seen.count == 100, "it was delivered")
 
     assert told == (False, None, 0)
+
+
+async def test_an_empty_partition_stays_caught_up_while_another_ones_records_are_taken(
+    broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_run, is_taking, may_go_on = thread.take_run, threading.Event(), threading.Event()
+
+    def take_slowly(*args: Any, **more: Any) -> Any:
+        is_taking.set()
+        may_go_on.wait(10)
+        return take_run(*args, **more)
+
+    topic = await new_topic(broker, 2)
+    app = app_of("bulk", broker, topic, unique("app"))
+    seen = noting_agent(app, topic)
+
+    async with running(app):
+        await until(lambda: all(is_caught_up(app, (topic, partition)) for partition in (0, 1)), "both are caught up")
+        monkeypatch.setattr(thread, "take_run", take_slowly)
+        await produce(broker, topic, 100, partitions=1)
+        await until(is_taking.is_set, "records are being taken")
+        told = (is_caught_up(app, (topic, 0)), is_caught_up(app, (topic, 1)))
+        may_go_on.set()
+        await until(lambda: seen.count == 100, "they were delivered")
+
+    assert told == (False, True)
 
 
 async def test_a_worker_that_has_not_asked_for_long_is_not_caught_up(broker: LocalBroker, monkeypatch: pytest.MonkeyPatch) -> None:

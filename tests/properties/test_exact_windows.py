@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.analyse import watermarks, window_step
+from pipeline.analyse import watermarks, window_view
 from pipeline.analyse.contributions import Contribution, WindowRow
 from pipeline.analyse.overlay import Overlay
 from pipeline.analyse.watermarks import Head
@@ -152,7 +152,7 @@ def replace_across_chunks(monkeypatch: pytest.MonkeyPatch) -> Rules:
 
 def forget_what_is_applied_in_rows(monkeypatch: pytest.MonkeyPatch) -> Rules:
     monkeypatch.setattr(Overlay, "is_ahead", lambda _overlay, _key: False)
-    monkeypatch.setattr(window_step._Step, "_is_done", lambda _step, _service: False)
+    monkeypatch.setattr(window_view.View, "is_done", lambda _view, _service: False)
     return Rules()
 
 
@@ -167,7 +167,7 @@ def let_the_watermark_go_back(monkeypatch: pytest.MonkeyPatch) -> Rules:
     def forgetful(head: Head, bundle: Bundle, **times: int) -> Head:
         return advanced(msgspec.structs.replace(head, low_ms=None), bundle, **times)
 
-    monkeypatch.setattr(window_step, "advanced", forgetful)
+    monkeypatch.setattr(window_view, "advanced", forgetful)
     return Rules()
 
 

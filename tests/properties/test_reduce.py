@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.analyse.contributions import WindowRow
+from pipeline.analyse.rollup import RollupRow
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.limits import Limit
+from pipeline.contracts.partial_sums import add_partial, copied, merge_partials
 from pipeline.contracts.partials import (
     OTHER,
     OTHER_TEMPLATE,
@@ -20,7 +23,6 @@ from pipeline.contracts.partials import (
     OperationPartial,
     Partial,
     TemplatePartial,
-    merge_partials,
 )
 from pipeline.contracts.readings import (
     CallReading,
@@ -40,6 +42,7 @@ from pipeline.ingest.reduce import NO_ROOM, PartialKey, fold
 CART = Origin(environment="prod", service="cart", version="1", operation="GET /")
 BASE_MS = 1_767_571_200_000
 CONFIG = IngestConfig()
+WINDOW = WindowRow(environment="prod", service="cart", start_ms=BASE_MS, size_ms=10_000)
 
 ORIGINS = st.builds(
     Origin,
@@ -174,6 +177,39 @@ def test_partials_of_two_chunks_merge_to_that_of_one(readings: list[Reading], cu
     }
 
     assert without_rounding(together) == without_rounding(folded(readings))
+
+
+@given(READINGS, READINGS)
+def test_adding_in_place_is_merging_and_shares_nothing(readings: list[Reading], more: list[Reading]) -> None:
+    first, second = folded(readings), folded(more)
+    for key in {**first, **second}:
+        parts = [part for part in (first.get(key), second.get(key)) if part is not None]
+        expected, before = msgspec.json.encode(merge_partials(parts)), msgspec.json.encode(parts)
+
+        total = copied(parts[0])
+        for part in parts[1:]:
+            add_partial(total, part)
+
+        assert msgspec.json.encode(total) == expected
+        for part in parts:
+            add_partial(total, part)
+        assert msgspec.json.encode(parts) == before
+
+
+@given(READINGS, READINGS, READINGS)
+def test_a_rollup_that_was_said_stays_as_it_was_while_more_is_added(
+    gone: list[Reading], shown: list[Reading], later: list[Reading]
+) -> None:
+    row = RollupRow(environment="prod", service="cart", start_ms=BASE_MS)
+    for partial in folded(gone).values():
+        row = row.folded(WINDOW, partial, 0)
+    said = row.value([*folded(shown).values()])
+    before = msgspec.json.encode(said)
+
+    for partial in folded(later).values():
+        row = row.folded(WINDOW, partial, 0)
+
+    assert msgspec.json.encode(said) == before
 
 
 @given(READINGS)

@@ -91,7 +91,7 @@ class BulkConsumerThread(stock.AIOKafkaConsumerThread):
     def _take_now(self, fetcher: Any, wanted: frozenset[TP]) -> list[Taken]:
         """Do what ``Fetcher.fetched_records`` does with what is there, and note positions and the number of seeks."""
         taken: list[Taken] = []
-        self.in_hand = wanted
+        self.in_hand = wanted & {ensure_TP(aiotp) for aiotp in fetcher._records}  # noqa: SLF001 - an empty one stays where it is
         left: int = self._untyped()._max_poll_records or STOCK_RECORDS  # noqa: SLF001
         for aiotp in list(fetcher._records):  # noqa: SLF001
             tp = ensure_TP(aiotp)

@@ -5,8 +5,8 @@ import random
 import msgspec
 import pytest
 
-from pipeline.analyse import window_step
 from pipeline.analyse.overlay import Overlay
+from pipeline.analyse.window_view import View
 from pipeline.analyse.windows import WindowParams, WindowStage, restore
 from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
@@ -138,7 +138,7 @@ def test_a_checkpoint_cut_off_after_any_write_leads_to_the_same_signals(seed: in
 
 
 def test_the_cuts_find_a_profile_that_is_used_ahead_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window_step._Step, "_is_done", lambda _step, _service: False)
+    monkeypatch.setattr(View, "is_done", lambda _view, _service: False)
 
     with pytest.raises(AssertionError):
         [every_cut(seed) for seed in range(4)]

@@ -20,10 +20,10 @@ def record(offset: int, at_ms: int, service: str = "cart", value: bytes | None =
     return InRecord(offset, T0 + at_ms, None, value or json.dumps(request).encode(), (("trace", b"1"),))
 
 
-def owner(now_ms: int, *, is_caught_up: bool = False, heard_ms: int = 0, n_targets: int = 1) -> Owner:
+def owner(now_ms: int, *, is_caught_up: bool = False, heard_ms: int = 0, n_targets: int = 1, generation: int = 7) -> Owner:
     return Owner(
         now_ms=T0 + now_ms,
-        generation=7,
+        generation=generation,
         is_caught_up=is_caught_up,
         heard_ms=T0 + heard_ms,
         partitions={"telemetry.metrics": 4},
@@ -144,6 +144,18 @@ def test_a_partition_that_is_empty_is_idle_as_soon_as_that_is_known() -> None:
 
     assert [(bundle.idle, bundle.watermark_ms) for bundle in (unknown, empty)] == [(False, None), (True, None)]
     assert (heard.idle, heard.watermark_ms) == (False, T0 + 1_100)
+
+
+def test_that_a_source_is_idle_is_said_at_once_and_again_to_a_new_generation() -> None:
+    source = reader()
+    source.tick(owner(0))
+
+    (empty,) = bundles(source.tick(owner(250, is_caught_up=True)))
+    known = source.tick(owner(500, is_caught_up=True))
+    (again,) = bundles(source.tick(owner(750, is_caught_up=True, generation=8)))
+
+    assert [(bundle.idle, bundle.generation) for bundle in (empty, again)] == [(True, 7), (True, 8)]
+    assert known == []
 
 
 def test_a_record_from_the_future_does_not_move_the_watermark_past_the_clock() -> None:
