@@ -9,6 +9,9 @@ import math
 import re
 from datetime import UTC, datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.readings import RejectReason
 from pipeline.ingest.validation import missing, refused
@@ -104,6 +107,18 @@ def parse_time(value: object, field: str) -> int:
     if value is None:
         raise missing(field)
     raise refused(RejectReason.WRONG_TYPE, field, _RULE, value)
+
+
+def whole_as_ms(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what integers from 0 on mean, in epoch ms, as :func:`parse_time` does."""
+    of_unit = [times < limit for limit in (100_000_000_000, 100_000_000_000_000, 100_000_000_000_000_000)]
+    return np.select(of_unit, [times * 1000, times, times // 1000], times // 1_000_000)
+
+
+def seconds_as_ms(times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return what floats of [0, 1e11) mean, in epoch ms, as :func:`parse_time` does; -1 for others."""
+    is_seconds = (times >= 0.0) & (times < 1e11)
+    return np.where(is_seconds, np.rint(np.where(is_seconds, times, 0.0) * 1e6).astype(np.int64) // 1000, -1)
 
 
 def rfc3339(time_ms: int) -> str:

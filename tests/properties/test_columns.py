@@ -19,8 +19,9 @@ from pipeline.contracts.histogram import MAX_BUCKETS, Histogram
 from pipeline.contracts.partials import Bundle, Partial
 from pipeline.contracts.records import InRecord, InRecords, OutRecord
 from pipeline.ingest import histogram_columns
+from pipeline.ingest.agents import SLICE
 from pipeline.ingest.dead_letters import letter_of
-from pipeline.ingest.decoders import decode, decode_run
+from pipeline.ingest.decoders import decode, decode_run, repeats
 from pipeline.ingest.decoders.request_columns import SeriesIndex
 from pipeline.ingest.histogram_columns import add_all
 from pipeline.ingest.reduce import PartialKey, fold
@@ -294,6 +295,123 @@ def test_columns_are_left_only_where_somebody_has_to_make_room(monkeypatch: pyte
     assert_same(IngestConfig(max_operations=5, names_over_limit="evict", max_versions=5), in_records(values), 100)
 
     assert ways == ["_add_columns", "_add_columns", "_one_by_one", "_add_columns", "_one_by_one", "_add_columns"]
+
+
+NUMERALS = st.one_of(
+    st.from_regex(r"\A[0-9]{1,17}(\.[0-9]{1,17})?\Z"), st.from_regex(r"\A-?[0-9]{1,3}(\.[0-9]{0,3})?([eE][-+]?[0-9]{1,2})?\Z")
+)
+"""Numbers, as JSON has them and as it does not."""
+RECENT = st.one_of(st.integers(NOW_MS - 40_000, NOW_MS), st.integers(NOW_MS - 40_000, NOW_MS).map(lambda ms: ms / 1000))
+SHORT = st.one_of(st.integers(0, 2_000), st.integers(0, 10**7).map(lambda micros: micros / 1000))
+STATUSES = st.sampled_from([200, 200, 404, 500, 99, 600])
+ENDINGS = st.sampled_from(
+    [
+        (("time", RECENT), ("duration_ms", SHORT), ("status", STATUSES)),
+        (("time", RECENT), ("duration_ms", SHORT), ("status", STATUSES)),
+        (("duration_ms", SHORT), ("status", STATUSES), ("time", RECENT)),
+        (("time", RECENT), ("duration_ms", SHORT), ("duration_ms", SHORT), ("status", STATUSES)),
+        (("time", RECENT), ("duration_ms", SHORT), ("duration_ms", SHORT)),
+    ]
+)
+HEAD = '"kind":"request","service":"cart","operation":"GET /"'
+HEADS = st.sampled_from(
+    [
+        *[HEAD] * 4,
+        '"kind":"request","service":"cart","operation":"GET /1"',
+        '"kind": "request", "service": "shop", "version": "\\u00e9"',
+        '"kind":"request","service":"shop","version":null',
+        '"kind":"request","service":"cart","status":"error"',
+        '"kind":"request","service":"cart","error":true',
+        '"kind":"request","service":"cart","time":5,"duration_ms":"x"',
+        '"kind":"request","service":"cart","time":5,"duration_ms":6',
+        '"kind":"request","service":"cart","x":"a',
+        '"kind":"request","service":"cart","operation":["a"',
+        '"kind":"gauge","service":"cart"',
+        '"kind":"request","service":""',
+        '"kind":"request"',
+        "",
+    ]
+)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> bytes:
+    """A message that ends in numbers."""
+    comma, colon = draw(st.sampled_from([(",", ":"), (", ", ": "), (",\n", " : "), (",\v", ":")]))
+    fields = []
+    for name, value in draw(ENDINGS):
+        is_odd = draw(st.integers(0, 9)) == 0
+        fields.append(f'"{name}"{colon}{draw(NUMERALS) if is_odd else json.dumps(draw(value))}')
+    text = f"{{{draw(HEADS)}{comma}{comma.join(fields)}}}"
+    return draw(st.sampled_from([text] * 8 + [text + " ", text[1:], f"[{text}]", text + text])).encode()
+
+
+def assert_repeats_are_the_same(config: IngestConfig, values: list[bytes | None], cut: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repeats, "LEAST", 1)
+        patch.setattr(repeats, "FEW", 0)
+
+        assert_same(config, in_records([*values, *values]), cut)
+
+
+@given(CONFIGS, st.lists(st.one_of(alike(), alike(), alike(), MESSAGES), min_size=2, max_size=24), st.integers(2, 24))
+def test_messages_that_repeat_one_another_in_part(config: IngestConfig, values: list[bytes | None], cut: int) -> None:
+    assert_repeats_are_the_same(config, values, cut)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{%s,"time":1767571209.125,"duration_ms":1234.5,"status":600}',
+        '{%s,"time":1767571209.125,"duration_ms":1234.5,"status":099}',
+        '{%s,"time":1767571209.125,"duration_ms":1234.5,"status":200.5}',
+        '{%s,"time":1767571209.125,"duration_ms":0234.5,"status":200}',
+        '{%s,"time":1767571209.125,"duration_ms":9863.965753791867,"status":200}',  # its digits are a number that no float holds
+        '{%s,"time":1767571209125,"duration_ms":1234,"status":500}',
+        '{%s,"time":1767571209125.5,"duration_ms":1234.5,"status":200}',
+        '{%s,"tyme":1767571209.125,"duration_ms":1234.5,"status":200}',
+        '{%s,"error":true,"time":1767571209.125,"duration_ms":1234.5,"status":200}',
+        '{%s,\v"time":1767571209.125,"duration_ms":1234.5,"status":200}',
+        '{%s ,\n"time": 1767571209.125,"duration_ms":1234.5,"status":200\t}',
+        '{%s,"version":"1.2.3.4.5.6.7.8.9","time":1767571209.125,"duration_ms":1234.5,"status":200}',
+    ],
+)
+def test_what_repeats_all_but_for_something(odd: str) -> None:
+    plain = '{%s,"time":1767571209.125,"duration_ms":1234.5,"status":200}'
+    values: list[bytes | None] = [(text % HEAD).encode() for text in (plain, odd, plain)]
+
+    assert_repeats_are_the_same(IngestConfig(max_message_bytes=140), values, 3)
+
+
+def numbers_last(at: int, operation: str) -> bytes:
+    numbers = {"time": NOW_MS / 1000 - at % 999 / 1000, "duration_ms": at % 90 / 8, "status": 200}
+    return spelled({"kind": "request", "service": "cart", "operation": operation} | numbers)
+
+
+def test_requests_that_repeat_one_another_are_recognised() -> None:
+    values: list[bytes | None] = [numbers_last(at, f"GET /{at % 7}") for at in range(repeats.LEAST)]
+    values[99] = spelled(gauge(NOW_MS))
+
+    run = SeriesIndex(256).repeats.read(values, 1_000)
+
+    assert run is not None
+    assert np.count_nonzero(run.series < 0) < repeats.LEAST / 4
+    assert run.series[99] == -1
+    assert run.duration_ms[5] == 0.625
+    assert_same(IngestConfig(), in_records(values), len(values))
+
+
+def test_what_a_worker_reads_at_once_may_be_recognised() -> None:
+    assert SLICE <= repeats.MOST
+
+
+def test_runs_of_which_little_repeats_are_left_alone_for_a_while() -> None:
+    index = SeriesIndex(256)
+    values: list[bytes | None] = [numbers_last(at, f"GET /{at}") for at in range(4 * repeats.LEAST)]
+
+    runs = [index.repeats.read(values[at : at + repeats.LEAST], 1_000) for at in range(0, len(values), repeats.LEAST)]
+
+    assert [run is None for run in runs] == [False, False, False, True]
 
 
 def test_every_poison_that_we_know() -> None:

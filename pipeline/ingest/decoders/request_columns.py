@@ -5,7 +5,7 @@ its rule. Whatever is not certain (another kind, an odd type, a refusal, a text 
 index and left to the scalar decoder, which is the truth: nothing is refused here (docs/adr/0007-columnar-ingest.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, cast
@@ -18,7 +18,8 @@ from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.records import InRecords
 from pipeline.errors import FieldRefused
 from pipeline.ingest.decoders.latency import MAX_DURATION_MS
-from pipeline.ingest.times import parse_time
+from pipeline.ingest.decoders.repeats import Repeats
+from pipeline.ingest.times import parse_time, seconds_as_ms, whole_as_ms
 from pipeline.ingest.validation import origin
 
 MAX_ORIGINS = 65_536
@@ -31,6 +32,7 @@ _NANOSECONDS = 2**62
 _LONGEST_PLAIN = 4_000
 """Bytes; a longer message may hold an integer of more digits than Python's own parser takes."""
 _BROKEN = (msgspec.DecodeError, ValueError, RecursionError)
+_OTHER_NUMBERS = b',"time":0,"duration_ms":0}'
 _ORIGIN = ("environment", "service", "version", "operation", "instance")
 _texts = attrgetter(*_ORIGIN)
 
@@ -76,6 +78,8 @@ class SeriesIndex:
     ----------
     series
         By number.
+    repeats
+        What is known of messages whose texts were seen before.
 
     """
 
@@ -84,6 +88,7 @@ class SeriesIndex:
         self.series: list[Series] = []
         self._number_by_series: dict[Series, int] = {}
         self._number_by_texts: dict[object, int] = {}
+        self.repeats = Repeats(self._number_of_head)
 
     @property
     def is_full(self) -> bool:
@@ -96,6 +101,18 @@ class SeriesIndex:
         if None in found:
             found = [self._learned(_texts(rows[at])) if number is None else number for at, number in enumerate(found)]
         return np.array(found, np.int64)
+
+    def _number_of_head(self, head: bytes) -> int:
+        """Return the number of the series that the head of requests names (see repeats.py); -1: it is not certain.
+
+        A text that can be gone on with ``,"time":`` stands before a field of the message's one object: it ends in no text, nor
+        in an array. So what was read of it once is what it means in front of any other numbers.
+        """
+        try:
+            row = _decode_known(head + _OTHER_NUMBERS)
+        except _BROKEN:
+            return -1
+        return self._learned(_texts(row)) if row.error is None else -1  # it says what the outcome is, whatever the status
 
     def _learned(self, texts: Any) -> int:
         known = self._number_by_texts.get(texts)
@@ -150,11 +167,47 @@ def no_requests() -> Requests:
 
 def read_requests(config: IngestConfig, records: InRecords, index: SeriesIndex) -> tuple[Requests, list[int]]:
     """Return the requests of all messages that are certain, and the indexes of the others, ascending."""
-    rows, message, uncertain = _parsed(config, records.values)
+    known = index.repeats.read(records.values, config.max_message_bytes)
+    if known is None:
+        return _sound(config, records, *_typed(config, records.values, index))
+    columns = _Columns(np.arange(len(records)), known.series, known.time_ms, known.duration_ms, known.verdict)
+    left = np.flatnonzero(known.series < 0)
+    if not len(left):
+        return _sound(config, records, columns, [])
+    rest, uncertain = _typed(config, [records.values[at] for at in left.tolist()], index)
+    columns = columns.chosen(known.series >= 0).joined(rest._replace(message=left[rest.message]))
+    return _sound(config, records, columns.chosen(np.argsort(columns.message, kind="stable")), left[uncertain].tolist())
+
+
+class _Columns(NamedTuple):
+    """Requests as columns, before their values are checked: a ``verdict`` is 1 for a failure, 0 for none, -1 for doubt."""
+
+    message: NDArray[np.int64]
+    series: NDArray[np.int64]
+    time_ms: NDArray[np.int64]
+    duration_ms: NDArray[np.float64]
+    verdict: NDArray[np.int8]
+
+    def chosen(self, which: NDArray[Any]) -> "_Columns":
+        return _Columns(*(column[which] for column in self))
+
+    def joined(self, others: "_Columns") -> "_Columns":
+        both: Iterator[tuple[NDArray[Any], NDArray[Any]]] = zip(self, others, strict=True)
+        return _Columns(*map(np.concatenate, both))
+
+
+def _typed(config: IngestConfig, values: Sequence[bytes | None], index: SeriesIndex) -> tuple[_Columns, list[int]]:
+    """Return the requests of all messages that the typed parser takes, and the indexes of the others."""
+    rows, message, uncertain = _parsed(config, values)
     duration_ms = np.fromiter(map(attrgetter("duration_ms"), rows), np.float64, len(rows))
     verdict = _verdicts(rows)
     time_ms = _times(list(map(attrgetter("time"), rows)))
-    series = index.numbers(rows)
+    return _Columns(message, index.numbers(rows), time_ms, duration_ms, verdict), uncertain
+
+
+def _sound(config: IngestConfig, records: InRecords, columns: _Columns, uncertain: list[int]) -> tuple[Requests, list[int]]:
+    """Return the requests of messages that keep every rule, and the indexes of all others."""
+    message, series, time_ms, duration_ms, verdict = columns
     published_ms = records.timestamps_ms[message]
     earliest_ms = np.maximum(published_ms - config.max_past_ms, config.earliest_time_ms)
     sound = (duration_ms >= 0.0) & (duration_ms <= MAX_DURATION_MS) & (verdict >= 0) & (series >= 0)
@@ -241,13 +294,11 @@ def _times(times: list[int | float | str]) -> NDArray[np.int64]:
     """Return epoch ms as :func:`parse_time` has them; -1 where it is not certain."""
     kinds = set(map(type, times))
     if kinds == {float}:
-        seconds = np.array(times, np.float64)
-        if bool((seconds >= 0.0).all()) and bool((seconds < 1e11).all()):
-            return np.rint(seconds * 1e6).astype(np.int64) // 1000
+        found = seconds_as_ms(np.array(times, np.float64))
+        if bool((found >= 0).all()):
+            return found
     elif kinds == {int} and min(whole := cast(list[int], times)) >= 0 and max(whole) < _NANOSECONDS:
-        given = np.array(whole, np.int64)
-        of_unit = [given < limit for limit in (100_000_000_000, 100_000_000_000_000, 100_000_000_000_000_000)]
-        return np.select(of_unit, [given * 1000, given, given // 1000], given // 1_000_000)
+        return whole_as_ms(np.array(whole, np.int64))
     return np.fromiter(map(_one_time, times), np.int64, len(times))
 
 
