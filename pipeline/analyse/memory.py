@@ -67,6 +67,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 _NOTHING_NEW = Kept()
 
+
 class Memory(Generic[Point, Result]):
     """A model with its place in the log.
 
