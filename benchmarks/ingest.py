@@ -361,7 +361,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--few", type=int, default=500_000, help="for Bytewax; at most 300,000 for Quix, 40,000 for stock Faust")
     parser.add_argument("--readings", type=int, default=10_000_000, help="for the memory's growth")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--analyse", type=int, default=2, help="workers of role analyse, where all roles run")
+    parser.add_argument("--analyse", type=int, default=2, help="workers of role analyse, end to end and where windows close")
     parser.add_argument("--warm-up", type=float, default=12.0, help="seconds until workers that nothing has come to yet are ready")
     parser.add_argument("--only", default="", help="words in the names of the contestants that run, separated by commas; all")
     parser.add_argument("--parts", default=",".join(PARTS), help="which of them, separated by commas")

@@ -29,7 +29,7 @@ class WorkerFailedError(Exception):
 
 @dataclass
 class Workers:
-    """Worker processes, one a role, that read one filled topic and write topics of their own."""
+    """Worker processes, one or more a role, that read one filled topic and write topics of their own."""
 
     folder: Path
     bootstrap: str

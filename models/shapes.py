@@ -63,7 +63,8 @@ class Shapes:
         """Where in ``_numbers`` those in use are."""
         n_windows, step = len(self._numbers) - N_NUMBERS + 1, self._numbers.itemsize
         self._windows = np.ndarray((N_NUMBERS, n_windows), np.float32, buffer=self._numbers, strides=(step, step))
-        """Every window that slides over them, a column each; made by hand in a twentieth of the time."""
+        self._windows.flags.writeable = False
+        """Every window that slides over them, a column each: what numpy's ``sliding_window_view`` takes six times as long for."""
         self._seen: NDArray[np.float32] | None = None
         """The shapes that are compared with, a column each; ``None``: none yet."""
 

@@ -172,12 +172,12 @@ class StageShell:
             try:
                 with self._turns.at_work:
                     await self._fold(owned, batch)
-            except BaseException:  # the stage has folded in what it has not said: nothing of it may be written
+                if self._is_mine(batch.partition, owned) and self._is_due(owned):
+                    self._begin_checkpoint(batch.partition, owned)
+            except BaseException:  # the stage has folded in what it has not said, or is half changed: nothing of it may be written
                 if self._is_mine(batch.partition, owned):
                     del self._owned[batch.partition]
                 raise
-            if self._is_mine(batch.partition, owned) and self._is_due(owned):
-                self._begin_checkpoint(batch.partition, owned)
 
     async def tick(self) -> None:
         """Checkpoint partitions that have gone quiet with rows still unwritten."""

@@ -204,17 +204,18 @@ async def write_rows(table: RowTable, event: EventT[Any] | None, partition: int,
     if event is not None:
         table._verify_source_topic_partitions(event.message.topic)  # noqa: SLF001 - what partition_for_key does
     prefix, rows = _prefix(table, partition), table.rows
-    runs: tuple[list[RunRecord], list[RunRecord]] = ([], [])
+    others: list[RunRecord] = []
+    head: list[RunRecord] = []
     for name, row in changes.items():
         key = (prefix + name).encode()
         if row is None:
             rows.drop(key)
         else:
             rows.put(key, partition, row)
-        runs[name == HEAD].append(RunRecord(key, row))
+        (head if name == HEAD else others).append(RunRecord(key, row))
     try:
-        for run in runs:
-            await _send(table, partition, run)
+        await _send(table, partition, others)
+        await _send(table, partition, head)
     except (KafkaError, ProducerSendError) as problem:
         raise BrokerError(f"{changelog_name(table)}/{partition} does not take a checkpoint: {problem!r}") from problem
 

@@ -14,7 +14,9 @@ R = TypeVar("R", WindowRow, RollupRow, SeriesRow, LateRow)
 
 
 class Overlay(Generic[K, R]):
-    """The stored rows stay as they are; ``changed`` holds what is new, ``None`` for a row that goes.
+    """The stored rows stay as they are, but for the sum that a rollup adds up in place.
+
+    ``changed`` holds what is new, ``None`` for a row that goes.
 
     ``own`` are the rows that this very bundle has changed before, and which are stored by now.
     """

@@ -45,8 +45,8 @@ class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     def folded(self, window: WindowRow, value: Partial, mark: int) -> Self:
         """Return the rollup with a window in it that goes: its value, and the mark of its series' points.
 
-        What log lines say is told by windows alone. The sum is made in place, which is most of what a window costs once it
-        is published: from now on the returned row is the one to use, and ``self`` is no longer.
+        What log lines say is told by windows alone. The sum is made in place: from now on the returned row is the one to use,
+        and ``self`` is no longer.
         """
         if value.templates:
             value = msgspec.structs.replace(value, templates={})

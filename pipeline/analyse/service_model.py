@@ -65,7 +65,7 @@ class ServiceModel:
         """Windows a second."""
         self.last_start_ms = -1
         self.is_anomalous = False
-        """Whether a finding on the newest window is."""
+        """Whether a finding on the newest window is anomalous."""
 
     def judge(self, point: WindowPoint, restraint: Restraint = FREE) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""

@@ -79,7 +79,7 @@ def mark_of(key: WindowKey, series: SeriesRow | None) -> int:
 
 
 class WindowState:
-    """All rows of one partition. Only :meth:`apply` changes them."""
+    """All rows of one partition. Only :meth:`apply` changes them; rollups add up in place (:meth:`RollupRow.folded`)."""
 
     def __init__(self, params: WindowParams) -> None:
         self.params = params

@@ -176,8 +176,8 @@ class WindowStage:
     def _let_go(self) -> None:
         """Let go what the last step has left: it is not seen from outside whether that is done yet."""
         if self._leftover is not None:
-            changes = let_go(self._state, *self._leftover)
-            self._leftover = None
+            leftover, self._leftover = self._leftover, None  # sums are made in place, and so once
+            changes = let_go(self._state, *leftover)
             self._state.apply(changes)
             self._note(changes)
 

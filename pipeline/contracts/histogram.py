@@ -269,7 +269,6 @@ def _base(scale: int) -> float:
     return math.pow(2.0, exponent) if exponent < 1024 else math.inf
 
 
-@lru_cache(maxsize=MAX_SCALE - MIN_SCALE + 1)
 def _bucket_error(scale: int) -> float:
     """Return (base - 1) / (base + 1), also for a base that no float can hold."""
     shrink = 1 / _base(scale)

@@ -124,9 +124,7 @@ def _feedback_order(said: FeedbackNote) -> tuple[int, str, str, str, str]:
 
 
 def merge_templates(parts: list[dict[str, TemplatePartial]]) -> dict[str, TemplatePartial]:
-    """Return the sum of masked log lines; a single one is returned itself."""
-    if len(parts) < 2:
-        return parts[0] if parts else {}
+    """Return the sum of masked log lines; inputs stay as they are, and nothing of them is shared."""
     merged_lines: dict[str, TemplatePartial] = {}
     for part in parts:
         for line, counted in part.items():

@@ -115,6 +115,7 @@ class IngestShell:
         self._observer = observer
         self._owned: dict[tuple[str, int], _Owned] = {}
         self._refused: dict[tuple[str, int], int] = {}
+        self._seeking: set[tuple[str, int]] = set()
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Return the next offset to fold, by owned (topic, partition)."""
@@ -148,8 +149,7 @@ class IngestShell:
                     await self._publish(tp[0], owned, owned.reader.rest(self._owner(tp, owned)))
                     await owned.outbox.acknowledged()
                     self._observer.discontinued(*tp, owned.reader.position, batch.begins_at)
-                    self._owned.pop(tp, None)
-                    await self._consumer.seek(*tp)
+                    await self._read_again(tp)
                     return
                 owned = refound
             if await self._is_held_otherwise(tp, owned, batch):
@@ -160,7 +160,7 @@ class IngestShell:
     async def tick(self) -> None:
         """Send headers, so that watermarks go on without data."""
         for tp in self._consumer.assigned():
-            if not self._ledger.owns(tp):
+            if not self._ledger.owns(tp) or tp in self._seeking:
                 continue  # assigned, but not taken over yet
             await self._learn(tp)
             if not self._ledger.owns(tp):
@@ -242,9 +242,17 @@ class IngestShell:
         limit = owned.reader.max_batch_bytes
         if batch.max_batch_bytes is None or batch.max_batch_bytes == limit:
             return False
-        self._owned.pop(tp, None)
-        await self._consumer.seek(*tp, max_batch_bytes=limit)
+        await self._read_again(tp, limit)
         return True
+
+    async def _read_again(self, tp: tuple[str, int], max_batch_bytes: int | None = None) -> None:
+        """Go back to where the ledger stands; until that is done a partition may look as if all of it were read."""
+        self._owned.pop(tp, None)
+        self._seeking.add(tp)
+        try:
+            await self._consumer.seek(*tp, max_batch_bytes=max_batch_bytes)
+        finally:
+            self._seeking.discard(tp)
 
     async def _finish(self, tp: tuple[str, int], owned: _Owned, end: ChunkEnd) -> None:
         await owned.outbox.acknowledged()

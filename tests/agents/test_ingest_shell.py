@@ -228,6 +228,24 @@ async def test_a_batch_that_does_not_go_on_is_sought_again_and_not_folded() -> N
     assert house.observer.jumps == [(1, 2)]
 
 
+async def test_a_partition_that_is_being_sought_is_not_called_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(Standing(0, ""))
+    house.is_all_read = True  # all was fetched; what is not folded will be read again
+
+    async def seek(topic: str, partition: int, **_more: Any) -> None:
+        house.seeks.append((topic, partition))
+        await house.shell.tick()
+
+    monkeypatch.setattr(house, "seek", seek)
+    await house.shell.on_batch(batch(2, 1))
+    during = len(house.broker.bundles)
+    await house.shell.tick()
+
+    assert house.seeks == [TP]
+    assert during == 0
+    assert [bundle.idle for bundle in house.broker.bundles] == [True]
+
+
 async def test_what_was_read_of_a_log_that_is_gone_is_in_a_bundle() -> None:
     house = House(Standing(50, mark(OURS, epoch=4)))
     await house.shell.on_batch(batch(50, 2))  # held back: the window is not over

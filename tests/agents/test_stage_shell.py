@@ -461,6 +461,22 @@ async def test_what_steps_say_is_sent_together_but_does_not_wait_for_long(
     assert house.shell.work()[("in", 0)] == 50
 
 
+async def test_what_waited_to_be_sent_is_not_when_its_partition_was_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    class GivingUp(Placed):
+        def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
+            if record.offset == 5:
+                house.shell.revoked({("in", 0)})
+            return super().step(record, now_ms)
+
+    monkeypatch.setattr("tests.agents.test_stage_shell.Adding", GivingUp)
+    Placed.house, Placed.step_ms = house, 0
+
+    await house.shell.on_batch("event", batch(0, *[b"a"] * 10))
+
+    assert house.broker.sent == []
+    assert house.shell.stages() == {}
+
+
 async def test_of_a_record_whose_outputs_were_sent_in_part_nothing_is_checkpointed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,14 @@ KNOWN = {
     "aiokafka.producer.message_accumulator:MessageBatch.done": "2d765e5c2dc8638d",
     "aiokafka.producer.message_accumulator:MessageBatch.failure": "719b2122c318e955",
     "aiokafka.producer.message_accumulator:BatchBuilder.append": "657d76f55157d9ca",
+    "aiokafka.producer.message_accumulator:BatchBuilder.__init__": "35b335f054d36d27",
+    "aiokafka.producer.message_accumulator:BatchBuilder.closed": "16b9c254eeecca09",
+    "aiokafka.producer.message_accumulator:BatchBuilder.close": "084fb8748d27f9b6",
+    "aiokafka.producer.message_accumulator:BatchBuilder.record_count": "3a3d4948a3b70702",
+    "aiokafka.producer.message_accumulator:BatchBuilder._build": "2ea37ea8632073e3",
+    "aiokafka.producer.message_accumulator:MessageBatch.is_empty": "2825b0028dbf5e6b",
+    "aiokafka.producer.message_accumulator:MessageAccumulator.create_builder": "13dcd0ebf6b9eb44",
+    "aiokafka.record.default_records:_DefaultRecordBatchBuilderPy.append": "9c5ddd13af84f2a1",
 }
 
 

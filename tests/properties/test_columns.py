@@ -21,7 +21,7 @@ from pipeline.contracts.records import InRecord, InRecords, OutRecord
 from pipeline.ingest import histogram_columns
 from pipeline.ingest.agents import SLICE
 from pipeline.ingest.dead_letters import letter_of
-from pipeline.ingest.decoders import decode, decode_run, repeats
+from pipeline.ingest.decoders import decode, decode_run, repeats, request_columns
 from pipeline.ingest.decoders.request_columns import SeriesIndex
 from pipeline.ingest.histogram_columns import add_all
 from pipeline.ingest.reduce import PartialKey, fold
@@ -412,6 +412,37 @@ def test_runs_of_which_little_repeats_are_left_alone_for_a_while() -> None:
     runs = [index.repeats.read(values[at : at + repeats.LEAST], 1_000) for at in range(0, len(values), repeats.LEAST)]
 
     assert [run is None for run in runs] == [False, False, False, True]
+
+
+def test_odd_texts_of_one_sender_do_not_keep_the_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "_MAX_HEADS", 64)
+    index = SeriesIndex(256)
+    odd: list[bytes | None] = [numbers_last(at, f"GET /{at}") for at in range(repeats.LEAST)]
+    plain: list[bytes | None] = [numbers_last(at, "GET /") for at in range(repeats.LEAST)]
+
+    index.repeats.read(odd, 1_000)
+    n_heads = len(index.repeats._series_by_head)
+    run = index.repeats.read(plain, 1_000)
+
+    assert n_heads <= 66
+    assert run is not None
+    assert np.count_nonzero(run.series >= 0) > repeats.LEAST / 2
+
+
+def test_runs_of_which_most_is_known_are_not_left_alone_for_what_never_is() -> None:
+    index = SeriesIndex(256)
+    values: list[bytes | None] = [numbers_last(at, "GET /") for at in range(repeats.LEAST)]
+    values[::3] = [(value or b"").replace(b'"kind"', b'"error":false,"kind"') for value in values[::3]]
+
+    runs = [index.repeats.read(values, 1_000) for _ in range(6)]
+
+    assert None not in runs
+
+
+def test_what_is_read_of_a_head_is_all_that_a_request_says_but_for_its_numbers() -> None:
+    read = {"kind", "environment", "service", "version", "operation", "instance", "error"}
+
+    assert {field.name for field in msgspec.structs.fields(request_columns._Known)} == read | {"time", "duration_ms", "status"}
 
 
 def test_every_poison_that_we_know() -> None:

@@ -194,6 +194,7 @@ def test_adding_in_place_is_merging_and_shares_nothing(readings: list[Reading], 
         for part in parts:
             add_partial(total, part)
         assert msgspec.json.encode(parts) == before
+        assert not parts[0].templates or copied(parts[0]).templates is not parts[0].templates
 
 
 @given(READINGS, READINGS, READINGS)

@@ -80,12 +80,14 @@ def _taken(batch: MessageBatch, records: Sequence[RunRecord], begin: int) -> int
         return 0
     append, first = builder._builder.append, builder.record_count()  # noqa: SLF001 - append() of BatchBuilder, without a call a record
     n = 0
-    for record in islice(records, begin, None):
-        if append(first + n, record.timestamp_ms, record.key, record.value, list(record.headers)) is None:
-            builder.close()
-            break
-        n += 1
-    builder._relative_offset = first + n  # noqa: SLF001
+    try:
+        for record in islice(records, begin, None):
+            if append(first + n, record.timestamp_ms, record.key, record.value, list(record.headers)) is None:
+                builder.close()
+                break
+            n += 1
+    finally:
+        builder._relative_offset = first + n  # noqa: SLF001
     return n
 
 

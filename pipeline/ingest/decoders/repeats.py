@@ -27,8 +27,8 @@ _SORTED_BYTES = 48
 _MAX_DIGITS = 16
 _EXACT = 2**53
 """Floats hold all integers below it, so that a quotient of one and of a power of ten is what a parser makes of the same digits."""
-_MAX_HEAD_BYTES, _MAX_HEADS, _MAX_LAYOUTS = 1_024, 65_536, 1_024
-"""Heads and layouts that are remembered of one partition."""
+_MAX_HEAD_BYTES, _MAX_HEADS, _MAX_LAYOUTS = 512, 65_536, 1_024
+"""Heads and layouts that are remembered of one partition; past it all are learned again."""
 _POOR_RUNS, _RESTED_RUNS = 3, 32
 """After so many runs on end of which less than half was known, so many are left to the typed parser altogether."""
 _BLOCK = 512
@@ -151,28 +151,30 @@ class Repeats:
     def _series(self, heads: Sequence[bytes]) -> NDArray[np.int64]:
         found = list(map(self._series_by_head.get, heads))
         n_new = found.count(None)
+        n_known = len(found) - n_new - found.count(-1)
         if n_new:
             found = [self._learned(heads[at]) if number is None else number for at, number in enumerate(found)]
-        series = np.array(found, np.int64)
-        n_known = np.count_nonzero(series >= 0) - n_new
         self._n_poor = self._n_poor + 1 if n_known * 2 < len(heads) else 0
         if self._n_poor == _POOR_RUNS:
             self._n_poor, self._n_to_rest = 0, _RESTED_RUNS
-        return series
+        return np.array(found, np.int64)
 
     def _learned(self, head: bytes) -> int:
         known = self._series_by_head.get(head)
         if known is not None:
             return known
-        if len(head) > _MAX_HEAD_BYTES or len(self._series_by_head) > _MAX_HEADS:
+        if len(head) > _MAX_HEAD_BYTES:
             return -1
-        number = self._series_of(head)
-        if number >= 0:  # refusals are not bounded
-            self._series_by_head[head] = number
+        if len(self._series_by_head) > _MAX_HEADS:  # one sender's odd texts must not keep the others' out for ever
+            self._series_by_head = {b"": -1}
+        number = self._series_by_head[head] = self._series_of(head)
         return number
 
     def _layout(self, ending: bytes, last_bytes: bytes) -> _Layout | None:
-        """Return the layout of endings that have the same last bytes but for digits; the first of them to be seen shows it."""
+        """Return the layout of endings that have the same last bytes but for digits.
+
+        The first of them to be seen shows it; others that differ further to the front are not recognised.
+        """
         if last_bytes not in self._layout_by_last_bytes:
             if len(self._layout_by_last_bytes) >= _MAX_LAYOUTS:
                 self._layout_by_last_bytes.clear()
