@@ -76,16 +76,6 @@ class AlertMemory:
             return 0.0
         return self.fatigue * math.exp(-max(0.0, time_s - self.last_alert_s) / policy.fatigue_decay_s)
 
-    def to_state(self) -> dict[str, float | None]:
-        """Return plain data, by the names of the fields."""
-        return {
-            "first_s": self.first_s,
-            "last_hot_s": self.last_hot_s,
-            "last_alert_s": self.last_alert_s,
-            "last_alert_score": self.last_alert_score,
-            "fatigue": self.fatigue,
-        }
-
 
 class Outcome(StrEnum):
     """What became of a score."""

@@ -172,12 +172,11 @@ class StageShell:
             try:
                 with self._turns.at_work:
                     await self._fold(owned, batch)
-                if self._is_mine(batch.partition, owned) and self._is_due(owned):
-                    self._begin_checkpoint(batch.partition, owned)
-            except BaseException:  # the stage has folded in what it has not said, or is half changed: nothing of it may be written
-                if self._is_mine(batch.partition, owned):
-                    del self._owned[batch.partition]
+            except BaseException:  # the stage has folded in what it has not said: nothing of it may be written
+                self._give_up(batch.partition, owned)
                 raise
+            if self._is_mine(batch.partition, owned) and self._is_due(owned):
+                self._begin_checkpoint(batch.partition, owned)
 
     async def tick(self) -> None:
         """Checkpoint partitions that have gone quiet with rows still unwritten."""
@@ -229,6 +228,11 @@ class StageShell:
         )
         self._owned[batch.partition] = owned
         return owned
+
+    def _give_up(self, partition: int, owned: _Owned) -> None:
+        """Forget a stage that has failed: nothing of it is written any more."""
+        if self._is_mine(partition, owned):
+            del self._owned[partition]
 
     def _is_gap(self, owned: _Owned, batch: Batch) -> bool:
         """Tell whether the log itself has nothing between the stage's position and the batch: asked for, not given.
@@ -330,7 +334,12 @@ class StageShell:
 
     def _begin_checkpoint(self, partition: int, owned: _Owned) -> "asyncio.Task[None]":
         """Take the rows of all that is folded so far, and begin to write them; no batch of the partition is in work."""
-        writing = self._checkpoint(partition, owned, owned.stage.take_changes(), owned.position, owned.outbox.mark())
+        try:
+            changes = owned.stage.take_changes()
+        except BaseException:  # what it has let go by halves may not be written later
+            self._give_up(partition, owned)
+            raise
+        writing = self._checkpoint(partition, owned, changes, owned.position, owned.outbox.mark())
         owned.writing = task = asyncio.create_task(writing)
         self._writing.add(task)
         task.add_done_callback(self._ended)

@@ -276,12 +276,10 @@ class DetectionStage:
         """
         written: Rows = {}
         for part in (MemoryPart.NOVELTY, MemoryPart.DETECTORS):
-            points: Rows = {}
-            for key in self._changed:
-                snapshot, fresh = self._services[key].take(part, self._around)
-                written |= snapshot
-                points |= fresh
-            written |= points
+            taken = [self._services[key].take(part, self._around) for key in self._changed]
+            for kind in zip(*taken, strict=True):
+                for some in kind:
+                    written |= some
         rows = written | {name: None for name in self._deleted if name not in written}
         self._changed.clear()
         self._deleted.clear()

@@ -65,9 +65,6 @@ class Kept(msgspec.Struct, frozen=True):
     points: dict[int, bytes] = {}
 
 
-_NOTHING_NEW = Kept()
-
-
 class Memory(Generic[Point, Result]):
     """A model with its place in the log.
 
@@ -145,12 +142,9 @@ class Memory(Generic[Point, Result]):
         if self._is_due:
             self._is_due, self._snapshot_n, self._due_ms = False, self.n, self._after(self.at_ms)
             return Kept(state=self.model.to_state())
-        if not self._fresh:
-            return _NOTHING_NEW
-        before = self._snapshot_n + 1
-        points = {n - before: pack(offset, msgspec.msgpack.encode((n, point))) for n, offset, point in self._fresh}
-        self._fresh = []
-        return Kept(None, points)
+        points = {n - self._snapshot_n - 1: pack(offset, msgspec.msgpack.encode((n, point))) for n, offset, point in self._fresh}
+        self._fresh.clear()
+        return Kept(points=points)
 
     def _after(self, time_ms: int) -> int:
         """Return the first boundary of the schedule after a time."""

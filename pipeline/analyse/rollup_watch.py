@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -56,8 +57,8 @@ class _Watched:
         """Return plain data."""
         return {
             "detector": self.detector.to_state(),
-            "ticket": self.ticket.to_state(),
-            "page": self.page.to_state(),
+            "ticket": asdict(self.ticket),
+            "page": asdict(self.page),
             "alarm": [self.opened_ms, self.n_calm, self.n_clean],
         }
 

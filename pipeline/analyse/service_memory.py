@@ -71,15 +71,13 @@ class ServiceMemory:
         memory: Memory[Any, Any] | None = self.novelty if part is MemoryPart.NOVELTY else self.detectors
         if memory is None:
             return {}, {}
-        kept, snapshot, points = memory.take(), Rows(), Rows()
-        for slot, row in kept.points.items():
-            points[point_row(self.key, part, slot)] = row
+        kept, snapshot = memory.take(), Rows()
+        points: Rows = {point_row(self.key, part, slot): row for slot, row in kept.points.items()}
         if kept.state is not None:
             snapshot[snapshot_row(self.key, part)] = self._snapshot(part, memory, kept.state, around)
             if self._is_whole and part is MemoryPart.DETECTORS:
                 self._is_whole, points[self.key] = False, None
-        if memory.n_points > self._slots.get(part, 0):
-            self._slots[part] = memory.n_points
+        self._slots[part] = max(self._slots.get(part, 0), memory.n_points)
         return snapshot, points
 
     def row_names(self) -> Iterator[str]:

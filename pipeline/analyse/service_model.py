@@ -64,8 +64,6 @@ class ServiceModel:
         self._per_second = 1000 / size_ms
         """Windows a second."""
         self.last_start_ms = -1
-        self.is_anomalous = False
-        """Whether a finding on the newest window is anomalous."""
 
     def judge(self, point: WindowPoint, restraint: Restraint = FREE) -> list[Finding]:
         """Return the findings for the newest window, having learned from it where that is allowed."""
@@ -85,7 +83,6 @@ class ServiceModel:
         is_anomalous = _any_anomalous(opinions)
         if is_anomalous and self._alarms and self._tuning.needs_two:
             opinions = self._standing(opinions)
-        self.is_anomalous = is_anomalous and _any_anomalous(opinions)
         is_normal = not (restraint.is_frozen or self._n_open or is_anomalous)
         self._take_spike(assessed.get("latency"), is_normal=is_normal)
         for name, x in features.items():
@@ -292,16 +289,15 @@ class ServiceModel:
         """Return the findings on all conditions; what nearly all of them are, normal, is made in the loop, without a call."""
         by_name, alarms, ready, half = self._detectors.by_name, self._alarms, self._tuning.ready_windows, self._half_sure
         findings, is_held = [], False
-        for told_as in _all_told_as(self._detectors.conditions):
-            condition, signal, unit, seconds = told_as
+        for condition, signal, unit in _all_told_as(self._detectors.conditions):
             opinion, n_seen = opinions.get(condition), by_name[condition].n_seen
             if alarms:
                 is_held = condition in alarms and alarms[condition].holds
             if opinion is None:
                 judgement = _NO_DATA if n_seen >= ready else _NOT_READY
-                findings.append(Finding(condition, signal, judgement, _TICKET, unit, is_recovered=not is_held, n_seen=n_seen))
-            elif opinion.is_anomalous or seconds:
-                findings.append(self._finding(told_as, opinion, n_seen, is_held=is_held))
+                findings.append(Finding(condition, signal, judgement, unit=unit, is_recovered=not is_held, n_seen=n_seen))
+            elif opinion.is_anomalous or unit in _TOLD_PER_S:
+                findings.append(self._finding((condition, signal, unit), opinion, n_seen, is_held=is_held))
             else:
                 findings.append(
                     Finding(  # by place: keywords take twice the time
@@ -324,13 +320,13 @@ class ServiceModel:
                 )
         return findings
 
-    def _finding(self, told_as: "_ToldAs", opinion: Assessment, n_seen: int, *, is_held: bool) -> Finding:
+    def _finding(self, told_as: tuple[str, str, str], opinion: Assessment, n_seen: int, *, is_held: bool) -> Finding:
         """Return the finding on a condition that is anomalous, or is told in another unit than it is judged in."""
-        condition, signal, unit, seconds = told_as
+        condition, signal, unit = told_as
         is_anomalous = opinion.is_anomalous
         observed, expected, lower, upper = opinion.observed, opinion.expected, opinion.lower, opinion.upper
-        if seconds:  # judged by the window
-            rate = self._per_second * seconds
+        if unit in _TOLD_PER_S:  # judged by the window
+            rate = self._per_second * _TOLD_PER_S[unit]
             observed, expected, lower, upper = (
                 observed and observed * rate,
                 expected and expected * rate,
@@ -410,19 +406,11 @@ def _rarity(opinion: Assessment) -> float:
     return 1 - 0.5 * math.exp(-max(abs(opinion.score) - opinion.terms.get("threshold", 3.0), 0.0))
 
 
-_ToldAs = tuple[str, str, str, int]
-"""Condition, signal, unit, and how many seconds that is of; 0: it is told as it is judged."""
-
-
 @lru_cache(maxsize=4096)
-def _all_told_as(conditions: tuple[str, ...]) -> list[_ToldAs]:
-    """Return how each is told; one list for all services that are judged by the same."""
+def _all_told_as(conditions: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Return (condition, signal, unit) of each; one list for all services that are judged by the same."""
     kinds = [condition.partition(":")[0] for condition in conditions]
-    units = [_UNITS.get(kind, "") for kind in kinds]
-    return [
-        (condition, _SIGNALS.get(kind, kind), unit, _TOLD_PER_S.get(unit, 0))
-        for condition, kind, unit in zip(conditions, kinds, units, strict=True)
-    ]
+    return [(condition, _SIGNALS.get(kind, kind), _UNITS.get(kind, "")) for condition, kind in zip(conditions, kinds, strict=True)]
 
 
 @lru_cache(maxsize=1024)

@@ -18,6 +18,7 @@ from pipeline.contracts.partials import FeedbackNote, FeedbackVerdict
 
 ALARM = "alarm"
 """Why learning stops when no change and no calendar entry does."""
+_ANOMALOUS = Judgement.ANOMALOUS
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -86,15 +87,14 @@ class ServiceWatch:
         if point.size_ms > self._model.size_ms:  # a service that went over to wider windows starts again
             self._model = ServiceModel(self._params, point.size_ms)
             self._templates = None
-        model, discipline, start_ms, end_ms = self._model, self._discipline, point.start_ms, point.end_ms
-        entry = self._calendar.open_entry(start_ms, end_ms)
-        why = discipline.open_change(start_ms, end_ms) or ("calendar" if entry is not None else "")
-        before = model.open_conditions()
-        raised = discipline.thresholds(end_ms)
+        entry = self._calendar.open_entry(point.start_ms, point.end_ms)
+        why = self._discipline.open_change(point.start_ms, point.end_ms) or ("calendar" if entry is not None else "")
+        before = self._model.open_conditions()
+        raised = self._discipline.thresholds(point.end_ms)
         restraint = Restraint(is_frozen=bool(why), raised=raised) if why or raised else FREE
-        findings = model.judge(point, restraint)
-        after = model.open_conditions()
-        is_bad = model.is_anomalous
+        findings = self._model.judge(point, restraint)
+        after = self._model.open_conditions()
+        is_bad = any(finding.judgement is _ANOMALOUS for finding in findings)
         if not (is_bad or before or after or why or point.templates or self._templates is not None or self._expected):
             return Judged(findings)  # nearly every window: nothing is wrong, nothing was, and nobody has a say in it
         said_before = self._lines_open()
@@ -109,7 +109,7 @@ class ServiceWatch:
         planned = frozenset() if entry is None else entry.expects
         trouble = why or (ALARM if before or after else "")
         if trouble:
-            self._trouble = (end_ms, trouble)
+            self._trouble = (point.end_ms, trouble)
         not_learned = trouble or (ALARM if is_bad else "")
         return Judged(findings=[self._told(finding, planned) for finding in findings], not_learned=not_learned)
 

@@ -477,6 +477,28 @@ async def test_what_waited_to_be_sent_is_not_when_its_partition_was_given_up(hou
     assert house.shell.stages() == {}
 
 
+async def test_of_a_stage_whose_rows_could_not_be_taken_none_are_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Adding):
+        n_taken = 0
+
+        def take_changes(self) -> dict[str, bytes | None]:
+            Failing.n_taken += 1
+            if Failing.n_taken == 1:
+                raise MemoryError
+            return super().take_changes()
+
+    monkeypatch.setattr("tests.agents.test_stage_shell.Adding", Failing)
+    await house.shell.on_batch("event", batch(0, b"a"))
+    house.clock_ms = 1000
+
+    with pytest.raises(MemoryError):
+        await house.shell.tick()
+    await house.shell.hand_over()
+
+    assert "rows" not in house.broker.log
+    assert house.ledger.standing(("in", 0)) == Standing(0, "")
+
+
 async def test_of_a_record_whose_outputs_were_sent_in_part_nothing_is_checkpointed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

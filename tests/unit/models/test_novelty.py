@@ -1,7 +1,6 @@
 """The novelty detector and its parts: what is new scores high, and nothing else does."""
 
 import copy
-import dataclasses
 import json
 import math
 import random
@@ -388,10 +387,3 @@ def test_a_snapshot_survives_json() -> None:
 
     assert restored.step_one(x) == detector.step_one(x)
     assert restored.to_bytes() == detector.to_bytes()
-
-
-def test_what_is_kept_of_alerts_is_all_of_it() -> None:
-    memory = AlertMemory(first_s=1.0, last_hot_s=2.0, last_alert_s=3.0, last_alert_score=4.0, fatigue=5.0)
-
-    assert AlertMemory(**memory.to_state()) == memory
-    assert set(memory.to_state()) == {field.name for field in dataclasses.fields(AlertMemory)}
