@@ -10,6 +10,9 @@ PATIENCE_MS = 500
 BURST_MS = 250
 """... before it takes its share: under a load that never ends, a third of the time."""
 LOOK_S = 0.002
+CALM_MS = 100
+"""So long the first stage has had nothing to do before what can wait is done: bundles of one flush come with gaps."""
+CALM_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +25,24 @@ class Turns:
         Entered while the stage has a batch in work.
     give_way
         Awaited between two records of a batch: another stage may go first, and the event loop do something else.
-    is_pressing
-        Tells whether what goes first has something to do, so that what can wait, a checkpoint, should.
+    stand_back
+        Awaited before what can wait, of the first stage too: until there is calm, but not for ever.
+    is_calm
+        Tells whether what goes first has had nothing to do for a while: a checkpoint waits for that.
 
     """
 
     at_work: AbstractContextManager[None]
     give_way: Callable[[], Awaitable[None]]
-    is_pressing: Callable[[], bool]
+    stand_back: Callable[[], Awaitable[None]]
+    is_calm: Callable[[], bool]
 
 
 async def _next_turn() -> None:
     await asyncio.sleep(0)
 
 
-EQUAL = Turns(nullcontext(), _next_turn, lambda: False)
+EQUAL = Turns(nullcontext(), _next_turn, _next_turn, lambda: True)
 """Of a stage that goes neither before nor after any other one."""
 
 
@@ -57,20 +63,22 @@ class Precedence:
         self._monotonic_ms = monotonic_ms
         self._n_at_work = 0
         self._burst_ends_ms = -1
+        self._pressed_ms = monotonic_ms() - CALM_MS
 
     def first(self) -> Turns:
         """Return the turns of the stage that goes first."""
-        return Turns(self, EQUAL.give_way, self.is_pressing)
+        return Turns(self, EQUAL.give_way, self.stand_back, self.is_calm)
 
     def others(self) -> Turns:
         """Return the turns of every other stage."""
-        return Turns(EQUAL.at_work, self.give_way, self.is_pressing)
+        return Turns(EQUAL.at_work, self.give_way, self.stand_back, self.is_calm)
 
     def __enter__(self) -> None:
         self._n_at_work += 1
 
     def __exit__(self, *_: object) -> None:
         self._n_at_work -= 1
+        self._pressed_ms = self._monotonic_ms()
 
     async def give_way(self) -> None:
         """Let the first stage go first, and the event loop do something else in any case; not for ever."""
@@ -84,6 +92,20 @@ class Precedence:
                 return
             await asyncio.sleep(LOOK_S)
 
+    async def stand_back(self) -> None:
+        """Wait until there is calm, but not for ever."""
+        until_ms = self._monotonic_ms() + PATIENCE_MS
+        while not self.is_calm():
+            if self._monotonic_ms() >= until_ms:
+                return
+            await asyncio.sleep(CALM_LOOK_S)
+
     def is_pressing(self) -> bool:
         """Tell whether the first stage has something to do."""
         return self._n_at_work > 0 or self._is_waiting()
+
+    def is_calm(self) -> bool:
+        """Tell whether the first stage has had nothing to do for a while."""
+        if self.is_pressing():
+            self._pressed_ms = self._monotonic_ms()
+        return self._monotonic_ms() - self._pressed_ms >= CALM_MS

@@ -1,7 +1,7 @@
 """Runs a stage over one topic: feeds it, publishes for it, checkpoints it; decides nothing about the domain."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +14,7 @@ from pipeline.contracts.dead_letters import dead_letter
 from pipeline.contracts.limits import LIMIT_BY_REASON, Bound
 from pipeline.contracts.readings import Rejection, RejectReason
 from pipeline.contracts.records import InRecord, OutRecord
-from pipeline.contracts.stage import Stage
+from pipeline.contracts.stage import InTwoParts, Stage
 from pipeline.errors import BrokerError, RecordInvalid, StateError
 
 YIELD_EVERY = 32
@@ -87,6 +87,10 @@ class _Owned:
     unsent: list[OutRecord] = field(default_factory=list)
     """What steps of the batch in work have said, less than a slice, and since when it waits."""
     unsent_ms: int = 0
+    later: Iterable[OutRecord] | None = None
+    """What the last step says that may wait: said before the next one, and before rows are taken."""
+    is_in_turn: bool = False
+    """Somebody stands back to do what can wait."""
     event: Any = None
     writing: "asyncio.Task[None] | None" = None
     """The checkpoint that was begun and is not written; one that fails stays, so that none is written behind it."""
@@ -97,8 +101,9 @@ class StageShell:
     """One stage per owned partition of ``topic``; see docs/architecture.md, "Stages".
 
     A checkpoint takes a stage's rows in one go, between two batches, and writes them while the stage goes on: first it
-    waits for the outputs of all that is in the rows, not for later ones. One at a time of each partition. While the stage
-    that goes first has something to do, checkpoints wait, for twice their time at most.
+    waits for the outputs of all that is in the rows, not for later ones. One at a time of each partition. Checkpoints wait for
+    a moment in which the stage that goes first has nothing to do, for twice their time at most; so does what a batch's last
+    record says that may wait, until the partition's next batch at most.
     """
 
     def __init__(
@@ -130,7 +135,7 @@ class StageShell:
         self._owned: dict[int, _Owned] = {}
         self._refused: dict[int, int] = {}
         self._is_stopping = False
-        self._writing: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
     def stages(self) -> dict[int, Stage]:
@@ -175,8 +180,8 @@ class StageShell:
             except BaseException:  # the stage has folded in what it has not said: nothing of it may be written
                 self._give_up(batch.partition, owned)
                 raise
-            if self._is_mine(batch.partition, owned) and self._is_due(owned):
-                self._begin_checkpoint(batch.partition, owned)
+            if self._is_mine(batch.partition, owned):
+                self._begin_what_can_wait(batch.partition, owned)
 
     async def tick(self) -> None:
         """Checkpoint partitions that have gone quiet with rows still unwritten."""
@@ -203,6 +208,7 @@ class StageShell:
                 if owned.writing is not None:  # waited for even if done: what it failed with is known a turn of the loop later
                     await asyncio.wait({owned.writing})
                 self._raise_failure()
+                await self._say_later(partition, owned)
                 if isinstance(owned.stage, Hastening):
                     owned.stage.hasten()
                 await asyncio.wait([self._begin_checkpoint(partition, owned)])
@@ -262,18 +268,29 @@ class StageShell:
         is_behind = owned.finished < owned.position and not owned.lock.locked()
         return is_behind and self._is_mine(partition, owned) and not self._is_stopping
 
-    def _is_due(self, owned: _Owned) -> bool:
+    def _is_aged(self, owned: _Owned, times: int = 1) -> bool:
+        """Tell whether a checkpoint can be begun, and the last one is so many times as old as it may be."""
         age_ms = self._monotonic_ms() - owned.checkpointed_ms
-        if owned.writing is not None or age_ms < self._checkpoint_ms:
-            return False
-        return age_ms >= OVERDUE * self._checkpoint_ms or not self._turns.is_pressing()
+        return owned.writing is None and owned.later is None and age_ms >= times * self._checkpoint_ms
+
+    def _is_overdue(self, owned: _Owned) -> bool:
+        return self._is_aged(owned, OVERDUE)
+
+    def _is_due(self, owned: _Owned) -> bool:
+        return self._is_aged(owned) and (self._turns.is_calm() or self._is_overdue(owned))
 
     async def _fold(self, owned: _Owned, batch: Batch) -> None:
         stage, now_ms = owned.stage, self._now_ms()
         before = dict(stage.bounds_reached)
         for i, record in enumerate(batch.records):
             if record.offset > stage.applied:
-                await self._say(batch.partition, owned, self._stepped(stage, batch, record, now_ms))
+                if owned.later is not None:
+                    await self._say_later(batch.partition, owned)
+                outputs = self._stepped(stage, batch, record, now_ms)
+                if isinstance(outputs, InTwoParts):
+                    owned.later = outputs.later
+                    outputs = outputs.first
+                await self._say(batch.partition, owned, outputs)
             if i % YIELD_EVERY == YIELD_EVERY - 1:
                 await self._send(batch.partition, owned)
                 await self._turns.give_way()
@@ -289,6 +306,41 @@ class StageShell:
         if reached:
             self._observer.bounds_reached(self.topic, reached)
         self._observer.stage_stepped(self.topic, batch.partition, len(batch.records))
+
+    def _begin_what_can_wait(self, partition: int, owned: _Owned) -> None:
+        """After a batch, see to what may be said later and to a checkpoint; the partition's lock is held."""
+        if self._is_overdue(owned):
+            self._begin_checkpoint(partition, owned)
+        elif not owned.is_in_turn and (owned.later is not None or self._is_aged(owned)):
+            owned.is_in_turn = True
+            self._begin(self._do_in_turn(partition, owned))
+
+    async def _do_in_turn(self, partition: int, owned: _Owned) -> None:
+        """Say what may wait and begin a checkpoint when nothing goes first, unless other batches have seen to it."""
+        try:
+            await self._turns.stand_back()
+        finally:
+            owned.is_in_turn = False
+        async with owned.lock:
+            if self._is_stopping or not self._is_mine(partition, owned):
+                return
+            if owned.later is not None:
+                with self._turns.at_work:
+                    await self._say_later(partition, owned)
+            if self._is_mine(partition, owned) and self._is_due(owned):
+                self._begin_checkpoint(partition, owned)
+
+    async def _say_later(self, partition: int, owned: _Owned) -> None:
+        """Say what may wait; the partition's lock is held."""
+        later, owned.later = owned.later, None
+        if later is None:
+            return
+        try:
+            await self._say(partition, owned, later)
+            await self._send(partition, owned)
+        except BaseException:  # it may be said in part, and is not said again
+            self._give_up(partition, owned)
+            raise
 
     async def _say(self, partition: int, owned: _Owned, outputs: Iterable[OutRecord]) -> None:
         """Send what a step says, piece by piece: after an outage that is every window since, of every service.
@@ -339,9 +391,12 @@ class StageShell:
         except BaseException:  # what it has let go by halves may not be written later
             self._give_up(partition, owned)
             raise
-        writing = self._checkpoint(partition, owned, changes, owned.position, owned.outbox.mark())
-        owned.writing = task = asyncio.create_task(writing)
-        self._writing.add(task)
+        owned.writing = self._begin(self._checkpoint(partition, owned, changes, owned.position, owned.outbox.mark()))
+        return owned.writing
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
@@ -360,12 +415,12 @@ class StageShell:
         self._observer.checkpointed(self.topic, partition, len(changes), (owned.checkpointed_ms - began_ms) / 1000)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._writing.discard(task)
+        self._tasks.discard(task)
         if self._failure is None:  # one that was cut off has written nobody knows what, and its rows are not taken again
             self._failure = BrokerError("a checkpoint was cut off") if task.cancelled() else task.exception()
 
     def _raise_failure(self) -> None:
-        """Raise what a checkpoint has failed with: the worker cannot go on as if it had been written."""
+        """Raise what a checkpoint, or what was said later, has failed with: the worker cannot go on as if it had been done."""
         if self._failure is not None:
             raise self._failure
 

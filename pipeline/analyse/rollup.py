@@ -69,11 +69,10 @@ class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     def value(self, values: Sequence[Partial]) -> Partial | None:
         """Return the sum of what is gone and of what the open windows hold; ``None`` when nothing was counted.
 
-        It shares nothing with ``base``, which goes on.
+        It may share parts with ``base``, and holds until a window is folded into that.
         """
-        if self.base is None:
-            return merge_partials(list(values)) if values else None
-        return merge_partials([copied(self.base), *values])
+        parts = list(values) if self.base is None else [self.base, *values]
+        return merge_partials(parts) if parts else None
 
     def sources(self, windows: Sequence[WindowRow]) -> int:
         """Return how many sources contributed."""

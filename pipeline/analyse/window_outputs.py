@@ -1,19 +1,23 @@
-"""What a step publishes, made as it is sent: records of windows, and of stretches of windows that hold nothing."""
+"""What a step publishes, made as it is sent: records of windows, of stretches of windows that hold nothing, and of rollups."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import msgspec
 
 from pipeline.analyse.contributions import WindowKey
+from pipeline.analyse.edges import edge_records
 from pipeline.analyse.golden_signals import golden_signals
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
+from pipeline.analyse.rollup import RollupRow
 from pipeline.contracts.codec import encode
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import Partial
 from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import Completeness
+from pipeline.contracts.stage import InTwoParts
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS
 
 TOPIC = "signals"
@@ -70,20 +74,56 @@ class Publisher(msgspec.Struct, frozen=True):
 
 
 class FilledWindow(msgspec.Struct, frozen=True):
-    """A window, or a rollup, that holds something; nothing of it changes any more. See :meth:`Publisher.record`."""
+    """A window that holds something; nothing of it changes any more. See :meth:`Publisher.record`."""
 
     publisher: Publisher
     profile: Profile
     key: WindowKey
     revision: int
-    rollup: bool
-    value: Partial | None
+    value: Partial
     n_sources: int
 
     def __iter__(self) -> Iterator[OutRecord]:
-        yield self.publisher.record(
-            self.profile, self.key, revision=self.revision, rollup=self.rollup, value=self.value, n_sources=self.n_sources
-        )
+        yield self.publisher.record(self.profile, self.key, revision=self.revision, value=self.value, n_sources=self.n_sources)
+
+
+@dataclass(slots=True)
+class Rollup:
+    """A rollup that is due: added up when it is asked for, or has to be because the windows that go change its row.
+
+    Attributes
+    ----------
+    row
+        As it is to be published.
+    values
+        What its open windows hold.
+
+    """
+
+    publisher: Publisher
+    profile: Profile
+    row: RollupRow
+    values: Sequence[Partial]
+    n_sources: int
+    _made: Sequence[OutRecord] | None = None
+
+    def __iter__(self) -> Iterator[OutRecord]:
+        return iter(self.made())
+
+    def made(self) -> Sequence[OutRecord]:
+        """Return its record, and those of the edges that it tells; the same ones each time."""
+        if self._made is None:
+            row, profile, publisher = self.row, self.profile, self.publisher
+            value = row.value(self.values)
+            key = (service_key(row.environment, row.service), row.start_ms, ROLLUP_SIZE_MS)
+            record = publisher.record(profile, key, revision=row.revision, rollup=True, value=value, n_sources=self.n_sources)
+            told = (
+                ()
+                if value is None or not value.calls
+                else edge_records(profile, value, start_ms=row.start_ms, size_ms=ROLLUP_SIZE_MS, partition=publisher.partition)
+            )
+            self._made = (record, *told)
+        return self._made
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,21 +162,35 @@ class EmptyWindows:
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs(Iterable[OutRecord]):
+class Outputs(InTwoParts):
     """What one step publishes, in order; each walk over it says the same.
 
-    It does not look at the state, so that the state may go on while this is being sent. Signals are made as they are asked
-    for: they are most of the work where a thousand windows close at once, and the first ones need not wait for the last.
+    It does not look at the state, so that the state may go on while this is being sent; but before the sums of rollups do,
+    :meth:`settle`. Signals are made as they are asked for: they are most of the work where a thousand windows close at once,
+    and the first ones need not wait for the last. Rollups, of some three times that work each, wait for all windows.
     """
 
     parts: Sequence[OutRecord | FilledWindow | EmptyWindows]
+    rollups: Sequence[Rollup] = ()
 
-    def __iter__(self) -> Iterator[OutRecord]:
+    @property
+    def first(self) -> Iterator[OutRecord]:
+        """All but the rollups."""
         for part in self.parts:
             if isinstance(part, OutRecord):
                 yield part
             else:
                 yield from part
+
+    @property
+    def later(self) -> Iterator[OutRecord] | None:
+        """The rollups."""
+        return chain.from_iterable(self.rollups) if self.rollups else None
+
+    def settle(self) -> None:
+        """Make what nobody has asked for yet of the rollups: their sums are about to change."""
+        for rollup in self.rollups:
+            rollup.made()
 
 
 def ends_rollup(end_ms: int, size_ms: int) -> bool:

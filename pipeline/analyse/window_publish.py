@@ -7,7 +7,7 @@ from pipeline.analyse.contributions import WindowKey
 from pipeline.analyse.edges import edge_records, edge_tombstones, tells_edges
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import rollup_key
-from pipeline.analyse.window_outputs import EmptyWindows, FilledWindow, ends_rollup
+from pipeline.analyse.window_outputs import EmptyWindows, FilledWindow, Rollup, ends_rollup
 from pipeline.analyse.window_view import View
 from pipeline.contracts.limits import Limit
 from pipeline.contracts.partials import Partial
@@ -29,7 +29,7 @@ def publish_windows(view: View) -> None:
         if row.readings == row.sent and mark == row.sent_mark:
             continue
         row = view.windows[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=row.readings, sent_mark=mark)
-        _publish(view, key, revision=row.revision, rollup=False, value=view.value(key, row), n_sources=len(row.sources))
+        _publish(view, key, revision=row.revision, value=view.value(key, row), n_sources=len(row.sources))
         rollup_at = rollup_key(*key)
         if rollup_at is not None:
             view.touched_rollups.add(rollup_at)
@@ -80,7 +80,7 @@ def publish_rollups(view: View) -> None:
     """Publish the rollups that are due, and those that have changed since they were published."""
     for key in sorted({*view.state.due_rollups.until(view.after.low_ms), *view.touched_rollups}):
         row = view.rollups.get(key)
-        service, start_ms = key
+        service = key[0]
         if row is None or view.is_done(service) or view.rollups.is_ahead(key):
             continue
         if not view.after.has_passed(row.end_ms + view.delay_ms(service, row.end_ms - 1)):
@@ -91,21 +91,24 @@ def publish_rollups(view: View) -> None:
         if readings == row.sent and mark == row.sent_mark:
             continue
         row = view.rollups[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=readings, sent_mark=mark)
-        value = row.value([view.value(place, window) for place, window in zip(places, windows, strict=True)])
-        at = (service, start_ms, ROLLUP_SIZE_MS)
-        _publish(view, at, revision=row.revision, rollup=True, value=value, n_sources=row.sources(windows))
+        values = [view.value(place, window) for place, window in zip(places, windows, strict=True)]
+        view.due_rollups.append(Rollup(view.publisher(service), _profile(view, service), row, values, row.sources(windows)))
 
 
-def _publish(view: View, key: WindowKey, *, revision: int, rollup: bool, value: Partial | None, n_sources: int) -> None:
-    service = key[0]
+def _publish(view: View, key: WindowKey, *, revision: int, value: Partial, n_sources: int) -> None:
+    service, start_ms, size_ms = key
+    profile = _profile(view, service)
+    if len(value.operations) > view.params.max_operations:
+        view.reached[Limit.PUBLISHED_OPERATIONS] += 1
+    if len(value.templates) > view.params.max_templates:
+        view.reached[Limit.PUBLISHED_TEMPLATES] += 1
+    view.outputs.append(FilledWindow(view.publisher(service), profile, key, revision, value, n_sources))
+    if value.calls and tells_edges(start_ms, size_ms):
+        view.outputs += edge_records(profile, value, start_ms=start_ms, size_ms=size_ms, partition=view.partition)
+
+
+def _profile(view: View, service: str) -> Profile:
     profile = view.profile(service)
     if profile is None:
         raise StateError(f"a window of {service} has no profile beside it")
-    if value is not None and len(value.operations) > view.params.max_operations and not rollup:
-        view.reached[Limit.PUBLISHED_OPERATIONS] += 1
-    if value is not None and len(value.templates) > view.params.max_templates and not rollup:
-        view.reached[Limit.PUBLISHED_TEMPLATES] += 1
-    view.outputs.append(FilledWindow(view.publisher(service), profile, key, revision, rollup, value, n_sources))
-    _, start_ms, size_ms = key
-    if value is not None and value.calls and tells_edges(start_ms, size_ms):
-        view.outputs += edge_records(profile, value, start_ms=start_ms, size_ms=size_ms, partition=view.partition)
+    return profile

@@ -58,7 +58,7 @@ def step(
     publish_rollups(view)
     _finish_lates(view)
     _forget_services(view)
-    return _changes(view), Outputs(view.outputs), _leftover(view)
+    return _changes(view), Outputs(view.outputs, view.due_rollups), _leftover(view)
 
 
 def _tell_traces(view: View) -> None:

@@ -9,7 +9,7 @@ from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupKey, RollupRow, rollup_key
 from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import advanced
-from pipeline.analyse.window_outputs import TOPIC, EmptyWindows, FilledWindow, Publisher
+from pipeline.analyse.window_outputs import TOPIC, EmptyWindows, FilledWindow, Publisher, Rollup
 from pipeline.analyse.window_state import WindowState, mark_of, value_of
 from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
@@ -35,8 +35,8 @@ class View:
         Those whose value may have changed, though their row has not.
     reached
         How often a bound was reached.
-    outputs
-        What is to be published, in order.
+    outputs, due_rollups
+        What is to be published, in order; the rollups after all else.
 
     """
 
@@ -71,6 +71,7 @@ class View:
         self.touched_windows: set[WindowKey] = set()
         self.reached: Counter[Bound] = Counter()
         self.outputs: list[OutRecord | FilledWindow | EmptyWindows] = []
+        self.due_rollups: list[Rollup] = []
         self._changed_by_rollup: dict[RollupKey, list[WindowKey]] = {}
         self._n_grouped = 0
 

@@ -62,7 +62,7 @@ class WindowStage:
         self._written_ms: dict[str, dict[Any, int | None]] = {kind: {} for kind in ROW_TYPES}  # the one written longest ago first
         self._forgotten: set[str] = set()
         self._reached: Counter[Bound] = Counter()
-        self._leftover: tuple[Leftover, Changes] | None = None
+        self._leftover: tuple[Leftover, Changes, Outputs] | None = None
 
     @property
     def applied(self) -> int:
@@ -120,7 +120,7 @@ class WindowStage:
         self._state.apply(changes)
         self._note(changes)
         self._reached.update(changes.reached)
-        self._leftover = None if leftover is None else (leftover, changes)
+        self._leftover = None if leftover is None else (leftover, changes, outputs)
         return outputs
 
     def take_changes(self) -> dict[str, bytes | None]:
@@ -176,8 +176,9 @@ class WindowStage:
     def _let_go(self) -> None:
         """Let go what the last step has left: it is not seen from outside whether that is done yet."""
         if self._leftover is not None:
-            leftover, self._leftover = self._leftover, None  # sums are made in place, and so once
-            changes = let_go(self._state, *leftover)
+            (leftover, changed, outputs), self._leftover = self._leftover, None  # sums are made in place, and so once
+            outputs.settle()
+            changes = let_go(self._state, leftover, changed)
             self._state.apply(changes)
             self._note(changes)
 

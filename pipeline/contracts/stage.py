@@ -1,10 +1,34 @@
 """What a stage is: one partition's pure state machine, that a thin shell feeds, publishes for and checkpoints."""
 
-from collections.abc import Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from pipeline.contracts.limits import Bound
 from pipeline.contracts.records import InRecord, OutRecord
+
+
+class InTwoParts(Iterable[OutRecord]):
+    """What a step says, of which the second part may wait for what other partitions have to say first.
+
+    Both are said, in order, before the partition's next record is folded in or its rows are taken.
+    """
+
+    @property
+    @abstractmethod
+    def first(self) -> Iterable[OutRecord]:
+        """What is said at once."""
+        ...
+
+    @property
+    @abstractmethod
+    def later(self) -> Iterable[OutRecord] | None:
+        """What may wait; ``None``: nothing."""
+        ...
+
+    def __iter__(self) -> Iterator[OutRecord]:
+        yield from self.first
+        yield from self.later or ()
 
 
 class Stage(Protocol):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipeline.adapters.precedence import BURST_MS, EQUAL, PATIENCE_MS, Precedence
+from pipeline.adapters.precedence import BURST_MS, CALM_LOOK_S, CALM_MS, EQUAL, PATIENCE_MS, Precedence
 
 
 class Scene:
@@ -47,6 +47,33 @@ async def test_who_has_waited_long_enough_takes_a_share_and_then_waits_again() -
     assert await is_let_by(scene)
     scene.clock_ms += BURST_MS
     assert not await is_let_by(scene)
+
+
+async def test_what_can_wait_waits_for_calm_but_not_for_ever() -> None:
+    scene = Scene()
+    first, others = scene.way.first(), scene.way.others()
+    assert first.is_calm()
+    assert others.is_calm()
+
+    with first.at_work:
+        scene.clock_ms = 10 * CALM_MS
+        assert not others.is_calm()
+    scene.clock_ms += CALM_MS - 1
+    assert not first.is_calm()
+    waits = asyncio.create_task(first.stand_back())
+    await asyncio.sleep(3 * CALM_LOOK_S)
+    assert not waits.done()
+
+    scene.clock_ms += 1
+    await asyncio.wait_for(waits, 1)
+    assert first.is_calm()
+
+    scene.waits = True
+    waits = asyncio.create_task(others.stand_back())
+    await asyncio.sleep(3 * CALM_LOOK_S)
+    assert not waits.done()
+    scene.clock_ms += PATIENCE_MS
+    await asyncio.wait_for(waits, 1)
 
 
 async def test_the_first_stage_goes_before_the_others_and_gives_way_to_nobody() -> None:

@@ -1,6 +1,7 @@
 """The shell around a stage: order, acknowledgement before state, one checkpoint, gaps and lost ownership."""
 
 import asyncio
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.adapters.transport import Batch, RunRecord, Sent
 from pipeline.contracts.limits import Bound, Evicted, Limit
 from pipeline.contracts.readings import RejectReason
 from pipeline.contracts.records import InRecord, OutRecord, RefusedBatch
+from pipeline.contracts.stage import InTwoParts
 from pipeline.errors import BrokerError, RecordInvalid, StateError
 
 
@@ -99,7 +101,11 @@ class House:
         self.seeks: list[tuple[str, int]] = []
         self.clock_ms = 0
         self.is_pressing = False
+        self.calm = asyncio.Event()
         self.shell = self.new_shell()
+
+    async def stand_back(self) -> None:
+        await self.calm.wait()
 
     def new_shell(self) -> StageShell:
         async def seek(topic: str, partition: int) -> None:
@@ -116,7 +122,7 @@ class House:
             monotonic_ms=lambda: self.clock_ms,
             checkpoint_ms=1000,
             observer=self.observer,
-            turns=Turns(EQUAL.at_work, EQUAL.give_way, lambda: self.is_pressing),
+            turns=Turns(EQUAL.at_work, EQUAL.give_way, self.stand_back, lambda: not self.is_pressing),
         )
 
 
@@ -127,11 +133,131 @@ def batch(first: int, *values: bytes, begins_at: int | None = None, partition: i
     return Batch(topic="in", partition=partition, begins_at=at, records=records, next_offset=end, high_watermark=end)
 
 
+class InTwo(InTwoParts):
+    """A sum that is said at once, and what may wait."""
+
+    def __init__(self, first: Iterable[OutRecord], later: Iterable[OutRecord] | None) -> None:
+        self._first, self._later = first, later
+
+    @property
+    def first(self) -> Iterable[OutRecord]:
+        return self._first
+
+    @property
+    def later(self) -> Iterable[OutRecord] | None:
+        return self._later
+
+
+class Telling(Adding):
+    """Says, of every value with an ``r`` in it, a second thing that may wait."""
+
+    def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
+        said = super().step(record, now_ms)
+        later = (
+            [OutRecord(topic="sums", key="k", value=b"later " + (record.value or b""))] if b"r" in (record.value or b"") else None
+        )
+        return InTwo(said, later)
+
+
 @pytest.fixture
 def house() -> House:
     house = House()
     house.ledger.began(("in", 0), Standing(0, ""))
     return house
+
+
+@pytest.fixture
+def telling(monkeypatch: pytest.MonkeyPatch, house: House) -> House:
+    """Return a house whose stage says some of it later, with two partitions."""
+    monkeypatch.setattr(sys.modules[__name__], "Adding", Telling)
+    house.ledger.began(("in", 1), Standing(0, ""))
+    return house
+
+
+async def turns(n: int = 10) -> None:
+    for _ in range(n):
+        await asyncio.sleep(0)
+
+
+async def test_what_may_wait_is_said_when_nobody_has_anything_to_say_first(telling: House) -> None:
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    await telling.shell.on_batch("event", batch(0, b"aaa", partition=1))
+    await turns()
+    assert telling.broker.sent == [b"1", b"3"]
+
+    telling.calm.set()
+    await turns()
+
+    assert telling.broker.sent == [b"1", b"3", b"later r"]
+
+    await telling.shell.on_batch("event", batch(1, b"rr"))
+    await turns()
+
+    assert telling.broker.sent[3:] == [b"3", b"later rr"]
+
+
+async def test_what_may_wait_is_said_before_the_next_record_of_its_partition(telling: House) -> None:
+    await telling.shell.on_batch("event", batch(0, b"r", b"a", b"rr"))
+    await telling.shell.on_batch("event", batch(3, b"a"))
+
+    assert telling.broker.sent == [b"1", b"later r", b"2", b"4", b"later rr", b"5"]
+
+
+async def test_no_rows_are_taken_before_what_may_wait_is_said(telling: House) -> None:
+    telling.clock_ms = 0
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    telling.clock_ms = 10 * OVERDUE * 1000
+    await telling.shell.tick()
+    await turns()
+    assert telling.broker.rows == {}
+
+    telling.calm.set()
+    await turns()
+    await telling.shell.tick()
+
+    assert telling.broker.rows["head"] == b"1,0"
+    assert telling.broker.log == ["acknowledged", "acknowledged", "rows"]
+
+
+async def test_before_the_worker_stops_what_may_wait_is_said(telling: House) -> None:
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    await telling.shell.hand_over()
+
+    assert telling.broker.sent == [b"1", b"later r"]
+    assert telling.broker.rows["head"] == b"1,0"
+
+    telling.clock_ms += 1000
+    telling.calm.set()
+    await turns()
+
+    assert telling.broker.log.count("rows") == 1
+
+
+async def test_what_may_wait_is_not_said_of_a_partition_that_was_given_up(telling: House) -> None:
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    telling.shell.revoked({("in", 0)})
+    telling.calm.set()
+    await turns()
+
+    assert telling.broker.sent == [b"1"]
+
+
+async def test_of_a_stage_that_failed_at_what_may_wait_nothing_is_written(telling: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await telling.shell.on_batch("event", batch(0, b"r"))
+
+    async def refused(*_: Any) -> list[Sent]:
+        raise BrokerError("no")
+
+    monkeypatch.setattr(telling.broker, "send_run", refused)
+    monkeypatch.setattr(telling.broker, "send", refused)
+    telling.calm.set()
+    await turns()
+    telling.clock_ms = 10_000
+
+    with pytest.raises(BrokerError, match="no"):
+        await telling.shell.tick()
+    assert telling.shell.stages() == {}
+    assert telling.broker.rows == {}
 
 
 async def test_outputs_are_published_in_order_and_committed_only_at_a_checkpoint(house: House) -> None:
@@ -175,12 +301,21 @@ async def test_a_checkpoint_waits_while_what_goes_first_has_something_to_do_but_
     await house.shell.tick()
     assert house.broker.log.count("rows") == 1
 
-    house.is_pressing = False
-    house.clock_ms += 1000
+    house.clock_ms += OVERDUE * 1000
     await house.shell.on_batch("event", batch(1, b"b"))
+    await turns()
+    assert house.broker.log.count("rows") == 2
+
+    house.clock_ms += 1000
+    await house.shell.on_batch("event", batch(2, b"b"))
+    await turns()
+    assert house.broker.log.count("rows") == 2
+
+    house.is_pressing = False
+    house.calm.set()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert house.broker.log.count("rows") == 2
+    assert house.broker.log.count("rows") == 3
 
 
 async def test_a_stage_goes_on_while_its_checkpoint_is_written_which_holds_nothing_of_what_comes_meanwhile(house: House) -> None:

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.analyse.contributions import WindowRow
+from pipeline.analyse.params import WindowParams
+from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
+from pipeline.analyse.window_outputs import Outputs, Publisher, Rollup
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.limits import Limit
@@ -204,13 +207,18 @@ def test_a_rollup_that_was_said_stays_as_it_was_while_more_is_added(
     row = RollupRow(environment="prod", service="cart", start_ms=BASE_MS)
     for partial in folded(gone).values():
         row = row.folded(WINDOW, partial, 0)
-    said = row.value([*folded(shown).values()])
-    before = msgspec.json.encode(said)
+    profile = Profile(environment="prod", service="cart")
+    values = [*folded(shown).values()]
+    stored = msgspec.json.encode((row, values))
+    asked, settled = (Outputs((), (Rollup(Publisher(WindowParams(), 0, None), profile, row, values, 1),)) for _ in range(2))
+    before = list(asked)
+    settled.settle()
+    assert msgspec.json.encode((row, values)) == stored
 
     for partial in folded(later).values():
         row = row.folded(WINDOW, partial, 0)
 
-    assert msgspec.json.encode(said) == before
+    assert list(asked) == list(settled) == before
 
 
 @given(READINGS)

@@ -1,5 +1,6 @@
 """One partition's windows, bundle by bundle. Times are seconds from T0, which is a multiple of five minutes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline.contracts.codec import encode
 from pipeline.contracts.directory import Directory
 from pipeline.contracts.limits import Evicted, Limit
 from pipeline.contracts.partials import Bundle, ChangeNote, FeedbackNote, FeedbackVerdict, OperationPartial, Partial
-from pipeline.contracts.records import InRecord
+from pipeline.contracts.records import InRecord, OutRecord
 from pipeline.contracts.rows import HEAD, pack
 from pipeline.contracts.signals import LateCount, Notice, NoticeKind, Signals, SignalsRecord
 from pipeline.errors import RecordInvalid, StateError
@@ -184,6 +185,49 @@ def test_a_rollup_is_the_sum_of_its_windows_and_is_revised_with_them() -> None:
     assert windows(desk.send("t/0", 303, partial("cart", 290, 31), chunk=29), rollup=True) == [(0, 2, 466)]
     desk.restart()
     assert windows(desk.send("t/0", 303, partial("cart", 290, 32), chunk=29), rollup=True) == [(0, 3, 467)]
+
+
+def test_a_rollup_that_is_asked_for_when_its_windows_are_gone_says_the_same() -> None:
+    at_once, afterwards = Desk(), Desk()
+    unasked = []
+    for i in range(37):
+        partials = [partial("cart", i * 10, i + 1), partial("till", i * 10, 1)]
+        at_once.both(i * 10 + 13, *partials, chunk=i)
+        for source in ("t/0", "t/1"):
+            afterwards.offset += 1
+            bundle = Bundle(
+                source=source,
+                watermark_ms=T0 + (i * 10 + 13) * 1000,
+                partials=partials if source == "t/0" else [],
+                chunk=i,
+                through=afterwards.offset,
+                generation=1,
+                partitions=TOPICS,
+            )
+            unasked.append(afterwards.stage.step(InRecord(afterwards.offset, T0, None, encode(bundle)), 0))
+
+    outputs = [msgspec.json.decode(o.value or b"", type=SignalsRecord) for said in unasked for o in said]
+
+    assert len(windows(outputs, rollup=True)) == 2
+    assert outputs == at_once.said
+    assert [said.later is not None for said in unasked].count(True) == 1
+
+
+def test_rollups_are_what_may_wait_of_a_step_and_windows_are_not() -> None:
+    desk = Desk()
+    for i in range(29):
+        desk.both(i * 10 + 13, partial("cart", i * 10, 1), chunk=i)
+    desk.send("t/0", 303, partial("cart", 290, 1), chunk=29)
+    desk.offset += 1
+    last = Bundle(source="t/1", watermark_ms=T0 + 303_000, chunk=29, through=desk.offset, generation=1, partitions=TOPICS)
+
+    outputs = desk.stage.step(InRecord(desk.offset, T0, None, encode(last)), 0)
+
+    def told(records: Iterable[OutRecord] | None) -> list[SignalsRecord]:
+        return [msgspec.json.decode(o.value or b"", type=SignalsRecord) for o in records or ()]
+
+    assert windows(told(outputs.first)) == [(290, 1, 1)]
+    assert windows(told(outputs.later), rollup=True) == [(0, 1, 30)]
 
 
 def test_a_wider_report_widens_from_the_end_of_what_was_touched_and_narrow_partials_fold_in() -> None:
