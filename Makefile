@@ -2,7 +2,9 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
-PYTHON ?= python3
+# A distribution's own Python is built with profile-guided optimisation; those that version managers build often are not.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; echo "$$python")
 VENV := .venv
 RUN := $(VENV)/bin
 SHARED ?= ../shared
