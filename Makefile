@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 # A distribution's own Python is built with profile-guided optimisation; those that version managers build often are not.
-PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
+PYTHON ?= $(shell for python in $(if $(VIRTUAL_ENV)$(CONDA_PREFIX),,/usr/bin/python3) python3; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; echo "$$python")
 VENV := .venv
 RUN := $(VENV)/bin
@@ -17,7 +17,7 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
-	@echo "setting up $(VENV) (once)"
+	@echo "setting up $(VENV) (once) with $(PYTHON)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tocsin needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock

@@ -8,7 +8,7 @@ How Tocsin is timed: a worker process of role ingest as a user starts it, everyt
 the peers time themselves from first record to last. Afterwards the bundles on the broker must account for every record.
 End to end: worker processes of all roles, two of role analyse, over one ingest worker just before (and, beside it, one
 worker of each role); until the verdict of every service on every window that the records close has been acknowledged.
-Once before the rounds it is not counted: the broker compiles its own code meanwhile, which takes seconds of two cores.
+One run before the rounds is not counted: in it the broker compiles its own code, which takes seconds of two cores.
 Window close: records come at half that pace; from the broker's timestamp of the bundle that took the watermark past a
 window's end and delay, to the broker's timestamp of each service's signals of it, from the third end on: before, every
 service is new. Memory: resident, of one worker of each role, at 10,000 services with ten operations each, until the last
@@ -306,7 +306,8 @@ async def memory(bench: Bench) -> None:
 def results(bench: Bench) -> dict[str, object]:
     """Print the table, and return the last line."""
     ours = bench.median(OURS)
-    print(f"\n{'median of ' + str(bench.options.rounds) + ' rounds':<38} {'messages/s':>12} {'Tocsin is':>10}")
+    print(f"\nPython {sys.version.partition(' ')[0]} ({sys.base_prefix})")
+    print(f"{'median of ' + str(bench.options.rounds) + ' rounds':<38} {'messages/s':>12} {'Tocsin is':>10}")
     for name in bench.rates:
         median = bench.median(name) or 0.0
         over = "" if name.startswith("Tocsin") or not (ours and median) else f"{ours / median:.2f} x"

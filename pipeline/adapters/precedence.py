@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 PATIENCE_MS = 500
-"""So long a stage lets another one go first, longer than a thousand services' windows take to close ..."""
+"""So long a stage lets another one go first, and what can wait waits: more than a thousand services' windows take to close."""
 BURST_MS = 250
-"""... before it takes its share: under a load that never ends, a third of the time."""
+"""So long a stage that has waited for that takes its share: under a load that never ends, a third of the time."""
 LOOK_S = 0.002
-CALM_MS = 100
-"""So long the first stage has had nothing to do before what can wait is done: bundles of one flush come with gaps."""
+CALM_MS = 50
+"""So long the first stage has had nothing to do when there is calm: bundles of one flush come with gaps."""
 CALM_LOOK_S = 0.02
 
 
@@ -63,7 +63,7 @@ class Precedence:
         self._monotonic_ms = monotonic_ms
         self._n_at_work = 0
         self._burst_ends_ms = -1
-        self._pressed_ms = monotonic_ms() - CALM_MS
+        self._worked_ms = monotonic_ms() - CALM_MS
 
     def first(self) -> Turns:
         """Return the turns of the stage that goes first."""
@@ -78,7 +78,7 @@ class Precedence:
 
     def __exit__(self, *_: object) -> None:
         self._n_at_work -= 1
-        self._pressed_ms = self._monotonic_ms()
+        self._worked_ms = self._monotonic_ms()
 
     async def give_way(self) -> None:
         """Let the first stage go first, and the event loop do something else in any case; not for ever."""
@@ -105,7 +105,5 @@ class Precedence:
         return self._n_at_work > 0 or self._is_waiting()
 
     def is_calm(self) -> bool:
-        """Tell whether the first stage has had nothing to do for a while."""
-        if self.is_pressing():
-            self._pressed_ms = self._monotonic_ms()
-        return self._monotonic_ms() - self._pressed_ms >= CALM_MS
+        """Tell whether the first stage has, and had for a while, nothing to do."""
+        return not self.is_pressing() and self._monotonic_ms() - self._worked_ms >= CALM_MS

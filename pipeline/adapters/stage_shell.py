@@ -102,8 +102,8 @@ class StageShell:
 
     A checkpoint takes a stage's rows in one go, between two batches, and writes them while the stage goes on: first it
     waits for the outputs of all that is in the rows, not for later ones. One at a time of each partition. Checkpoints wait for
-    a moment in which the stage that goes first has nothing to do, for twice their time at most; so does what a batch's last
-    record says that may wait, until the partition's next batch at most.
+    calm, in which the stage that goes first has nothing to do, for twice their time at most. So does what a batch's last record
+    says that may wait, for half a second, or until the partition's next batch.
     """
 
     def __init__(
@@ -268,16 +268,13 @@ class StageShell:
         is_behind = owned.finished < owned.position and not owned.lock.locked()
         return is_behind and self._is_mine(partition, owned) and not self._is_stopping
 
-    def _is_aged(self, owned: _Owned, times: int = 1) -> bool:
-        """Tell whether a checkpoint can be begun, and the last one is so many times as old as it may be."""
+    def _is_ripe(self, owned: _Owned, times: int = 1) -> bool:
+        """Tell whether a checkpoint could be begun, the last one being so many times as old as it may be."""
         age_ms = self._monotonic_ms() - owned.checkpointed_ms
         return owned.writing is None and owned.later is None and age_ms >= times * self._checkpoint_ms
 
-    def _is_overdue(self, owned: _Owned) -> bool:
-        return self._is_aged(owned, OVERDUE)
-
     def _is_due(self, owned: _Owned) -> bool:
-        return self._is_aged(owned) and (self._turns.is_calm() or self._is_overdue(owned))
+        return self._is_ripe(owned) and (self._turns.is_calm() or self._is_ripe(owned, OVERDUE))
 
     async def _fold(self, owned: _Owned, batch: Batch) -> None:
         stage, now_ms = owned.stage, self._now_ms()
@@ -309,9 +306,9 @@ class StageShell:
 
     def _begin_what_can_wait(self, partition: int, owned: _Owned) -> None:
         """After a batch, see to what may be said later and to a checkpoint; the partition's lock is held."""
-        if self._is_overdue(owned):
+        if self._is_ripe(owned, OVERDUE):
             self._begin_checkpoint(partition, owned)
-        elif not owned.is_in_turn and (owned.later is not None or self._is_aged(owned)):
+        elif not owned.is_in_turn and (owned.later is not None or self._is_ripe(owned)):
             owned.is_in_turn = True
             self._begin(self._do_in_turn(partition, owned))
 
@@ -324,9 +321,7 @@ class StageShell:
         async with owned.lock:
             if self._is_stopping or not self._is_mine(partition, owned):
                 return
-            if owned.later is not None:
-                with self._turns.at_work:
-                    await self._say_later(partition, owned)
+            await self._say_later(partition, owned)
             if self._is_mine(partition, owned) and self._is_due(owned):
                 self._begin_checkpoint(partition, owned)
 
@@ -417,7 +412,9 @@ class StageShell:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if self._failure is None:  # one that was cut off has written nobody knows what, and its rows are not taken again
-            self._failure = BrokerError("a checkpoint was cut off") if task.cancelled() else task.exception()
+            self._failure = (
+                BrokerError("a checkpoint, or what was to be said before it, was cut off") if task.cancelled() else task.exception()
+            )
 
     def _raise_failure(self) -> None:
         """Raise what a checkpoint, or what was said later, has failed with: the worker cannot go on as if it had been done."""

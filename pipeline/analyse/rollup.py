@@ -22,7 +22,7 @@ def rollup_key(service: str, start_ms: int, size_ms: int) -> RollupKey | None:
 class RollupRow(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The sum of the windows that are gone (``base``); those still open are added when it is published.
 
-    ``base`` is the row's own: nothing else holds a part of it.
+    ``base`` is the row's own: nothing that lives longer than the next :meth:`folded` holds a part of it.
     Marks (of series' points) add up over its windows, whether open or gone.
     """
 

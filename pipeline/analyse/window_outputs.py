@@ -6,12 +6,14 @@ from itertools import chain
 
 import msgspec
 
-from pipeline.analyse.contributions import WindowKey
+from pipeline.analyse.contributions import WindowKey, WindowRow
 from pipeline.analyse.edges import edge_records
 from pipeline.analyse.golden_signals import golden_signals
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
+from pipeline.analyse.series import SeriesRow
+from pipeline.analyse.window_state import value_of
 from pipeline.contracts.codec import encode
 from pipeline.contracts.keys import service_key
 from pipeline.contracts.partials import Partial
@@ -19,6 +21,7 @@ from pipeline.contracts.records import OutRecord
 from pipeline.contracts.signals import Completeness
 from pipeline.contracts.stage import InTwoParts
 from pipeline.contracts.window_times import ROLLUP_SIZE_MS
+from pipeline.errors import StateError
 
 TOPIC = "signals"
 
@@ -89,41 +92,49 @@ class FilledWindow(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Rollup:
-    """A rollup that is due: added up when it is asked for, or has to be because the windows that go change its row.
+    """A rollup that is due, added up when it is asked for.
 
     Attributes
     ----------
     row
-        As it is to be published.
-    values
-        What its open windows hold.
+        As it is to be published; its sum changes when windows go, and :meth:`settle` comes before that.
+    windows, series
+        Its open windows, and what the service's series add to them.
 
     """
 
     publisher: Publisher
     profile: Profile
     row: RollupRow
-    values: Sequence[Partial]
-    n_sources: int
-    _made: Sequence[OutRecord] | None = None
+    windows: Sequence[WindowRow]
+    series: SeriesRow | None
+    _is_said: bool = field(default=False, init=False)
+    _settled: Sequence[OutRecord] | None = field(default=None, init=False)
 
     def __iter__(self) -> Iterator[OutRecord]:
-        return iter(self.made())
+        if self._settled is None:
+            self._is_said = True
+            return iter(self._records())
+        if not self._settled:
+            raise StateError(f"the rollup of {self.row.service} from {self.row.start_ms} was said, and its sum has changed since")
+        return iter(self._settled)
 
-    def made(self) -> Sequence[OutRecord]:
-        """Return its record, and those of the edges that it tells; the same ones each time."""
-        if self._made is None:
-            row, profile, publisher = self.row, self.profile, self.publisher
-            value = row.value(self.values)
-            key = (service_key(row.environment, row.service), row.start_ms, ROLLUP_SIZE_MS)
-            record = publisher.record(profile, key, revision=row.revision, rollup=True, value=value, n_sources=self.n_sources)
-            told = (
-                ()
-                if value is None or not value.calls
-                else edge_records(profile, value, start_ms=row.start_ms, size_ms=ROLLUP_SIZE_MS, partition=publisher.partition)
-            )
-            self._made = (record, *told)
-        return self._made
+    def settle(self) -> None:
+        """Make what nobody has asked for yet: the sum is about to change. What was said is not kept, and not said again."""
+        if self._settled is None:
+            self._settled = () if self._is_said else self._records()
+
+    def _records(self) -> Sequence[OutRecord]:
+        """Return the record of the rollup, and those of the edges that it tells."""
+        row, profile, publisher = self.row, self.profile, self.publisher
+        service = service_key(row.environment, row.service)
+        value = row.value([value_of((service, one.start_ms, one.size_ms), one, self.series) for one in self.windows])
+        key, n_sources = (service, row.start_ms, ROLLUP_SIZE_MS), row.sources(self.windows)
+        record = publisher.record(profile, key, revision=row.revision, rollup=True, value=value, n_sources=n_sources)
+        if value is None or not value.calls:
+            return (record,)
+        partition = publisher.partition
+        return (record, *edge_records(profile, value, start_ms=row.start_ms, size_ms=ROLLUP_SIZE_MS, partition=partition))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,8 +176,8 @@ class EmptyWindows:
 class Outputs(InTwoParts):
     """What one step publishes, in order; each walk over it says the same.
 
-    It does not look at the state, so that the state may go on while this is being sent; but before the sums of rollups do,
-    :meth:`settle`. Signals are made as they are asked for: they are most of the work where a thousand windows close at once,
+    It does not look at the state, so that the state may go on while this is being sent; rollups are to be settled before their
+    sums go on. Signals are made as they are asked for: they are most of the work where a thousand windows close at once,
     and the first ones need not wait for the last. Rollups, of some three times that work each, wait for all windows.
     """
 
@@ -186,11 +197,6 @@ class Outputs(InTwoParts):
     def later(self) -> Iterator[OutRecord] | None:
         """The rollups."""
         return chain.from_iterable(self.rollups) if self.rollups else None
-
-    def settle(self) -> None:
-        """Make what nobody has asked for yet of the rollups: their sums are about to change."""
-        for rollup in self.rollups:
-            rollup.made()
 
 
 def ends_rollup(end_ms: int, size_ms: int) -> bool:

@@ -86,13 +86,13 @@ def publish_rollups(view: View) -> None:
         if not view.after.has_passed(row.end_ms + view.delay_ms(service, row.end_ms - 1)):
             continue
         windows = view.windows_of(key)
-        places = [(service, window.start_ms, window.size_ms) for window in windows]
-        readings, mark = row.readings(windows), row.base_mark + sum(map(view.mark, places))
+        marks = (view.mark((service, window.start_ms, window.size_ms)) for window in windows)
+        readings, mark = row.readings(windows), row.base_mark + sum(marks)
         if readings == row.sent and mark == row.sent_mark:
             continue
         row = view.rollups[key] = msgspec.structs.replace(row, revision=row.revision + 1, sent=readings, sent_mark=mark)
-        values = [view.value(place, window) for place, window in zip(places, windows, strict=True)]
-        view.due_rollups.append(Rollup(view.publisher(service), _profile(view, service), row, values, row.sources(windows)))
+        rollup = Rollup(view.publisher(service), _profile(view, service), row, windows, view.series.get(service))
+        view.due_rollups.append(rollup)
 
 
 def _publish(view: View, key: WindowKey, *, revision: int, value: Partial, n_sources: int) -> None:

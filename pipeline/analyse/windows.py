@@ -1,7 +1,7 @@
 """The window stage: one partition's bundles in, golden signals of every window of every known service out."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from pipeline.analyse.rollup import RollupRow
 from pipeline.analyse.series import SeriesRow
 from pipeline.analyse.watermarks import SCHEMA, Head
 from pipeline.analyse.window_drops import Leftover, let_go
-from pipeline.analyse.window_outputs import Outputs
+from pipeline.analyse.window_outputs import Outputs, Rollup
 from pipeline.analyse.window_state import Changes, WindowState
 from pipeline.analyse.window_step import step
 from pipeline.contracts.codec import decode, encode
@@ -62,7 +62,7 @@ class WindowStage:
         self._written_ms: dict[str, dict[Any, int | None]] = {kind: {} for kind in ROW_TYPES}  # the one written longest ago first
         self._forgotten: set[str] = set()
         self._reached: Counter[Bound] = Counter()
-        self._leftover: tuple[Leftover, Changes, Outputs] | None = None
+        self._leftover: tuple[Leftover, Changes, Sequence[Rollup]] | None = None
 
     @property
     def applied(self) -> int:
@@ -96,7 +96,7 @@ class WindowStage:
         return self._state.head.low_ms
 
     def step(self, record: InRecord, now_ms: int) -> Outputs:  # noqa: ARG002 - a Stage's signature; no clock here
-        """Fold one bundle in; return what to publish, in order; empty windows are made as they are asked for.
+        """Fold one bundle in; return what to publish, in order; it is made as it is asked for, rollups after all windows.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class WindowStage:
         self._state.apply(changes)
         self._note(changes)
         self._reached.update(changes.reached)
-        self._leftover = None if leftover is None else (leftover, changes, outputs)
+        self._leftover = None if leftover is None else (leftover, changes, outputs.rollups)
         return outputs
 
     def take_changes(self) -> dict[str, bytes | None]:
@@ -176,8 +176,9 @@ class WindowStage:
     def _let_go(self) -> None:
         """Let go what the last step has left: it is not seen from outside whether that is done yet."""
         if self._leftover is not None:
-            (leftover, changed, outputs), self._leftover = self._leftover, None  # sums are made in place, and so once
-            outputs.settle()
+            (leftover, changed, rollups), self._leftover = self._leftover, None  # sums are made in place, and so once
+            for rollup in rollups:
+                rollup.settle()
             changes = let_go(self._state, leftover, changed)
             self._state.apply(changes)
             self._note(changes)

@@ -14,6 +14,8 @@ class InTwoParts(Iterable[OutRecord]):
     Both are said, in order, before the partition's next record is folded in or its rows are taken.
     """
 
+    __slots__ = ()
+
     @property
     @abstractmethod
     def first(self) -> Iterable[OutRecord]:
@@ -47,7 +49,8 @@ class Stage(Protocol):
     def step(self, record: InRecord, now_ms: int) -> Iterable[OutRecord]:
         """Fold one record in; return what to publish, in order. No I/O, no clock but ``now_ms``.
 
-        All of the record is in the state when this returns, however much of what it says was asked for yet.
+        All of the record is in the state when this returns, however much of what it says was asked for yet. Some of it may
+        be said later (:class:`InTwoParts`); it stays the same until it was said.
         """
         ...
 

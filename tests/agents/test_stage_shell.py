@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import MAX_PENDING, Outbox
-from pipeline.adapters.precedence import EQUAL, Turns
+from pipeline.adapters.precedence import CALM_LOOK_S, CALM_MS, EQUAL, Precedence, Turns
 from pipeline.adapters.stage_shell import GATHER_MS, OVERDUE, SLICE, StageShell
 from pipeline.adapters.transport import Batch, RunRecord, Sent
 from pipeline.contracts.limits import Bound, Evicted, Limit
@@ -107,7 +107,7 @@ class House:
     async def stand_back(self) -> None:
         await self.calm.wait()
 
-    def new_shell(self) -> StageShell:
+    def new_shell(self, turns: Turns | None = None) -> StageShell:
         async def seek(topic: str, partition: int) -> None:
             self.seeks.append((topic, partition))
 
@@ -122,7 +122,7 @@ class House:
             monotonic_ms=lambda: self.clock_ms,
             checkpoint_ms=1000,
             observer=self.observer,
-            turns=Turns(EQUAL.at_work, EQUAL.give_way, self.stand_back, lambda: not self.is_pressing),
+            turns=turns or Turns(EQUAL.at_work, EQUAL.give_way, self.stand_back, lambda: not self.is_pressing),
         )
 
 
@@ -174,7 +174,7 @@ def telling(monkeypatch: pytest.MonkeyPatch, house: House) -> House:
     return house
 
 
-async def turns(n: int = 10) -> None:
+async def some_turns(n: int = 10) -> None:
     for _ in range(n):
         await asyncio.sleep(0)
 
@@ -182,16 +182,16 @@ async def turns(n: int = 10) -> None:
 async def test_what_may_wait_is_said_when_nobody_has_anything_to_say_first(telling: House) -> None:
     await telling.shell.on_batch("event", batch(0, b"r"))
     await telling.shell.on_batch("event", batch(0, b"aaa", partition=1))
-    await turns()
+    await some_turns()
     assert telling.broker.sent == [b"1", b"3"]
 
     telling.calm.set()
-    await turns()
+    await some_turns()
 
     assert telling.broker.sent == [b"1", b"3", b"later r"]
 
     await telling.shell.on_batch("event", batch(1, b"rr"))
-    await turns()
+    await some_turns()
 
     assert telling.broker.sent[3:] == [b"3", b"later rr"]
 
@@ -208,15 +208,57 @@ async def test_no_rows_are_taken_before_what_may_wait_is_said(telling: House) ->
     await telling.shell.on_batch("event", batch(0, b"r"))
     telling.clock_ms = 10 * OVERDUE * 1000
     await telling.shell.tick()
-    await turns()
+    await some_turns()
     assert telling.broker.rows == {}
 
     telling.calm.set()
-    await turns()
+    await some_turns()
     await telling.shell.tick()
 
     assert telling.broker.rows["head"] == b"1,0"
     assert telling.broker.log == ["acknowledged", "acknowledged", "rows"]
+
+
+async def test_partitions_say_what_may_wait_and_checkpoint_in_one_calm(telling: House) -> None:
+    telling.shell = telling.new_shell(Precedence(lambda: telling.is_pressing, lambda: telling.clock_ms).first())
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    await telling.shell.on_batch("event", batch(0, b"rr", partition=1))
+    telling.clock_ms += CALM_MS - 1
+    await asyncio.sleep(3 * CALM_LOOK_S)
+    assert telling.broker.sent == [b"1", b"2"]
+
+    telling.clock_ms = 1000
+    await asyncio.sleep(3 * CALM_LOOK_S)
+
+    assert telling.broker.sent == [b"1", b"2", b"later r", b"later rr"]
+    assert telling.broker.log.count("rows") == 2
+
+
+async def test_where_there_is_never_calm_what_may_wait_is_said_and_checkpoints_are_taken_all_the_same(telling: House) -> None:
+    telling.shell = telling.new_shell(Precedence(lambda: True, lambda: telling.clock_ms).first())
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    await asyncio.sleep(3 * CALM_LOOK_S)
+    assert telling.broker.sent == [b"1"]
+
+    telling.clock_ms = OVERDUE * 1000
+    await asyncio.sleep(3 * CALM_LOOK_S)
+
+    assert telling.broker.sent == [b"1", b"later r"]
+    assert telling.broker.rows["head"] == b"1,0"
+
+
+async def test_what_may_wait_is_said_by_whoever_reads_it_again_if_the_log_does_not_go_on(telling: House) -> None:
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    await telling.shell.on_batch("event", batch(5, b"a"))
+    telling.calm.set()
+    await some_turns()
+    assert telling.seeks == [("in", 0)]
+    assert telling.broker.sent == [b"1"]
+
+    await telling.shell.on_batch("event", batch(0, b"r"))
+    await some_turns()
+
+    assert telling.broker.sent == [b"1", b"1", b"later r"]
 
 
 async def test_before_the_worker_stops_what_may_wait_is_said(telling: House) -> None:
@@ -228,7 +270,7 @@ async def test_before_the_worker_stops_what_may_wait_is_said(telling: House) -> 
 
     telling.clock_ms += 1000
     telling.calm.set()
-    await turns()
+    await some_turns()
 
     assert telling.broker.log.count("rows") == 1
 
@@ -237,7 +279,7 @@ async def test_what_may_wait_is_not_said_of_a_partition_that_was_given_up(tellin
     await telling.shell.on_batch("event", batch(0, b"r"))
     telling.shell.revoked({("in", 0)})
     telling.calm.set()
-    await turns()
+    await some_turns()
 
     assert telling.broker.sent == [b"1"]
 
@@ -251,13 +293,12 @@ async def test_of_a_stage_that_failed_at_what_may_wait_nothing_is_written(tellin
     monkeypatch.setattr(telling.broker, "send_run", refused)
     monkeypatch.setattr(telling.broker, "send", refused)
     telling.calm.set()
-    await turns()
+    await some_turns()
     telling.clock_ms = 10_000
 
     with pytest.raises(BrokerError, match="no"):
         await telling.shell.tick()
     assert telling.shell.stages() == {}
-    assert telling.broker.rows == {}
 
 
 async def test_outputs_are_published_in_order_and_committed_only_at_a_checkpoint(house: House) -> None:
@@ -303,12 +344,12 @@ async def test_a_checkpoint_waits_while_what_goes_first_has_something_to_do_but_
 
     house.clock_ms += OVERDUE * 1000
     await house.shell.on_batch("event", batch(1, b"b"))
-    await turns()
+    await some_turns()
     assert house.broker.log.count("rows") == 2
 
     house.clock_ms += 1000
     await house.shell.on_batch("event", batch(2, b"b"))
-    await turns()
+    await some_turns()
     assert house.broker.log.count("rows") == 2
 
     house.is_pressing = False

@@ -11,7 +11,7 @@ from pipeline.analyse.contributions import WindowRow
 from pipeline.analyse.params import WindowParams
 from pipeline.analyse.profiles import Profile
 from pipeline.analyse.rollup import RollupRow
-from pipeline.analyse.window_outputs import Outputs, Publisher, Rollup
+from pipeline.analyse.window_outputs import Publisher, Rollup
 from pipeline.contracts.config import IngestConfig
 from pipeline.contracts.histogram import Histogram
 from pipeline.contracts.limits import Limit
@@ -39,6 +39,7 @@ from pipeline.contracts.readings import (
     RequestReading,
     SummaryReading,
 )
+from pipeline.errors import StateError
 from pipeline.ingest.cardinality import limits_of
 from pipeline.ingest.reduce import NO_ROOM, PartialKey, fold
 
@@ -208,17 +209,21 @@ def test_a_rollup_that_was_said_stays_as_it_was_while_more_is_added(
     for partial in folded(gone).values():
         row = row.folded(WINDOW, partial, 0)
     profile = Profile(environment="prod", service="cart")
-    values = [*folded(shown).values()]
-    stored = msgspec.json.encode((row, values))
-    asked, settled = (Outputs((), (Rollup(Publisher(WindowParams(), 0, None), profile, row, values, 1),)) for _ in range(2))
-    before = list(asked)
-    settled.settle()
-    assert msgspec.json.encode((row, values)) == stored
+    windows = [msgspec.structs.replace(WINDOW, base=partial, base_sources=("t/0",)) for partial in folded(shown).values()]
+    stored = msgspec.json.encode((row, windows))
+    said, unsaid = (Rollup(Publisher(WindowParams(), 0, None), profile, row, windows, None) for _ in range(2))
+    before = list(said)
+    assert list(said) == before
+    said.settle()
+    unsaid.settle()
+    assert msgspec.json.encode((row, windows)) == stored
 
     for partial in folded(later).values():
         row = row.folded(WINDOW, partial, 0)
 
-    assert list(asked) == list(settled) == before
+    assert list(unsaid) == before
+    with pytest.raises(StateError):
+        list(said)
 
 
 @given(READINGS)
