@@ -16,8 +16,9 @@ from pipeline.ingest.semantics import Semantics, is_named, semantics_of
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, refused
 
+# Groups repeat greedily, with possessive classes inside: before Python 3.11.5 a possessive group may match too little.
 _PUTVAL = re.compile(
-    r'PUTVAL\s+"?([^/"\s]+)/([^/"\s-]+)(?:-([^/"]*?))?/([^/"\s-]+)(?:-([^"]*?))?"?((?:\s+\w+=\S+)*+)\s+([0-9.]{1,20}|N):(\S+)\s*'
+    r'PUTVAL\s+"?([^/"\s]+)/([^/"\s-]+)(?:-([^/"]*?))?/([^/"\s-]+)(?:-([^"]*?))?"?((?:\s++\w++=\S++)*)\s+([0-9.]{1,20}|N):(\S+)\s*'
 )
 _COUNTERS = frozenset({"counter", "derive"})
 _GAUGES = frozenset({"gauge", ""})
