@@ -136,6 +136,7 @@ class StageShell:
         self._refused: dict[int, int] = {}
         self._is_stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
         self._failure: BaseException | None = None
 
     def stages(self) -> dict[int, Stage]:
@@ -313,17 +314,31 @@ class StageShell:
             self._begin(self._do_in_turn(partition, owned))
 
     async def _do_in_turn(self, partition: int, owned: _Owned) -> None:
-        """Say what may wait and begin a checkpoint when nothing goes first, unless other batches have seen to it."""
+        """Say what may wait, and checkpoint, when nothing goes first, unless other batches have seen to it.
+
+        One partition after the other is checkpointed: together they would be in the way of the windows that close next.
+        """
         try:
-            await self._turns.stand_back()
+            if owned.later is not None:
+                await self._turns.stand_back()
+                async with owned.lock:
+                    if not self._is_stopping and self._is_mine(partition, owned):
+                        await self._say_later(partition, owned)
+            async with self._turn:
+                await self._turns.stand_back()
+                writing = await self._checkpoint_if_due(partition, owned)
+                if writing is not None:
+                    await asyncio.wait({writing})
         finally:
             owned.is_in_turn = False
+
+    async def _checkpoint_if_due(self, partition: int, owned: _Owned) -> "asyncio.Task[None] | None":
         async with owned.lock:
             if self._is_stopping or not self._is_mine(partition, owned):
-                return
+                return None
             await self._say_later(partition, owned)
-            if self._is_mine(partition, owned) and self._is_due(owned):
-                self._begin_checkpoint(partition, owned)
+            is_due = self._is_mine(partition, owned) and self._is_due(owned)
+            return self._begin_checkpoint(partition, owned) if is_due else None
 
     async def _say_later(self, partition: int, owned: _Owned) -> None:
         """Say what may wait; the partition's lock is held."""

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.adapters.ledger import Ledger, Standing
 from pipeline.adapters.outbox import MAX_PENDING, Outbox
-from pipeline.adapters.precedence import CALM_LOOK_S, CALM_MS, EQUAL, Precedence, Turns
+from pipeline.adapters.precedence import CALM_LOOK_S, CALM_MS, EQUAL, PATIENCE_MS, Precedence, Turns
 from pipeline.adapters.stage_shell import GATHER_MS, OVERDUE, SLICE, StageShell
 from pipeline.adapters.transport import Batch, RunRecord, Sent
 from pipeline.contracts.limits import Bound, Evicted, Limit
@@ -103,6 +103,10 @@ class House:
         self.is_pressing = False
         self.calm = asyncio.Event()
         self.shell = self.new_shell()
+
+    def writing(self) -> list[int]:
+        """Return the partitions whose checkpoint is begun and not written."""
+        return [partition for partition, owned in self.shell._owned.items() if owned.writing is not None]
 
     async def stand_back(self) -> None:
         await self.calm.wait()
@@ -240,11 +244,36 @@ async def test_where_there_is_never_calm_what_may_wait_is_said_and_checkpoints_a
     await asyncio.sleep(3 * CALM_LOOK_S)
     assert telling.broker.sent == [b"1"]
 
+    telling.clock_ms = PATIENCE_MS
+    await asyncio.sleep(3 * CALM_LOOK_S)
+    assert telling.broker.sent == [b"1", b"later r"]
+    assert telling.broker.rows == {}
+
     telling.clock_ms = OVERDUE * 1000
     await asyncio.sleep(3 * CALM_LOOK_S)
-
-    assert telling.broker.sent == [b"1", b"later r"]
     assert telling.broker.rows["head"] == b"1,0"
+
+
+async def test_one_partition_after_the_other_is_checkpointed_in_a_calm_but_an_overdue_one_at_once(telling: House) -> None:
+    telling.broker.may_acknowledge.clear()
+    telling.calm.set()
+    telling.ledger.began(("in", 2), Standing(0, ""))
+    for partition in range(3):
+        await telling.shell.on_batch("event", batch(0, b"a", partition=partition))
+    telling.clock_ms = 1000
+    for partition in range(2):
+        await telling.shell.on_batch("event", batch(1, b"a", partition=partition))
+    await some_turns()
+    assert telling.writing() == [0]
+
+    telling.clock_ms = OVERDUE * 1000
+    await telling.shell.on_batch("event", batch(1, b"a", partition=2))
+    await some_turns()
+    assert telling.writing() == [0, 2]
+
+    telling.broker.may_acknowledge.set()
+    await some_turns(20)
+    assert telling.broker.log.count("rows") == 3
 
 
 async def test_what_may_wait_is_said_by_whoever_reads_it_again_if_the_log_does_not_go_on(telling: House) -> None:
