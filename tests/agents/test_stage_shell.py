@@ -208,7 +208,6 @@ async def test_what_may_wait_is_said_before_the_next_record_of_its_partition(tel
 
 
 async def test_no_rows_are_taken_before_what_may_wait_is_said(telling: House) -> None:
-    telling.clock_ms = 0
     await telling.shell.on_batch("event", batch(0, b"r"))
     telling.clock_ms = 10 * OVERDUE * 1000
     await telling.shell.tick()
@@ -349,8 +348,7 @@ async def test_rows_are_written_only_after_every_output_was_acknowledged(house: 
     await house.shell.on_batch("event", batch(0, b"a"))
     house.clock_ms = 1000
     task = asyncio.create_task(house.shell.tick())
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await some_turns()
 
     assert "rows" not in house.broker.log
 
@@ -383,8 +381,7 @@ async def test_a_checkpoint_waits_while_what_goes_first_has_something_to_do_but_
 
     house.is_pressing = False
     house.calm.set()
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await some_turns()
     assert house.broker.log.count("rows") == 3
 
 
@@ -759,8 +756,7 @@ async def test_no_checkpoint_is_begun_behind_one_that_failed_while_a_batch_was_i
     house.clock_ms = 10_000
     may_send.set()
     await asyncio.gather(ticking, working, return_exceptions=True)
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await some_turns()
 
     assert house.broker.rows == {}
     assert house.ledger.standing(("in", 0)) == Standing(0, "")

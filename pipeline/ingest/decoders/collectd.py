@@ -16,7 +16,7 @@ from pipeline.ingest.semantics import Semantics, is_named, semantics_of
 from pipeline.ingest.times import reading_time
 from pipeline.ingest.validation import missing, refused
 
-# Groups repeat greedily, with possessive classes inside: before Python 3.11.5 a possessive group may match too little.
+# The group repeats greedily, with possessive classes inside: before Python 3.11.5 a possessive group may match wrongly.
 _PUTVAL = re.compile(
     r'PUTVAL\s+"?([^/"\s]+)/([^/"\s-]+)(?:-([^/"]*?))?/([^/"\s-]+)(?:-([^"]*?))?"?((?:\s++\w++=\S++)*)\s+([0-9.]{1,20}|N):(\S+)\s*'
 )

@@ -8,7 +8,7 @@ from pipeline.ingest.semantics import Attribute
 
 _PRIORITY = re.compile(r"<([0-9]{1,3})>")
 _VERSION_1 = re.compile(r"1 (\S{1,64}) (\S{1,255}) (\S{1,128}) (\S{1,128}) (\S{1,64}) ")
-# Groups repeat greedily, with possessive classes inside: before Python 3.11.5 a possessive group may match too little.
+# Groups repeat greedily, with possessive classes inside: before Python 3.11.5 a possessive group may match wrongly.
 _STRUCTURED = re.compile(r'(?:-|(?:\[[^\s\]"=]{1,64}+(?: [^\s\]"=]{1,64}+="(?:[^"\\\]]|\\.)*+")*\])+)(?: |$)')
 _PARAMETER = re.compile(r'([^\s\]"=]{1,64})="((?:[^"\\\]]|\\.)*+)"')
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"

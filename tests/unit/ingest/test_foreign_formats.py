@@ -14,6 +14,7 @@ from pipeline.contracts.records import InRecord
 from pipeline.errors import ConfigError
 from pipeline.ingest.decoders import DECODERS, decode
 from pipeline.ingest.decoders.detect import format_of
+from pipeline.ingest.decoders.syslog import syslog_fields
 from pipeline.settings import load_settings
 from tests.formats_world import key_values
 
@@ -86,6 +87,23 @@ def test_severity_and_service_of_lines(line: bytes, severity: str, service: str)
     reading = log(line)
 
     assert (reading.severity, reading.origin.service, reading.is_request) == (severity, service, False)
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ('[a@1 b="c"][d@1 e="f\\"g"] text', "text"),
+        ("[a@1][b@1] text", "text"),
+        ('[a@1 b="c] text', '[a@1 b="c] text'),
+        ('[a@1 b="c"][ d="e"] text', '[a@1 b="c"][ d="e"] text'),
+        ('[a@1 b="c"]text', '[a@1 b="c"]text'),
+    ],
+)
+def test_only_whole_structured_data_is_taken_off_a_syslog_message(rest: str, message: str) -> None:
+    fields = syslog_fields(f"<165>1 2026-01-05T00:00:09.003Z web1 shop 7 ID1 {rest}", NOW_MS)
+
+    assert fields is not None
+    assert fields["message"] == message
 
 
 def test_a_syslog_line_in_the_last_days_of_a_year_is_of_that_year() -> None:
