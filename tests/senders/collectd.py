@@ -1,4 +1,8 @@
-"""collectd as a daemon that writes to Kafka, fed by its own plugins, and by us through its socket."""
+"""collectd as a daemon that writes to Kafka, fed by its own plugins, and by us through its socket.
+
+It has one thread that writes: several overtake one another where we give it many moments of one value at once, and what is overtaken has
+no rate ("Value too old", collectd/collectd#987).
+"""
 
 import contextlib
 import socket
@@ -16,6 +20,7 @@ PIDFile "{folder}/collectd.pid"
 PluginDir "{root}/usr/lib/collectd"
 TypesDB "{root}/usr/share/collectd/types.db"
 Interval 1
+WriteThreads 1
 LoadPlugin logfile
 <Plugin logfile>
   LogLevel info
