@@ -12,16 +12,15 @@ acknowledged.
 One run before the rounds is not counted: in it the broker compiles its own code, which takes seconds of two cores.
 Window close: records come at half that pace; from the broker's timestamp of the bundle that took the watermark past a
 window's end and delay, to the broker's timestamp of each service's signals of it, from the third end on: before, every
-service is new. Memory: resident, of one worker of each role, at 10,000 services with ten operations each, until the last
-verdict, less that before the first record.
+service is new. Live: 10,000 services with ten operations each at the pace of their records' own times, one worker of each
+role: which share of a core each uses, and how long windows take to close. Memory: resident, of the same workers, as fast
+as they can, until the last verdict, less that before the first record.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
 import logging
-import os
 import shutil
 import statistics
 import subprocess
@@ -29,37 +28,36 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from benchmarks.ingest_peers import Course, PeerMissingError, create_topic, fill, peers
-from benchmarks.ingest_readout import VerdictCounter, close_delays_ms, n_accounted, record_batches, stored, verdict_counter
-from benchmarks.ingest_workers import WorkerFailedError, Workers, cpu_s
+from benchmarks.ingest_bench import (
+    ALL_ROLES,
+    DELAY_MS,
+    MANY_OPERATIONS,
+    MANY_SERVICES,
+    PARTITIONS,
+    SERVICES,
+    SETTLE_S,
+    Bench,
+)
+from benchmarks.ingest_paced import live, window_close
+from benchmarks.ingest_peers import Course, PeerMissingError, peers
+from benchmarks.ingest_readout import VerdictCounter, n_accounted, stored, verdict_counter
+from benchmarks.ingest_workers import WorkerFailedError, Workers
 from pipeline.adapters.brokers.kafka import KafkaBroker
 from pipeline.contracts.window_times import BASE_SIZE_MS
 
 START_MS = 1_767_225_600_000
 """Of fill.py: where the event times of every partition begin, one ms a record."""
-PARTITIONS, SERVICES, OPERATIONS, DELAY_MS = 8, 1_000, 5, 3_000
-MANY_SERVICES, MANY_OPERATIONS = 10_000, 10
 KNOWN = 0.999
 """Of these, with eight requests in a window, a few are not heard of in the first ones."""
 HEAP_MB = 1_024
 OURS, LIMIT = "Tocsin, one ingest worker", "raw aiokafka + orjson.loads"
 OURS_BESIDE = "Tocsin, one ingest worker, once more"
 """Just before end to end and just after, as one: minutes later this machine may be a third slower."""
-ALL_ROLES = "Tocsin, all roles, to verdicts"
 ONE_EACH = "Tocsin, one of each role, to verdicts"
-PACED_S = 20
-"""How long records come at half the sustained pace."""
-CLOSING_MS = 45_000
-"""Record time that is sent at least, so that some windows close: one ms a record of a partition."""
-SETTLE_S = 8.0
-"""After the last record: idle_ms (5 s) after it a source says what its last windows hold, in a header a second."""
 STANDSTILL_S = 90.0
 PROGRESS_S = 20.0
 MIB = 2**20
@@ -71,42 +69,6 @@ SCALE: dict[str, tuple[str, ...]] = {
     "stock_faust_ratio": ("stock Faust",),
 }
 """Whose rate each ratio is over; of several, the better."""
-
-
-@dataclass
-class Bench:
-    """What the parts of a run share, and what they found."""
-
-    options: argparse.Namespace
-    broker: KafkaBroker
-    folder: Path
-    began: float = field(default_factory=time.monotonic)
-    rates: dict[str, list[float]] = field(default_factory=dict)
-    topics: set[str] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
-    found: dict[str, float | None] = field(default_factory=dict)
-
-    def say(self, text: str) -> None:
-        """Show progress."""
-        print(f"{time.monotonic() - self.began:6.0f} s  {text}", flush=True)
-
-    def filled(self, topic: str, messages: int, services: int = SERVICES, operations: int = OPERATIONS) -> None:
-        """Fill a topic with fill.py's workload, unless that was done."""
-        if topic not in self.topics:
-            self.say(f"filling {topic}: {messages:,} messages")
-            shape = {"services": services, "operations": operations, "partitions": PARTITIONS}
-            fill(self.options.peers, self.broker.bootstrap, topic, messages, **shape)
-            self.topics.add(topic)
-
-    def workers(self, name: str, telemetry: str) -> Workers:
-        """Return workers that read a topic, with their topics created."""
-        workers = Workers(self.folder / name, self.broker.bootstrap, telemetry, PARTITIONS)
-        workers.prepare()
-        return workers
-
-    def median(self, name: str) -> float | None:
-        """Return a contestant's median rate."""
-        return statistics.median(self.rates[name]) if self.rates.get(name) else None
 
 
 async def race(bench: Bench) -> None:
@@ -187,10 +149,10 @@ async def to_verdicts(bench: Bench, name: str, n_analyse: int) -> float:
         await workers.ready()
         workers.start("ingest")
         began = await workers.began()
-        before = used_s(bench, workers)
+        before = bench.used_s(workers)
         await reached(bench, workers, verdicts, last_end_ms, expected)
         took_s = time.monotonic() - began
-        used = {name: after - before[name] for name, after in used_s(bench, workers).items()}
+        used = {name: after - before[name] for name, after in bench.used_s(workers).items()}
     finally:
         workers.stop()
         await verdicts.consumer.stop()
@@ -220,59 +182,6 @@ async def reached(bench: Bench, workers: Workers, verdicts: VerdictCounter, ends
         if now - told > PROGRESS_S:
             told = now
             bench.say(f"{n:,} of {expected:,} verdicts")
-
-
-def used_s(bench: Bench, workers: Workers) -> dict[str, float]:
-    """Return the CPU seconds that each process of the run has used so far."""
-    return {**workers.cpu_s(), "broker": cpu_s(bench.broker.pid), "this bench": cpu_s(os.getpid())}
-
-
-async def window_close(bench: Bench) -> None:
-    """Let records come at half the sustained pace, and look how long windows take to close."""
-    sustained = bench.median(ALL_ROLES)
-    if sustained is None:
-        return
-    each = min(max(int(sustained / 2 * PACED_S) // PARTITIONS, CLOSING_MS), bench.options.messages // PARTITIONS)
-    producer = AIOKafkaProducer(bootstrap_servers=bench.broker.bootstrap, max_batch_size=65_536)
-    await producer.start()
-    built = await record_batches(bench.broker.bootstrap, "fast", each, producer)
-    await create_topic(bench.broker.bootstrap, "paced", PARTITIONS)
-    workers = bench.workers("close", "paced")
-    workers.start(*["analyse"] * bench.options.analyse, "act", "ingest")
-    try:
-        await workers.ready()
-        await asyncio.sleep(bench.options.warm_up)
-        bench.say(f"window close: {each * PARTITIONS:,} records at {sustained / 2:,.0f} a second")
-        await send_paced(producer, built, sustained / 2 / PARTITIONS)
-        await asyncio.sleep(SETTLE_S)
-        workers.check()
-    finally:
-        workers.stop()
-        with contextlib.suppress(KafkaError):
-            await producer.stop()
-    partials = await stored(bench.broker.bootstrap, workers.names["partials"], PARTITIONS)
-    delays = close_delays_ms(partials, await stored(bench.broker.bootstrap, workers.names["signals"], PARTITIONS), DELAY_MS)
-    if not delays:
-        bench.notes.append("no window closed at half the sustained pace: give more MESSAGES")
-        return
-    p50, p99 = (delays[min(len(delays) - 1, int(len(delays) * share))] for share in (0.5, 0.99))
-    bench.found["close_p99_ms"] = p99
-    bench.say(f"window close: {len(delays):,} windows of services, p50 {p50} ms, p99 {p99} ms")
-
-
-async def send_paced(producer: AIOKafkaProducer, built: dict[int, list[Any]], rate: float) -> None:
-    """Send each partition's batches so that ``rate`` records a second come to each of them."""
-
-    async def one(partition: int, batches: list[Any]) -> None:
-        due = time.monotonic()
-        for batch in batches:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            n = batch.record_count()
-            await producer.send_batch(batch, "paced", partition=partition)
-            due += n / rate
-
-    await asyncio.gather(*(one(partition, batches) for partition, batches in built.items()))
-    await producer.flush()
 
 
 async def memory(bench: Bench) -> None:
@@ -328,6 +237,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "race": race,
     "end_to_end": end_to_end,
     "close": window_close,
+    "live": live,
     "memory": memory,
 }
 
