@@ -66,7 +66,7 @@ config-docs: $(STAMP) ## write docs/configuration.md from the parameter classes
 bench-exact: $(STAMP) ## exactness under kills: RUNS=n SEED=s BROKER=kafka|embedded INPUT=native|otlp [EVICT=1]
 	@$(RUN)/python -m benchmarks.exact --runs $(or $(RUNS),3) --seed $(or $(SEED),1) --broker $(or $(BROKER),kafka) --input $(or $(INPUT),native) $(if $(EVICT),--evict)
 
-bench-ingest: $(STAMP) ## throughput against raw aiokafka, Kafka Streams, Bytewax, Quix, stock Faust: MESSAGES=n ROUNDS=r READINGS=n [PARTS=race,end_to_end,close,live,memory]
+bench-ingest: $(STAMP) ## throughput against raw aiokafka, Kafka Streams, Bytewax, Quix, stock Faust: MESSAGES=n ROUNDS=r READINGS=n [PARTS=race,end_to_end,close,memory or live]
 	@$(RUN)/python -m benchmarks.ingest --peers $(SHARED)/peers --messages $(or $(MESSAGES),4000000) --rounds $(or $(ROUNDS),3) --readings $(or $(READINGS),10000000) $(if $(PARTS),--parts $(PARTS))
 
 bench-shop: $(STAMP) ## the exam: DAYS=1 FAULTS=20 SEED=n [WORLD=m] [POISONED=1]; several as one: POOL="SEED-WORLD ..."

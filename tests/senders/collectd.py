@@ -1,7 +1,7 @@
 """collectd as a daemon that writes to Kafka, fed by its own plugins, and by us through its socket.
 
-It has one thread that writes: several overtake one another where we give it many moments of one value at once, and what is overtaken has
-no rate ("Value too old", collectd/collectd#987).
+It has one thread that writes: several overtake one another where we give it many moments of one value at once, and what is
+overtaken has no rate ("Value too old", collectd/collectd#987).
 """
 
 import contextlib
