@@ -79,7 +79,6 @@ async def live(bench: Bench) -> None:
         f"live: {MANY_SERVICES:,} services with {MANY_OPERATIONS} operations, one worker of each role; cores used: {cores}; "
         f"{seen.told}"
     )
-    bench.say(bench.notes[-1])
 
 
 async def _paced(bench: Bench, roles: Sequence[str], source: str, each: int, rate: float) -> Paced:
